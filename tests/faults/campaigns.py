@@ -18,6 +18,7 @@ from damage import How
 from damage_campaign import DamageCampaign, report
 from domain_key_campaign import DomainKeyCampaign
 from kill_campaign import KillCampaign
+from node_campaign import FailoverCampaign, NodeCampaign
 from power_cut_campaign import PowerCutCampaign
 from seal_campaign import SealCampaign
 from softhsm import LABEL, MODULE, new_token, pin_file
@@ -27,7 +28,7 @@ from wrong_copies import WrongCopyCampaign
 _DURABILITIES = ("write", "fsync")
 _PROTECTIONS = ("pkcs11-root", "pkcs11-full")
 _SHORT = 10
-_NAMES = ("kills", "cuts", "damage", "copies", "backups", "seals", "domain-keys", "tokens")
+_NAMES = ("kills", "cuts", "damage", "copies", "backups", "seals", "domain-keys", "tokens", "nodes")
 _PART = 25
 """So many rounds are one part, with a folder and a seed of its own. Its row goes to standard error when it is done."""
 Campaign = Callable[[Path, Random, int], Tally]
@@ -90,6 +91,9 @@ def _campaigns(rounds: int) -> Iterator[tuple[str, int, Campaign]]:
         lambda scratch, random, count: DomainKeyCampaign(scratch, random).run(count),
     )
     yield "domain-keys", max(1, rounds // 5), _domain_keys_of_full_depth
+    for poll in (None, 0.02):
+        yield "nodes", rounds, _nodes(poll)
+    yield "nodes", max(1, rounds // 5), lambda scratch, random, count: FailoverCampaign(scratch, random).run(count)
     yield "seals", max(1, rounds // 5), lambda scratch, random, count: SealCampaign(scratch, random).run(count)
     for protection in _PROTECTIONS:
         yield "tokens", few, _tokens(protection)
@@ -101,6 +105,10 @@ def _kills(durability: str, workers: int) -> Campaign:
 
 def _cuts(durability: str) -> Campaign:
     return lambda scratch, random, rounds: PowerCutCampaign(scratch, random, durability).run(rounds)
+
+
+def _nodes(poll: float | None) -> Campaign:
+    return lambda scratch, random, rounds: NodeCampaign(scratch, random, poll).run(rounds)
 
 
 def _damage(how: How, *, was_killed: bool) -> Campaign:

@@ -5,4 +5,8 @@
 its transaction, and has the statements that other databases on the same protocol may lack. ``change_log`` reads what
 others have changed. ``faults`` says what errors mean. ``schema`` has the tables; ``migrate`` and ``migrations`` make
 them, and ``schema_version`` tells which a database has. No server can use it yet.
+
+``member_connection`` performs the requests of the protocol in ``store.leases``, with ``member_statements``. ``agent``
+runs on each node. With ``settler``, a process that writes waits until its changes are settled. ``node_store`` is the
+store with all of this.
 """

@@ -10,8 +10,9 @@ from threading import Lock
 
 from sqlalchemy import Connection, bindparam, delete, func, select
 
+from strongroom.store.leases.generation import Generation
 from strongroom.store.postgresql.schema import change, generation, receipt
-from strongroom.store.postgresql.statements import Entry, Generation
+from strongroom.store.postgresql.statements import Entry
 from strongroom.store.records import ChangeKind, Changes
 from strongroom.store.sql.change_log import read_change
 

@@ -73,6 +73,8 @@ member = Table(
     Column("renewed", BigInteger, nullable=False),
     # The generation that all its processes know.
     Column("acked", BigInteger, nullable=False),
+    # Its lease, seconds: how long others wait for it. Nodes may have different ones while the setting is changed.
+    Column("lease", Float, nullable=False),
     Column("release", _text(64), nullable=False),
     Column("joined_at", Float, nullable=False),
 )

@@ -13,6 +13,7 @@ from psycopg import ClientCursor
 from psycopg.rows import TupleRow
 
 from strongroom.crypto.domain_keys import IAM_SCOPE
+from strongroom.store.leases.generation import Generation
 from strongroom.store.postgresql.connection import StoreConnection
 from strongroom.store.records import ChangeKind
 from strongroom.store.scopes import AccountScope, KeyScope, Scope
@@ -45,13 +46,6 @@ _CLAIM_RECEIPT = f"{_ADD_RECEIPT} ON CONFLICT (tag) DO NOTHING"
 # The commit of this waits for the standby, and with it for all that was committed before.
 _TOUCH_RECEIPT = "UPDATE receipt SET number = number WHERE tag = %(tag)s RETURNING attempt"
 _POSITION = "SELECT number, (SELECT max(ordinal) FROM database_history) FROM generation"
-
-
-class Generation(msgspec.Struct, frozen=True):
-    """How far a database has come: the sequence number of its newest change, and the random tag of its commit."""
-
-    number: int
-    tag: bytes
 
 
 class Entry(msgspec.Struct, frozen=True):

@@ -19,11 +19,12 @@ from strongroom.store.counters import StoreCounters
 from strongroom.store.fault_watch import FaultWatch
 from strongroom.store.faults import COUNTED_ONLY, FaultKind, StoreUnavailable
 from strongroom.store.integrity import IntegrityWatch
+from strongroom.store.leases.generation import Generation
 from strongroom.store.postgresql.change_log import CollectedChanges, SeenChanges, trim
 from strongroom.store.postgresql.engine import Database, driver_of, long_statements
 from strongroom.store.postgresql.faults import Retry, fault_met, retry_of, unfit_value
 from strongroom.store.postgresql.groups import Groups
-from strongroom.store.postgresql.statements import Committed, Generation, begin_read
+from strongroom.store.postgresql.statements import Committed, begin_read
 from strongroom.store.postgresql.transaction import PostgresqlReader, PostgresqlTransaction, note_writing
 from strongroom.store.postgresql.verification import check_tables
 from strongroom.store.postgresql.writes import Timing, Write

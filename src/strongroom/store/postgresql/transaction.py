@@ -3,8 +3,8 @@
 from sqlalchemy import Connection
 from sqlalchemy.engine.interfaces import ExecutionContext
 
+from strongroom.store.leases.generation import Generation
 from strongroom.store.postgresql.change_log import CollectedChanges
-from strongroom.store.postgresql.statements import Generation
 from strongroom.store.sql.reader import SqlReader
 from strongroom.store.sql.row_guard import RowGuard
 from strongroom.store.sql.transaction import SqlTransaction

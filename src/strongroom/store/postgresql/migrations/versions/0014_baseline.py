@@ -219,6 +219,7 @@ def upgrade() -> None:
         sa.Column("incarnation", sa.LargeBinary, nullable=False),
         sa.Column("renewed", sa.BigInteger, nullable=False),
         sa.Column("acked", sa.BigInteger, nullable=False),
+        sa.Column("lease", sa.Float, nullable=False),
         sa.Column("release", _text(64), nullable=False),
         sa.Column("joined_at", sa.Float, nullable=False),
         sa.PrimaryKeyConstraint("node"),

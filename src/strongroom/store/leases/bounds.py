@@ -1,0 +1,23 @@
+"""How long leases run, and how long others wait for them. All times are seconds."""
+
+SHORTEST_LEASE = 0.1
+LONGEST_LEASE = 60.0
+RENEWALS = 4
+"""How often a lease is renewed while it runs."""
+
+_CLOCK_DRIFT = 0.01
+"""The clocks of two machines run at rates that differ by less than this part."""
+_ALLOWANCE = 0.01
+"""For the rounding of clocks."""
+
+
+def checked_lease(lease: float) -> float:
+    """Return a lease; raises ValueError if it is shorter or longer than leases may be."""
+    if not SHORTEST_LEASE <= lease <= LONGEST_LEASE:
+        raise ValueError(lease)
+    return lease
+
+
+def over_everywhere(lease: float) -> float:
+    """Return how long a machine has to wait, by its own clock, until a lease has ended by the clock of another one."""
+    return lease * (1 + _CLOCK_DRIFT) + _ALLOWANCE

@@ -1,0 +1,110 @@
+"""When a change may be answered: once no node can serve what was before it. It does no I/O.
+
+A node that has acknowledged a number serves nothing older. A node that has not can do so only until its lease ends,
+and leases that were renewed after the commit know it already. So a change is settled when every member has
+acknowledged it, or the longest lease of those that have not is over, counted from a moment after the commit. A member
+that was not renewed in as long has no lease, and is removed so that the next change does not wait for it.
+"""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from strongroom.store.leases.bounds import LONGEST_LEASE, over_everywhere
+from strongroom.store.leases.requests import FoundMembers, Member
+
+Done = Callable[[], None]
+
+
+class _Waiting(msgspec.Struct, frozen=True):
+    number: int
+    committed_at: float
+    done: Done
+
+
+class _Suspect(msgspec.Struct, frozen=True):
+    """A member that has not acknowledged a number, and since when its row has not been renewed."""
+
+    member: Member
+    since: float
+
+
+class Settlement:
+    """The changes of one process that wait for the other nodes. Times are in seconds of ``Clock.uptime``.
+
+    Not safe to use from several threads.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[_Waiting] = []
+        self._suspects: dict[tuple[str, bytes], _Suspect] = {}
+        self._newest = 0
+        self.waited_out = 0
+        """How many changes were answered because a lease had ended, not because all had acknowledged them."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing to look for."""
+        return not self._waiting and not self._suspects
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a change waits."""
+        return bool(self._waiting)
+
+    def add(self, number: int, committed_at: float, done: Done) -> None:
+        """Have ``done`` called when a commit is settled. ``committed_at`` is read after the commit has returned."""
+        self._waiting.append(_Waiting(number, committed_at, done))
+        self._newest = max(self._newest, number)
+
+    def observe(self, found: FoundMembers, read_at: float) -> tuple[list[Done], list[Member]]:
+        """Return what is settled, and the members to remove if they are still as they were found.
+
+        The clock has to be read, for ``read_at``, after the members. A commit that the server which found them does not
+        know is not settled by them: a former primary would not know a node that joined since.
+        """
+        members = found.members
+        removals = self._suspect(members, read_at)
+        settled: list[_Waiting] = []
+        waiting: list[_Waiting] = []
+        for each in self._waiting:
+            if each.number > found.number:
+                waiting.append(each)
+                continue
+            leases = [member.lease for member in members if member.acked < each.number]
+            is_over = not leases or read_at >= each.committed_at + over_everywhere(max(leases))
+            self.waited_out += bool(is_over and leases)
+            (settled if is_over else waiting).append(each)
+        self._waiting = waiting
+        return [each.done for each in settled], removals
+
+    def is_ahead_of(self, found: FoundMembers) -> bool:
+        """Whether a change waits that the server which found the members does not know."""
+        return any(each.number > found.number for each in self._waiting)
+
+    def expire(self, now: float) -> list[Done]:
+        """Return what is settled by time alone, where the members cannot be read."""
+        bound = over_everywhere(LONGEST_LEASE)
+        settled = [each for each in self._waiting if now >= each.committed_at + bound]
+        self._waiting = [each for each in self._waiting if now < each.committed_at + bound]
+        self.waited_out += len(settled)
+        if not self._waiting:
+            # What cannot be read cannot be removed either. The next change will find it.
+            self._suspects.clear()
+        return [each.done for each in settled]
+
+    def _suspect(self, members: Sequence[Member], read_at: float) -> list[Member]:
+        suspects = {}
+        removals = []
+        for member in members:
+            if member.acked >= self._newest:
+                continue
+            name = member.node, member.incarnation
+            known = self._suspects.get(name)
+            if known is None or known.member.renewed != member.renewed:
+                known = _Suspect(member, read_at)
+            if read_at - known.since >= over_everywhere(member.lease):
+                removals.append(member)
+            suspects[name] = known
+        self._suspects = suspects
+        return removals

@@ -1,0 +1,157 @@
+"""Performs the requests of agents and of writers that wait for them, on a connection to PostgreSQL."""
+
+import select
+from collections.abc import Callable, Sequence
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import TupleRow
+
+from strongroom.store.leases.generation import Generation, TaggedChange
+from strongroom.store.leases.requests import (
+    Acknowledge,
+    FindMember,
+    FoundChanges,
+    FoundMembers,
+    Join,
+    Leave,
+    Member,
+    ReadChanges,
+    Renew,
+    Reply,
+    Request,
+    Steps,
+)
+from strongroom.store.postgresql import member_statements as statements
+from strongroom.store.postgresql.connection import StoreConnection
+
+
+class NotConfirmed(psycopg.OperationalError):
+    """COMMIT has returned, but no standby has confirmed it: it proves nothing, and a failover may lose it."""
+
+
+class MemberConnection:
+    """A connection for the protocol of leases. Each statement may take ``timeout`` seconds.
+
+    It must lead to the server itself: a pooler in between may send each statement to another server.
+    Raises psycopg.Error when the database cannot be reached; then it has to be closed.
+    """
+
+    def __init__(self, conninfo: str, timeout: float) -> None:
+        self._connection = StoreConnection.connect(_writable(conninfo), autocommit=True)
+        self._connection.limit = timeout
+        self._connection.watch_warnings()
+        self._notified = False
+        self._connection.add_notify_handler(self._be_notified)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def run(self, steps: Steps) -> None:
+        """Perform a sequence of requests."""
+        try:
+            request = next(steps)
+            while True:
+                request = steps.send(self.perform(request))
+        except StopIteration:
+            return
+        finally:
+            steps.close()
+
+    def perform(self, request: Request) -> Reply:
+        """Perform a request, and return its reply."""
+        match request:
+            case Renew():
+                found = self._execute(statements.RENEW, (request.node, request.incarnation)).fetchone()
+                return None if found is None else Generation(found[0], bytes(found[1]))
+            case ReadChanges():
+                return self._changes(request)
+            case Acknowledge(node, incarnation, number):
+                return self._execute(statements.ACKNOWLEDGE, (number, node, incarnation, number)).rowcount == 1
+            case FindMember():
+                row = self._execute(statements.FIND, (request.node,)).fetchone()
+                return None if row is None else _member(row)
+            case Join():
+                return self._join(request)
+            case Leave():
+                self._execute(statements.LEAVE, (request.node, request.incarnation))
+                return None
+
+    def members(self) -> FoundMembers:
+        """Return all members."""
+        rows = self._execute(statements.FIND_ALL, ()).fetchall()
+        return FoundMembers(rows[0][0], [_member(row[1:]) for row in rows if row[1] is not None])
+
+    def remove(self, member: Member) -> None:
+        """Delete a member if it has not been renewed since it was found."""
+        self._execute(statements.REMOVE, (member.node, member.incarnation, member.renewed))
+
+    def listen(self) -> None:
+        """Have ``wait`` return when something was committed."""
+        self._execute(f"LISTEN {statements.CHANNEL}", ())
+
+    def notify(self) -> None:
+        """Tell all that listen that something was committed."""
+        self._execute(statements.NOTIFY, ())
+
+    def wait(self, seconds: float, wake: int) -> bool:
+        """Wait for a notification, ``seconds`` at most, or until ``wake`` can be read; tell whether there was one."""
+        if not self._notified:
+            readable = select.poll()
+            readable.register(self._connection.fileno(), select.POLLIN)
+            readable.register(wake, select.POLLIN)
+            readable.poll(max(0.0, seconds) * 1000)
+            self._connection.pgconn.consume_input()
+            while self._connection.pgconn.notifies() is not None:
+                self._notified = True
+        notified, self._notified = self._notified, False
+        return notified
+
+    def _execute(self, statement: str, values: Sequence[object]) -> psycopg.Cursor[TupleRow]:
+        cursor = self._connection.execute(statement.encode(), values)
+        if self._connection.has_warned:
+            raise NotConfirmed("no standby has confirmed the commit")
+        return cursor
+
+    def _join(self, request: Join) -> bool:
+        old = request.replaces
+        if old is None:
+            values: tuple[object, ...] = (request.node, request.incarnation, request.lease, request.release)
+            return self._execute(statements.INSERT, values).rowcount == 1
+        values = (request.incarnation, request.lease, request.release, old.node, old.incarnation, old.renewed)
+        return self._execute(statements.REPLACE, values).rowcount == 1
+
+    def _changes(self, request: ReadChanges) -> FoundChanges:
+        rows = self._execute(statements.CHANGES, (request.since, request.since, request.most)).fetchall()
+        number, tag = rows[0][:2]
+        changes = [TaggedChange(row[2], bytes(row[3]), *row[4:]) for row in rows if row[2] is not None]
+        return FoundChanges(Generation(number, bytes(tag)), changes)
+
+    def _be_notified(self, _notification: psycopg.Notify) -> None:
+        self._notified = True
+
+
+Connect = Callable[[], MemberConnection]
+
+
+def _member(row: TupleRow) -> Member:
+    node, incarnation, renewed, acked, lease = row
+    return Member(node, bytes(incarnation), renewed, acked, lease)
+
+
+def _writable(conninfo: str) -> str:
+    """Return where to connect to: of several hosts, the one that can be written, unless it says something else.
+
+    A connection that is used only from time to time must not be lost without notice.
+    """
+    given = conninfo_to_dict(conninfo)
+    defaults = {
+        "target_session_attrs": "read-write",
+        "connect_timeout": "2",
+        "application_name": "strongroom",
+        "keepalives_idle": "20",
+        "keepalives_interval": "5",
+        "keepalives_count": "3",
+    }
+    return make_conninfo(conninfo, **{name: value for name, value in defaults.items() if name not in given})

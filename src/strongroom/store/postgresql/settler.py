@@ -1,0 +1,132 @@
+"""Waits, for all threads of a process, until what they have committed is settled on every node."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+import psycopg
+
+from strongroom.clock import Clock
+from strongroom.store.leases.settlement import Done, Settlement
+from strongroom.store.postgresql.member_connection import Connect, MemberConnection
+
+logger = logging.getLogger(__name__)
+
+_FIRST_PAUSE = 0.001
+_LONGEST_PAUSE = 0.025
+_IDLE_PAUSE = 0.25
+"""Between looks for members to remove, when no change waits."""
+_GROWTH = 1.5
+
+
+class Settler:
+    """A thread with a connection of its own, so that no caller has to wait on a thread. Safe to use from several."""
+
+    def __init__(self, connect: Connect, clock: Clock) -> None:
+        self._connect = connect
+        self._clock = clock
+        self._settlement = Settlement()
+        self._changed = threading.Condition()
+        self._added: list[tuple[int, float, Done]] = []
+        self._is_closed = False
+        self._connection: MemberConnection | None = None
+        self.failures = 0
+        """How often the members could not be read."""
+        self._thread = threading.Thread(target=self._run, name="settler", daemon=True)
+        self._thread.start()
+
+    @property
+    def waited_out(self) -> int:
+        """How many changes were answered because a lease had ended, not because all nodes had acknowledged them."""
+        return self._settlement.waited_out
+
+    def when_settled(self, number: int, done: Callable[[], None]) -> None:
+        """Call ``done`` once no node serves what was before the commit of this number, which has returned.
+
+        It is called on the thread of the settler, which it must not hold up. It is called even if the database cannot
+        be reached: by then every lease has ended.
+        """
+        committed_at = self._clock.uptime()
+        with self._changed:
+            self._added.append((number, committed_at, done))
+            self._changed.notify()
+
+    def settle(self, number: int) -> None:
+        """Wait until no node serves what was before the commit of this number, which has returned."""
+        settled = threading.Event()
+        self.when_settled(number, settled.set)
+        settled.wait()
+
+    def close(self) -> None:
+        """End the thread. What waits is not called any more."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        pause = _FIRST_PAUSE
+        while True:
+            with self._changed:
+                if not self._added and not self._is_closed:
+                    self._changed.wait(self._pause(pause))
+                added, self._added = self._added, []
+                if self._is_closed:
+                    break
+            for each in added:
+                self._settlement.add(*each)
+            pause = _FIRST_PAUSE if added else min(pause * _GROWTH, _LONGEST_PAUSE)
+            for done in self._look(notify=bool(added)):
+                _call(done)
+        self._disconnect()
+
+    def _pause(self, pause: float) -> float | None:
+        """Return how long to wait at most; None if there is nothing to wait for."""
+        if self._settlement.is_waiting:
+            return pause
+        return None if self._settlement.is_idle else _IDLE_PAUSE
+
+    def _look(self, *, notify: bool) -> list[Done]:
+        """Return what is settled by now."""
+        if self._settlement.is_idle:
+            return []
+        try:
+            if self._connection is None:
+                self._connection = self._connect()
+                notify = True
+            if notify:
+                self._connection.notify()
+            found = self._connection.members()
+            settled, removals = self._settlement.observe(found, self._clock.uptime())
+        except psycopg.Error as error:
+            self._fail(error)
+            return self._settlement.expire(self._clock.uptime())
+        if self._settlement.is_ahead_of(found):
+            logger.warning("the nodes that have to acknowledge a change were read from a server that does not know it")
+            self._disconnect()
+            return settled + self._settlement.expire(self._clock.uptime())
+        try:
+            for member in removals:
+                logger.warning("node %s has not renewed its lease, and is not waited for any more", member.node)
+                self._connection.remove(member)
+        except psycopg.Error as error:
+            self._fail(error)
+        return settled
+
+    def _fail(self, error: psycopg.Error) -> None:
+        self.failures += 1
+        logger.warning("the nodes that have to acknowledge a change cannot be read: %s", str(error).strip())
+        self._disconnect()
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _call(done: Done) -> None:
+    """Tell a caller. What goes wrong there must not leave all others waiting."""
+    try:
+        done()
+    except Exception:
+        logger.exception("a change is settled, and its caller could not be told")

@@ -1,0 +1,302 @@
+"""Agents and settlers on a real PostgreSQL: what they promise each other holds with its statements."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from postgresql import SERVER, Cluster
+from strongroom.clock import SystemClock
+from strongroom.entropy import system_entropy
+from strongroom.store.leases.bounds import over_everywhere
+from strongroom.store.leases.generation import Generation
+from strongroom.store.leases.membership import Membership
+from strongroom.store.leases.page import PageFile, PageReader, PageWriter
+from strongroom.store.leases.requests import Acknowledge, FindMember, FoundChanges, Join, Member, ReadChanges, Renew
+from strongroom.store.leases.view import View
+from strongroom.store.postgresql.agent import Agent
+from strongroom.store.postgresql.member_connection import MemberConnection, NotConfirmed
+from strongroom.store.postgresql.settler import Settler
+
+NODE = "0123456789ab"
+LEASE = 1.0
+CLOCK = SystemClock()
+TERMINATE = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'strongroom'"
+
+
+class RunningAgent:
+    """An agent on a thread, with the view of a worker."""
+
+    def __init__(self, address: str, page: Path, node: str = NODE, poll: float | None = None) -> None:
+        self._file = PageFile(page, CLOCK.boot(), writing=True)
+        reader = PageReader(self._file.memory, self._file.place)
+        self.page = reader
+        self.view = View(reader, CLOCK.uptime, time.sleep)
+        writer = PageWriter(self._file.memory, self._file.place)
+        self.membership = Membership(node, LEASE, writer, CLOCK, system_entropy)
+        self.agent = Agent(self.membership, lambda: MemberConnection(address, LEASE / 2), CLOCK, LEASE, poll=poll)
+        self._thread = threading.Thread(target=self.agent.run)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop it."""
+        self.agent.stop()
+        self._thread.join()
+        self.agent.close()
+
+
+@pytest.fixture
+def address(postgresql: Cluster) -> Iterator[str]:
+    with postgresql.database() as name:
+        yield postgresql.address(name, SERVER)
+
+
+@pytest.fixture
+def connection(address: str) -> Iterator[MemberConnection]:
+    with closing(MemberConnection(address, 5.0)) as connection:
+        yield connection
+
+
+def commit(address: str, name: str = "name") -> int:
+    """Commit a change, as a write does; return its number."""
+    with closing(psycopg.connect(address)) as connection, connection.transaction():
+        row = connection.execute(
+            "UPDATE generation SET number = number + 1, tag = %s RETURNING number, tag", (system_entropy(8),)
+        ).fetchall()[0]
+        connection.execute("INSERT INTO change VALUES (%s, %s, 'key', '1', 'r', %s)", (*row, name))
+    number: int = row[0]
+    return number
+
+
+def until(condition: Callable[[], bool], most: float = 10.0) -> None:
+    deadline = time.monotonic() + most
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def member(connection: MemberConnection, node: str = NODE) -> Member | None:
+    found = connection.perform(FindMember(node))
+    assert found is None or isinstance(found, Member)
+    return found
+
+
+# --- the statements --------------------------------------------------------------------------------
+
+
+def test_a_member_joins_once(connection: MemberConnection) -> None:
+    join = Join(NODE, b"i" * 16, LEASE, "1", None)
+    assert connection.perform(join) is True
+    assert connection.perform(join) is False
+    assert member(connection) == Member(NODE, b"i" * 16, 0, 0, LEASE)
+
+
+def test_a_row_is_replaced_only_as_it_was_found(connection: MemberConnection) -> None:
+    connection.perform(Join(NODE, b"i" * 16, LEASE, "1", None))
+    found = member(connection)
+    connection.perform(Renew(NODE, b"i" * 16))
+    assert connection.perform(Join(NODE, b"j" * 16, 2.0, "2", found)) is False
+    assert connection.perform(Join(NODE, b"j" * 16, 2.0, "2", member(connection))) is True
+    assert member(connection) == Member(NODE, b"j" * 16, 0, 0, 2.0)
+    assert connection.perform(Renew(NODE, b"i" * 16)) is None
+
+
+def test_a_renewal_says_which_generation_it_saw(connection: MemberConnection, address: str) -> None:
+    connection.perform(Join(NODE, b"i" * 16, LEASE, "1", None))
+    number = commit(address)
+    generation = connection.perform(Renew(NODE, b"i" * 16))
+    assert isinstance(generation, Generation)
+    assert generation.number == number
+    found = member(connection)
+    assert found is not None
+    assert found.renewed == 1
+
+
+def test_changes_come_with_the_generation_that_they_lead_to(connection: MemberConnection, address: str) -> None:
+    numbers = [commit(address, name) for name in ("a", "b", "c")]
+    found = connection.perform(ReadChanges(numbers[1], 10))
+    assert isinstance(found, FoundChanges)
+    assert [(each.sequence, each.name) for each in found.changes] == [(numbers[1], "b"), (numbers[2], "c")]
+    assert found.generation == Generation(numbers[2], found.changes[-1].tag)
+    assert connection.perform(ReadChanges(numbers[0], 1)) == FoundChanges(found.generation, [])
+
+
+def test_nothing_is_acknowledged_that_the_database_does_not_have(connection: MemberConnection, address: str) -> None:
+    number = commit(address)
+    connection.perform(Join(NODE, b"i" * 16, LEASE, "1", None))
+    assert connection.perform(Acknowledge(NODE, b"i" * 16, number + 1)) is False
+    assert connection.perform(Acknowledge(NODE, b"j" * 16, number)) is False
+    assert connection.perform(Acknowledge(NODE, b"i" * 16, number)) is True
+    # One that was on its way for long changes nothing.
+    assert connection.perform(Acknowledge(NODE, b"i" * 16, number - 1)) is True
+    assert member(connection) == Member(NODE, b"i" * 16, 0, number, LEASE)
+
+
+def test_a_member_is_removed_only_if_it_was_not_renewed(connection: MemberConnection) -> None:
+    connection.perform(Join(NODE, b"i" * 16, LEASE, "1", None))
+    found = connection.members().members[0]
+    connection.perform(Renew(NODE, b"i" * 16))
+    connection.remove(found)
+    assert len(connection.members().members) == 1
+    connection.remove(connection.members().members[0])
+    assert connection.members().members == []
+
+
+# --- agents and settlers ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("poll", [None, 0.02], ids=["notified", "polling"])
+def test_a_change_is_settled_when_the_agent_has_published_it(address: str, tmp_path: Path, poll: float | None) -> None:
+    with (
+        closing(RunningAgent(address, tmp_path / "page", poll=poll)) as node,
+        closing(Settler(lambda: MemberConnection(address, 5.0), CLOCK)) as settler,
+    ):
+        node.view.wait_for_lease(10)
+        node.view.changes(0)
+        for _ in range(5):
+            number = commit(address)
+            settler.settle(number)
+            node.view.version()
+            assert node.page.head().generation.number >= number
+        assert settler.waited_out == 0
+
+
+def test_an_agent_that_stops_is_not_waited_for(address: str, tmp_path: Path, connection: MemberConnection) -> None:
+    node = RunningAgent(address, tmp_path / "page")
+    node.view.wait_for_lease(10)
+    node.close()
+    assert member(connection) is None
+    with closing(Settler(lambda: MemberConnection(address, 5.0), CLOCK)) as settler:
+        began = time.monotonic()
+        settler.settle(commit(address))
+        assert time.monotonic() - began < LEASE
+        assert settler.waited_out == 0
+
+
+def test_a_node_that_is_gone_is_waited_for_once(address: str, connection: MemberConnection) -> None:
+    connection.perform(Join(NODE, b"i" * 16, LEASE, "1", None))
+    with closing(Settler(lambda: MemberConnection(address, 5.0), CLOCK)) as settler:
+        number = commit(address)
+        began = time.monotonic()
+        settler.settle(number)
+        assert over_everywhere(LEASE) - 0.05 < time.monotonic() - began
+        assert settler.waited_out == 1
+        until(lambda: member(connection) is None)
+        settler.settle(commit(address))
+        assert settler.waited_out == 1
+
+
+def test_callers_that_wait_hold_no_thread(address: str, connection: MemberConnection) -> None:
+    connection.perform(Join(NODE, b"i" * 16, LEASE, "1", None))
+    settled: list[int] = []
+    with closing(Settler(lambda: MemberConnection(address, 5.0), CLOCK)) as settler:
+        threads = threading.active_count()
+        numbers = [commit(address) for _ in range(50)]
+        for number in numbers:
+            settler.when_settled(number, partial(settled.append, number))
+        settler.when_settled(numbers[-1], lambda: settled.append(1 // 0))
+        assert threading.active_count() == threads
+        assert settled == []
+        assert connection.perform(Acknowledge(NODE, b"i" * 16, numbers[-1])) is True
+        until(lambda: settled == numbers)
+
+
+def test_a_settler_outlives_its_connection(address: str, connection: MemberConnection, postgresql: Cluster) -> None:
+    connection.perform(Join(NODE, b"i" * 16, LEASE, "1", None))
+    settled = threading.Event()
+    with closing(Settler(lambda: MemberConnection(address, 5.0), CLOCK)) as settler:
+        settler.when_settled(commit(address), settled.set)
+        until(lambda: settler._connection is not None)
+        postgresql.run(TERMINATE)
+        until(lambda: settler.failures > 0)
+        assert settled.wait(10)
+
+
+def test_a_server_that_does_not_know_a_change_does_not_settle_it(postgresql: Cluster, address: str) -> None:
+    """Such as a former primary, which does not know either that a node has joined since."""
+    with (
+        postgresql.database() as former,
+        closing(MemberConnection(address, 5.0)) as connection,
+    ):
+        connection.perform(Join(NODE, b"i" * 16, LEASE, "1", None))
+        addresses = [postgresql.address(former, SERVER), address]
+        number = commit(address)
+        began = time.monotonic()
+        with closing(Settler(lambda: MemberConnection(addresses.pop(0), 5.0), CLOCK)) as settler:
+            settler.settle(number)
+        assert time.monotonic() - began > LEASE
+        assert addresses == []
+
+
+def test_an_agent_outlives_its_connections(address: str, tmp_path: Path, postgresql: Cluster) -> None:
+    with closing(RunningAgent(address, tmp_path / "page")) as node:
+        node.view.wait_for_lease(10)
+        for _ in range(3):
+            connections = node.agent.connections
+            postgresql.run(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'strongroom'"
+            )
+            until(partial(has_reconnected, node, connections))
+        renewals = node.membership.renewals
+        until(lambda: node.membership.renewals > renewals)
+        assert node.membership.joins == 1
+        assert node.page.head().forgets == 1
+
+
+def has_reconnected(node: RunningAgent, connections: int) -> bool:
+    return node.agent.connections > connections
+
+
+def test_two_agents_with_the_id_of_one_node_do_not_serve_together(address: str, tmp_path: Path) -> None:
+    with closing(RunningAgent(address, tmp_path / "page")) as node:
+        node.view.wait_for_lease(10)
+        with closing(RunningAgent(address, tmp_path / "copy")) as copy:
+            time.sleep(over_everywhere(LEASE) + LEASE / 2)
+            assert not copy.membership.is_member
+            node.view.version()
+
+
+def test_a_frozen_server_ends_leases_and_is_found_again(address: str, tmp_path: Path, postgresql: Cluster) -> None:
+    with closing(RunningAgent(address, tmp_path / "page")) as node:
+        node.view.wait_for_lease(10)
+        with postgresql.frozen():
+            until(lambda: node.membership.lease_left < 0, LEASE + 1)
+            until(lambda: node.agent.failures > 0, LEASE + 1)
+        node.view.wait_for_lease(20)
+
+
+def test_a_commit_that_no_standby_has_confirmed_renews_no_lease(
+    address: str, connection: MemberConnection, postgresql: Cluster
+) -> None:
+    connection.perform(Join(NODE, b"i" * 16, LEASE, "1", None))
+    connection.perform(Join("another", b"i" * 16, LEASE, "1", None))
+    postgresql.run("ALTER SYSTEM SET synchronous_standby_names = 'missing'", "SELECT pg_reload_conf()")
+    try:
+        until(lambda: waits_for_a_standby(address))
+        cancel = threading.Timer(
+            0.3,
+            lambda: postgresql.run("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"),
+        )
+        cancel.start()
+        with pytest.raises(NotConfirmed):
+            connection.perform(Renew(NODE, b"i" * 16))
+        cancel.join()
+        # Also where commits do not wait by default.
+        careless = f"{address} options='-c synchronous_commit=off'"
+        with closing(MemberConnection(careless, 0.3)) as other, pytest.raises(psycopg.OperationalError):
+            other.perform(Renew(NODE, b"i" * 16))
+        with closing(MemberConnection(address, 5.0)) as other:
+            # An acknowledgement needs not be durable.
+            assert other.perform(Acknowledge("another", b"i" * 16, 0)) is True
+    finally:
+        postgresql.run("ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()")
+
+
+def waits_for_a_standby(address: str) -> bool:
+    with closing(psycopg.connect(address, autocommit=True)) as connection:
+        return connection.execute("SHOW synchronous_standby_names").fetchall() == [("missing",)]
