@@ -56,6 +56,7 @@ MOVED = "needs a server with keys; test_moves_into_tokens.py runs the same"
 OPENSSL = "a file for OpenSSL; test_fips.py uses it"
 SERVES = "serves until it is stopped; test_xks_proxy_operation.py does"
 REAL_AWS = "needs an account of AWS"
+DATABASE = "for a database server; tests/support/postgresql.py sets the same limits, and connects"
 LEFT_OUT = {
     ("README.md", "strongroom serve [--data DIR]"): PLACEHOLDERS,
     ("README.md", "strongroom account create ID"): PLACEHOLDERS,
@@ -94,6 +95,8 @@ LEFT_OUT = {
     ("docs/custom-key-stores.md", "aws kms create-custom-key-store"): PROXY,
     ("docs/custom-key-stores.md", "[[cloudhsm-clusters]]"): LOADED,
     ("docs/settings.md", "[[request-quotas]]"): LOADED,
+    ("docs/databases.md", "ALTER ROLE strongroom_serve"): DATABASE,
+    ("docs/databases.md", "postgresql://strongroom_serve"): DATABASE,
     ("docs/xks-proxy.md", "strongroom xks-proxy serve"): SERVES,
     ("docs/xks-proxy.md", "aws kms create-custom-key-store"): REAL_AWS,
     ("docs/settings.md", "cors-origins ="): LOADED,

@@ -106,6 +106,26 @@ def test_another_token_does_not_open_it(data: Path, tmp_path: Path, monkeypatch:
     assert "Traceback" not in refused.stderr + unnamed.stderr
 
 
+@pytest.mark.parametrize("protection", ["software"], indirect=True)
+@pytest.mark.usefixtures("module")
+def test_a_restored_copy_leaves_the_key_of_a_seal_to_the_deployment_it_came_from(data: Path, tmp_path: Path) -> None:
+    with running_server(data, tmp_path / "log") as server:
+        key_id = client_of(server).create_key()["KeyMetadata"]["KeyId"]
+        succeed(data, "seal", "add", "hsm", "pkcs11")
+        succeed(data, "seal", "remove", "file")
+        succeed(data, "backup", "--to", str(tmp_path / "backup"), "--unencrypted")
+        assert server.stop() == 0
+    copy = tmp_path / "copy"
+    succeed(copy, "restore", str(tmp_path / "backup"), "--without-audit-log")
+    succeed(copy, "seal", "add", "new", "file")
+    removed = strongroom(copy, "seal", "remove", "hsm")
+    assert removed.returncode == 0
+    assert "the key of the seal 'hsm' stays in the token" in removed.stderr
+    with running_server(data, tmp_path / "log2") as server:
+        assert client_of(server).describe_key(KeyId=key_id)
+        assert server.stop() == 0
+
+
 def test_without_a_token_in_the_settings_it_cannot_be_added(data: Path, tmp_path: Path) -> None:
     with running_server(data, tmp_path / "log") as server:
         assert server.stop() == 0

@@ -202,6 +202,19 @@ def test_a_backup_opens_with_the_token_alone(
     succeed(restored, "account", "root-key", "000000000000", "--replace")
     with running_server(restored, tmp_path / "log2") as server:
         assert client_of(server).decrypt(CiphertextBlob=blob)["Plaintext"] == b"text"
+    # The original goes on, and needs the objects that the copy does not need any more.
+    succeed(restored, "domain-keys", "rotate")
+    left = strongroom(restored, "domain-keys", "destroy-old")
+    assert left.returncode == 0
+    assert "2 objects of destroyed domain keys stay in the token" in left.stderr
+    for folder, log in ((data, "log3"), (restored, "log4")):
+        with running_server(folder, tmp_path / log) as server:
+            assert client_of(server).decrypt(CiphertextBlob=blob)["Plaintext"] == b"text"
+    (restored / "restored-objects").write_text("not an id\n")
+    succeed(restored, "domain-keys", "rotate")
+    refused = strongroom(restored, "domain-keys", "destroy-old")
+    assert refused.returncode == 1
+    assert refused.stderr.endswith("If that deployment is gone, remove the file\n")
 
 
 def test_mistakes_are_told_in_one_line(

@@ -69,6 +69,7 @@ class DataFolder:
         self.problems = path / "problems"
         self.serving = path / "serving"
         self.token_login = path / "token"
+        self.restored_objects = path / "restored-objects"
         self.xks_serving = path / "xks-serving"
         self.clock = path / "clock"
         self.clock_accepted = path / "clock-accepted"

@@ -21,6 +21,7 @@ from strongroom.assembly.command_trail import CommandTrail
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.assembly.domain_keys import Protection, create_domain_keys
 from strongroom.assembly.moves import NotMovableError, require_movable
+from strongroom.assembly.restored_objects import restored_objects
 from strongroom.assembly.rewrapping import Rewrapping
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.audit.operator_events import KEY_SOURCE, OperatorEvent
@@ -210,12 +211,21 @@ class DomainKeyRotation:
                 self._domain_keys.reread()
                 gone = {(each.scope, version) for each in found for version in each.older}
                 objects = [each for each in self._domain_keys.in_token if (each.scope, each.version) in gone]
+                shared = restored_objects(self._folder)
+                own = [each for each in objects if each.object_id not in shared]
                 details = {"domainKeys": {each.scope: each.older for each in found}}
                 event = OperatorEvent(name="DestroyDomainKey", command=command, source=KEY_SOURCE, details=details)
                 with self._trail.recording(event):
                     self._store.write(lambda transaction: self._remove(transaction, found), AccountScope(""))
                     # The rows first: they may turn out to be needed still, and an object cannot be made again.
-                    self._protection.token.destroy(objects)
+                    self._protection.token.destroy(own)
+                if len(own) < len(objects):
+                    logger.warning(
+                        "%d objects of destroyed domain keys stay in the token: the deployment whose backup was "
+                        "restored here may need them (`%s`)",
+                        len(objects) - len(own),
+                        self._folder.restored_objects,
+                    )
                 self._domain_keys.reread()
         return [each.scope for each in found]
 

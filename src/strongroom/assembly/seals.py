@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from strongroom.assembly.command_trail import CommandTrail
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
+from strongroom.assembly.restored_objects import restored_objects
 from strongroom.assembly.seal_remnants import finish_change, wipe
 from strongroom.assembly.tokens import ConfiguredToken
 from strongroom.assembly.unsealing import Unsealing, document_of
@@ -187,9 +188,18 @@ class Seals:
 
     def _destroy_key_of(self, removed: SealEntry) -> None:
         """Destroy the key of a removed seal in its token. What it has wrapped opens nothing any more either way."""
+        object_id = bytes.fromhex(str(removed.parameters["object"]))
         try:
-            self._token.destroy_seal_key(bytes.fromhex(str(removed.parameters["object"])))
-        except (UnsealError, SealUnavailableError, SettingsError) as error:
+            if object_id in restored_objects(self._folder):
+                logger.warning(
+                    "the key of the seal %a stays in the token: the deployment whose backup was restored here may need "
+                    "it (`%s`)",
+                    removed.name,
+                    self._folder.restored_objects,
+                )
+                return
+            self._token.destroy_seal_key(object_id)
+        except (UnsealError, SealUnavailableError, SettingsError, DataFolderError) as error:
             logger.warning("the key of the seal %a is still in the token: %s", removed.name, error)
 
     # --- changes

@@ -131,7 +131,7 @@ def _show(restored: RestoredBackup, request: RestoreRequest) -> None:
     if restored.in_token:
         click.echo(
             "note: its keys need the same objects in the token as the deployment that was backed up. If that one goes "
-            "on, give one of them a copy of the token: a rotation of domain keys destroys the objects for both"
+            "on, give one of them a copy of the token: a rotation of domain keys there destroys the objects for both"
         )
     if request.root_key is None:
         click.echo(f"A new root key was made: {request.data / 'root.key'}. Keep a copy elsewhere.")
