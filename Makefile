@@ -55,11 +55,11 @@ test: ## Run every test under coverage: in parallel, then alone those that load 
 	@.venv/bin/coverage run -m pytest $(SERIAL)
 	@.venv/bin/coverage combine --quiet
 
-test-hardware: ## Run all conformance tests with keys under SoftHSM and NSS, in root depth and in full depth
+test-hardware: ## Run the tests that use keys with their keys under SoftHSM and NSS, in root depth and in full depth
 	@{ command -v softhsm2-util && command -v gcc; } >/dev/null || tools/apt softhsm2 gcc libc6-dev
 	@tools/venv dev
 	@set -e; for depth in root full; do for token in softhsm nss; do \
-		.venv/bin/python -m pytest $(PARALLEL) tests/conformance --key-protection pkcs11-$$depth --token $$token; \
+		.venv/bin/python -m pytest $(PARALLEL) $(KEY_TESTS) --key-protection pkcs11-$$depth --token $$token; \
 	done; done
 
 lint: ## Check format, lint, types and imports
