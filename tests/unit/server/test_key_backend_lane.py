@@ -164,7 +164,8 @@ def test_calls_that_another_thread_began_go_on_there_too(
     direct: DirectClient, monkeypatch: pytest.MonkeyPatch, operation: str, request_: dict[str, str], status: int
 ) -> None:
     key = new_key(direct, MultiRegion=True)
-    active_key(direct.local, key).blocks = True
+    active = active_key(direct.local, key)
+    active.blocks = active.public_key_blocks = True
     before = len(direct.local.records())
     places: list[tuple[str, bool]] = []
     whole = TABLE[operation].run
