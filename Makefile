@@ -37,7 +37,7 @@ serve: ## Start a server on 127.0.0.1:4599 with its data in ./strongroom-data
 	@tools/venv demo
 	@exec .venv/bin/strongroom serve
 
-quick: ## Run the tests that need no server process, but for the state matrix; under a minute on two cores
+quick: ## Run the tests that need no server process, but for the state matrix; five minutes on two cores
 	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || tools/apt postgresql
 	@tools/venv dev
 	@.venv/bin/python -m pytest $(PARALLEL) tests/unit tests/contract tests/vectors tests/architecture --ignore=tests/contract/test_matrix.py
