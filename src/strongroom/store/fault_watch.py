@@ -1,10 +1,12 @@
 """Keeps what is wrong with the database: each fault is counted, and reported once until it has ended."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from threading import Lock
 
 import msgspec
 
+from strongroom.errors import WriteOutcomeUnknown
 from strongroom.problems import Problems, Subject
 from strongroom.store.counters import StoreCounters
 from strongroom.store.faults import COUNTED_ONLY, LASTING, FaultKind, StoreFault
@@ -53,6 +55,30 @@ class FaultWatch:
                 return
             self._open[place] = _Open(fault.explain(self._database), self._timer())
             self._report()
+
+    @contextmanager
+    def typed(
+        self, fault_met: Callable[[Exception], StoreFault | None], where: str, check: Callable[[], None]
+    ) -> Iterator[None]:
+        """Turn faults of the database ``where`` into StoreUnavailable or StoreDamaged; note each of them.
+
+        Those of other writers, conflicts and what they rolled back, stay as they are, and so does what is no fault, for
+        which ``fault_met`` returns None. ``check`` is called to have damage looked for.
+        """
+        try:
+            yield
+        except Exception as error:
+            fault = fault_met(error)
+            if fault is None:
+                raise
+            self.note(fault)
+            if self.has_damage():
+                check()
+            if fault.kind in COUNTED_ONLY:
+                raise
+            if isinstance(error, WriteOutcomeUnknown):
+                raise WriteOutcomeUnknown(f"{fault.message} Whether the change was made is not known.") from error
+            raise fault.error(where) from error
 
     def wrote(self) -> None:
         """Take note that a write was tried and has succeeded."""

@@ -13,11 +13,10 @@ from sqlalchemy.exc import DBAPIError
 
 from strongroom.audit.database_history import DatabasePosition
 from strongroom.entropy import Entropy
-from strongroom.errors import WriteOutcomeUnknown
 from strongroom.problems import Problems
 from strongroom.store.counters import StoreCounters
 from strongroom.store.fault_watch import FaultWatch
-from strongroom.store.faults import COUNTED_ONLY, FaultKind, StoreUnavailable
+from strongroom.store.faults import FaultKind
 from strongroom.store.integrity import IntegrityWatch
 from strongroom.store.leases.generation import Generation
 from strongroom.store.postgresql.change_log import CollectedChanges, SeenChanges, trim
@@ -132,14 +131,8 @@ class PostgresqlStore:
         return Write(self._database, act, scopes, self._open, tag, self._committed).run(self._timing, again=again)
 
     def _open(self, connection: Connection, changes: CollectedChanges, newest: int | None) -> PostgresqlTransaction:
-        """Return a transaction that makes codes with the newest domain key; raises StoreUnavailable.
-
-        An older key may be destroyed, and no row that it made would be good.
-        """
-        authenticator = self.guard.authenticator
-        if authenticator is not None and newest is not None and not authenticator.require(newest):
-            text = f"the domain key {newest} of `iam` cannot be opened now"
-            raise StoreUnavailable("The key store cannot be written now.", text)
+        """Return a transaction that makes codes with the newest domain key; raises StoreUnavailable."""
+        self.guard.require_newest(newest)
         return PostgresqlTransaction(connection, self.guard, changes)
 
     def position(self) -> DatabasePosition:
@@ -224,28 +217,19 @@ class PostgresqlStore:
 
     @contextmanager
     def _typed_faults(self, *, writing: bool) -> Iterator[None]:
-        """Turn faults of the database into StoreUnavailable or StoreDamaged; note each of them.
+        """Turn faults of the database into typed errors, as ``FaultWatch.typed`` says.
 
-        Those of other writers, conflicts and what they rolled back, stay as they are. A value that PostgreSQL cannot
-        hold becomes ValidationException.
+        A value that PostgreSQL cannot hold becomes ValidationException.
         """
-        try:
-            yield
-        except Exception as error:
-            refusal = unfit_value(error)
-            if refusal is not None:
+        met = partial(fault_met, writing=writing)
+        with self._faults.typed(met, self._database.name, self._integrity.request):
+            try:
+                yield
+            except Exception as error:
+                refusal = unfit_value(error)
+                if refusal is None:
+                    raise
                 raise refusal from error
-            fault = fault_met(error, writing=writing)
-            if fault is None:
-                raise
-            self._faults.note(fault)
-            if self._faults.has_damage():
-                self._integrity.request()
-            if fault.kind in COUNTED_ONLY:
-                raise
-            if isinstance(error, WriteOutcomeUnknown):
-                raise WriteOutcomeUnknown(f"{fault.message} Whether the change was made is not known.") from error
-            raise fault.error(self._database.name) from error
 
     def _count_quarantined(self, number: int) -> None:
         self.counters.quarantined = number

@@ -7,8 +7,10 @@ from typing import TypeVar
 import msgspec
 from sqlalchemy import Table
 
+from strongroom.crypto.domain_keys import IAM_SCOPE
 from strongroom.errors import KmsError, QuarantinedIdentityException, QuarantinedRecordException
 from strongroom.keys.arns import KeyLocator, partition
+from strongroom.store.faults import StoreUnavailable
 from strongroom.store.quarantine import Finding, Quarantine, printable
 from strongroom.store.row_authenticator import RowAuthenticator
 from strongroom.store.sql.row_macs import FORMATS, MAC
@@ -45,6 +47,16 @@ class RowGuard:
     def __init__(self, quarantine: Quarantine, authenticator: RowAuthenticator | None = None) -> None:
         self.quarantine = quarantine
         self.authenticator = authenticator
+
+    def require_newest(self, version: int | None) -> None:
+        """Make codes with the newest domain key: an older one may be destroyed, and no row that it made would be good.
+
+        ``version`` is the newest that is stored, None if there is none. Raises StoreUnavailable if this process cannot
+        open it now.
+        """
+        if self.authenticator is not None and version is not None and not self.authenticator.require(version):
+            text = f"the domain key {version} of `{IAM_SCOPE}` cannot be opened now"
+            raise StoreUnavailable("The key store cannot be written now.", text)
 
     def sealed(
         self, table: Table, values: Mapping[str, object], parts: Sequence[Sequence[object]] = ()

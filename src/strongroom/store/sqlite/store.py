@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -14,11 +14,10 @@ from sqlalchemy.exc import DBAPIError
 
 from strongroom.audit.database_history import DatabasePosition
 from strongroom.crypto.domain_keys import IAM_SCOPE
-from strongroom.errors import WriteOutcomeUnknown
 from strongroom.problems import Problems
 from strongroom.store.counters import StoreCounters
 from strongroom.store.fault_watch import FaultWatch
-from strongroom.store.faults import COUNTED_ONLY, FaultKind, StoreUnavailable
+from strongroom.store.faults import FaultKind
 from strongroom.store.integrity import IntegrityWatch
 from strongroom.store.quarantine import Quarantine
 from strongroom.store.records import Changes
@@ -110,7 +109,8 @@ class SqlStore:
     @contextmanager
     def _transaction(self) -> Iterator[SqlTransaction]:
         with self._write() as connection:
-            self._require_newest_code(connection)
+            if self.guard.authenticator is not None:
+                self.guard.require_newest(newest_version(connection, IAM_SCOPE))
             transaction = SqlTransaction(connection, self.guard)
             try:
                 yield transaction
@@ -120,17 +120,6 @@ class SqlStore:
                 if transaction.is_last and self._group is not None:
                     # A domain key that is not committed cannot be read by this process's other connections.
                     self._group.takes_no_more = True
-
-    def _require_newest_code(self, connection: Connection) -> None:
-        """Make codes with the newest domain key: an older one may be destroyed, and no row that it made would be good.
-
-        Raises StoreUnavailable if this process cannot open it now.
-        """
-        authenticator = self.guard.authenticator
-        newest = None if authenticator is None else newest_version(connection, IAM_SCOPE)
-        if authenticator is not None and newest is not None and not authenticator.require(newest):
-            text = f"the domain key {newest} of `{IAM_SCOPE}` cannot be opened now"
-            raise StoreUnavailable("The key store cannot be written now.", text)
 
     def position(self) -> DatabasePosition:
         """Return the newest position of the database that this process has committed or found."""
@@ -254,26 +243,10 @@ class SqlStore:
         if group is not None:
             group.commit()
 
-    @contextmanager
-    def _typed_faults(self, *, writing: bool) -> Iterator[None]:
-        """Turn faults of the database into StoreUnavailable or StoreDamaged; note each of them.
-
-        Those of other writers, conflicts and what they rolled back, stay as they are.
-        """
-        try:
-            yield
-        except Exception as error:
-            fault = fault_met(error, writing=writing)
-            if fault is None:
-                raise
-            self._faults.note(fault)
-            if self._faults.has_damage():
-                self._integrity.request()
-            if fault.kind in COUNTED_ONLY:
-                raise
-            if isinstance(error, WriteOutcomeUnknown):
-                raise WriteOutcomeUnknown(f"{fault.message} Whether the change was made is not known.") from error
-            raise fault.error(str(self._engine.url.database)) from error
+    def _typed_faults(self, *, writing: bool) -> AbstractContextManager[None]:
+        """Turn faults of the database into typed errors, as ``FaultWatch.typed`` says."""
+        where = str(self._engine.url.database)
+        return self._faults.typed(partial(fault_met, writing=writing), where, self._integrity.request)
 
     def _count_quarantined(self, number: int) -> None:
         self.counters.quarantined = number
