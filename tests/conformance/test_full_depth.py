@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -21,11 +20,12 @@ from accounts import strongroom, succeed
 from clients import client_of
 from local_server import RunningServer, running_server
 from server_processes import wait_until
-from softhsm import LABEL, PIN, FaultyModule, new_token, pin_file, token_settings
+from softhsm import LABEL, PIN, FaultyModule, new_token, pin_file
 from started_servers import failed_start
 from strongroom.crypto.pkcs11.token import ModuleToken
 from strongroom.crypto.pkcs11.token_address import TokenAddress
 from strongroom.crypto.pkcs11.wrapping import destroy_wrapping_key
+from token_servers import error_of, readiness, use_faulty_module
 
 REFUSED = {
     *(("RSA_2048", "ENCRYPT_DECRYPT"), ("RSA_3072", "ENCRYPT_DECRYPT"), ("RSA_4096", "ENCRYPT_DECRYPT")),
@@ -42,12 +42,7 @@ MAC: dict[str, Any] = {"Message": b"m", "MacAlgorithm": "HMAC_SHA_256"}
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FaultyModule:
     """Return a module that all commands and servers of the test use."""
-    module = FaultyModule(tmp_path)
-    settings = token_settings(tmp_path, module.path, "pkcs11-full")
-    regions = {"STRONGROOM_REGIONS": "us-east-1,eu-west-1"}
-    for name, value in {**new_token(tmp_path), **module.environment, **settings, **regions}.items():
-        monkeypatch.setenv(name, value)
-    return module
+    return use_faulty_module(tmp_path, monkeypatch, "pkcs11-full")
 
 
 @pytest.fixture
@@ -62,15 +57,6 @@ def server(module: FaultyModule, data: Path, tmp_path: Path) -> Iterator[Running
         module.behave("")
 
 
-def error_of(call: Any, **members: object) -> tuple[str, float]:
-    """Return the code of the error that a call is answered with, and how many seconds that took."""
-    begun = time.monotonic()
-    with pytest.raises(ClientError) as caught:
-        call(**members)
-    assert "strongroom-test" not in str(caught.value)
-    return caught.value.response["Error"]["Code"], time.monotonic() - begun
-
-
 def new_key(kms: Any, spec: str = "SYMMETRIC_DEFAULT", usage: str = "ENCRYPT_DECRYPT", **more: Any) -> str:
     return str(kms.create_key(KeySpec=spec, KeyUsage=usage, **more)["KeyMetadata"]["KeyId"])
 
@@ -78,11 +64,6 @@ def new_key(kms: Any, spec: str = "SYMMETRIC_DEFAULT", usage: str = "ENCRYPT_DEC
 def verified(backup: Path, key_file: Path, *more: str) -> str:
     command = [sys.executable, "-m", "strongroom", "backup", "verify", str(backup), "--root-key", str(key_file), *more]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
-
-
-def readiness(server: RunningServer) -> str:
-    with urllib.request.urlopen(f"{server.endpoint}/readyz") as answer:  # noqa: S310 - loopback, over HTTP
-        return str(answer.read(), "utf-8")
 
 
 def stored(data: Path) -> set[bytes]:

@@ -8,21 +8,18 @@ import signal
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing
-from http.client import HTTPConnection
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
-from botocore.exceptions import ClientError
 
 from accounts import strongroom, succeed
 from clients import client_of
 from local_server import RunningServer, running_server
 from server_processes import children_of, wait_until
-from softhsm import PIN, FaultyModule, new_token, token_settings
+from softhsm import PIN, FaultyModule, new_token
 from started_servers import failed_start, started
 from terminals import server_in_terminal, shown_to_others
+from token_servers import error_of, readiness, use_faulty_module
 
 SOON = 30.0
 
@@ -30,12 +27,7 @@ SOON = 30.0
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FaultyModule:
     """Return a module that all commands and servers of the test use."""
-    module = FaultyModule(tmp_path)
-    settings = token_settings(tmp_path, module.path)
-    regions = {"STRONGROOM_REGIONS": "us-east-1,eu-west-1"}
-    for name, value in {**new_token(tmp_path), **module.environment, **settings, **regions}.items():
-        monkeypatch.setenv(name, value)
-    return module
+    return use_faulty_module(tmp_path, monkeypatch)
 
 
 @pytest.fixture
@@ -48,21 +40,6 @@ def server(module: FaultyModule, data: Path, tmp_path: Path) -> Iterator[Running
     with running_server(data, tmp_path / "log") as server:
         yield server
         module.behave("")
-
-
-def error_of(call: object, **members: object) -> tuple[str, float]:
-    """Return the code of the error that a call is answered with, and how many seconds that took."""
-    begun = time.monotonic()
-    with pytest.raises(ClientError) as caught:
-        call(**members)  # type: ignore[operator]
-    assert "strongroom-test" not in str(caught.value)
-    return caught.value.response["Error"]["Code"], time.monotonic() - begun
-
-
-def readiness(server: RunningServer) -> str:
-    with closing(HTTPConnection(urlsplit(server.endpoint).netloc, timeout=10)) as connection:
-        connection.request("GET", "/readyz")
-        return connection.getresponse().read().decode()
 
 
 def is_ready(server: RunningServer) -> bool:
