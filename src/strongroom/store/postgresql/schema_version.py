@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, inspect
 
-SCHEMA = "0014"
+SCHEMA = "0015"
 """The schema of this release: the revision of its last migration.
 
 Its tables are those of the SQLite schema with the same number, and those of several nodes.

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, inspect
 
 from strongroom.store.sqlite.engine import open_sqlite
 
-SCHEMA = "0014"
+SCHEMA = "0015"
 """The schema of this release: the revision of its last migration."""
 
 

@@ -1,11 +1,11 @@
-"""All tables: those of schema 0014 in SQLite, and those of several nodes."""
+"""All tables: those of schema 0015 in SQLite, and those of several nodes."""
 
 import sqlalchemy as sa
 from alembic import op
 
 from strongroom.entropy import system_entropy
 
-revision = "0014"
+revision = "0015"
 down_revision = None
 branch_labels = None
 depends_on = None
