@@ -5,7 +5,7 @@ Both are done by the owner of the database, with a command: the role of a server
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 import psycopg
@@ -68,24 +68,36 @@ def migrate_patiently(
     schema before, None if there were no tables, the one now, and the roles. Raises WrongSchemaError.
     """
     deadline = timer() + patience
+    with engine.connect() as connection:
+        _require_roles(connection, (*serve, *read))
     before = _schema_of(engine)
     while True:
         try:
-            found = _schema_of(engine)
-            if found != SCHEMA:
-                before = found
-                migrate(engine)
+            _migrate_unless_done(engine)
             with engine.begin() as connection:
                 return before, SCHEMA, _grant_all(connection, serve, read)
-        except WrongSchemaError:
-            if _schema_of(engine) != SCHEMA:
-                raise
-            # Another process has made the tables in the meantime.
         except DBAPIError as error:
             if not _may_end(error) or timer() >= deadline:
                 raise
             logger.warning("the tables are in use, trying again: %s", str(error.orig).strip())
         time.sleep(_PAUSE)
+
+
+def _migrate_unless_done(engine: Engine) -> None:
+    if _schema_of(engine) == SCHEMA:
+        return
+    try:
+        migrate(engine)
+    except WrongSchemaError:
+        # Of two processes that make the tables at once, one finds that they are there.
+        if _schema_of(engine) != SCHEMA:
+            raise
+
+
+def _require_roles(connection: Connection, roles: Iterable[str]) -> None:
+    for role in roles:
+        if not connection.execute(_HAS_ROLE, {"role": role}).scalar_one():
+            raise WrongSchemaError(f"there is no role `{role}`; make it first (CREATE ROLE … LOGIN)")
 
 
 def _schema_of(engine: Engine) -> str | None:
@@ -104,9 +116,6 @@ def _grant_all(connection: Connection, serve: Sequence[str], read: Sequence[str]
     known = connection.execute(_GRANTED).all()
     writers = {str(role) for role, privilege in known if privilege == "INSERT"} | {*serve}
     readers = ({str(role) for role, _ in known} | {*read}) - writers
-    for role in sorted(writers | readers):
-        if not connection.execute(_HAS_ROLE, {"role": role}).scalar_one():
-            raise WrongSchemaError(f"there is no role `{role}`; make it first: CREATE ROLE … LOGIN")
     for role in sorted(writers):
         grant_access(connection, serve=role)
     for role in sorted(readers):
