@@ -9,6 +9,7 @@ from strongroom.errors import KmsError
 from strongroom.problems import Problems
 from strongroom.service.audit_trail import AuditTrail
 from strongroom.service.write_probe import WriteProbe
+from strongroom.store.leases.view import LeaseEnded
 from strongroom.store.protocol import Store
 
 
@@ -49,10 +50,10 @@ class Readiness:
     def _obstacles(self) -> list[str]:
         found = []
         try:
-            self._store.confirm()
-            self._store.version()
-            with self._store.read() as reader:
-                reader.domain_keys()
+            self._store.require_answers()
+        except LeaseEnded:
+            # Why the agent does not renew it is one of the problems.
+            found.append("this node has no lease on the database that nodes share")
         except KmsError as error:
             found.append(f"the key store does not answer ({error.message})")
         if not self._trail.writable():
