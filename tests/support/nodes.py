@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -23,8 +24,6 @@ _STARTING = 120
 _BETWEEN_STARTS = 0.5
 _COMMAND = 120
 """Seconds that a command may take, on a busy machine."""
-# What only the first node of a deployment has: `strongroom init` writes it.
-_FIRST_FILES = ("credentials", "environment")
 
 
 class Node:
@@ -33,12 +32,17 @@ class Node:
     def __init__(
         self,
         data: Path,
+        first: Path,
         environment: Mapping[str, str],
         options: Sequence[str] = (),
         proxies: Sequence[StallingProxy] = (),
     ) -> None:
-        """``environment`` has its settings; ``proxies`` are between it and the database, one for each host of that."""
+        """``first`` is the data folder of the first node, which has the root's access key.
+
+        ``environment`` has the settings; ``proxies`` are between the node and the database, one for each host of that.
+        """
         self.data = data
+        self._first = first
         self.port = free_port()
         self.proxies = proxies
         self.environment = dict(environment)
@@ -117,7 +121,9 @@ class Node:
         self._starts += 1
         options = ("--listen", f"127.0.0.1:{self.port}", *self._options)
         running = running_server(self.data, log, *options, environment=self.environment)
-        self._server = self._running.enter_context(running)
+        server = self._running.enter_context(running)
+        server.environment["AWS_SHARED_CREDENTIALS_FILE"] = str(self._first / "credentials")
+        self._server = server
 
     def _log(self, number: int) -> Path:
         return self.data.with_name(f"{self.data.name}.{number}.log")
@@ -176,10 +182,8 @@ def copy_root_key(first: Path, other: Path) -> None:
 
 
 @contextmanager
-def running_nodes(
-    folder: Path, nodes: Iterable[Node], *, is_new: bool = True
-) -> Iterator[Nodes]:
-    """Start nodes of one deployment, whose data folders are in ``folder``, and a balancer before them.
+def running_nodes(nodes: Iterable[Node], *, is_new: bool = True) -> Iterator[Nodes]:
+    """Start nodes of one deployment, and a balancer before them.
 
     The deployment is made if it is new. Nodes that run at the end are killed.
     """
@@ -192,8 +196,9 @@ def running_nodes(
         for node in made[1:]:
             if not node.data.exists():
                 copy_root_key(made[0].data, node.data)
-        for node in made:
-            node.start()
+        with ThreadPoolExecutor(len(made)) as starting:
+            for started in [starting.submit(node.start) for node in made]:
+                started.result()
         balancer = RequestBalancer([node.port for node in made])
         ending.callback(balancer.close)
         yield Nodes(made, balancer)
@@ -218,7 +223,7 @@ def nodes_of(
         proxies = [StallingProxy(cluster.port)] if proxied else []
         store = cluster.address(database, SERVER, proxies[0].port if proxies else None)
         folder = data if number == 1 else data.with_name(f"{data.name}-node{number}")
-        yield Node(folder, {"STRONGROOM_STORE": store, **(settings or {})}, options, proxies)
+        yield Node(folder, data, {"STRONGROOM_STORE": store, **(settings or {})}, options, proxies)
 
 
 def _signal(process: int, number: signal.Signals) -> None:

@@ -7,18 +7,18 @@ nothing was done twice.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
 
-from accounts import strongroom
 from campaign import Random, seeded
 from fast_client import CallRefused, FastClient, NoAnswer
 from ledger_check import Check, unrecorded
-from node_disturbances import Disturb, disturbances_of
-from nodes import Nodes, node_folders
+from node_disturbances import Disturb, disturbances_of, disturbances_of_cluster
+from nodes import Nodes, node_folders, nodes_of, running_nodes
+from postgresql import Cluster
 from storm_changes import Changes, duplicates
 from storm_clients import OFF, ON, UNANSWERED, UNAVAILABLE, StormClients
 from switch_history import SwitchHistory
@@ -162,3 +162,17 @@ class ServerStorm:
                 told = log.read_text()
                 if "Traceback" in told:
                     self.outcome.lost.append(f"a traceback in {log.name}: {told[told.index('Traceback') :][:600]}")
+
+
+def server_storm(cluster: Cluster, scratch: Path, rules: StormRules, seed: int) -> Outcome:
+    """Run a storm over three nodes of two workers, in a database of its own."""
+    scratch.mkdir(parents=True)
+    settings = {"STRONGROOM_LEASE": str(LEASE), "STRONGROOM_WORKERS": "2"}
+    with (
+        cluster.scratch() as database,
+        running_nodes(nodes_of(cluster, database, scratch / "data", 3, proxied=True, settings=settings)) as nodes,
+    ):
+        more = disturbances_of_cluster(cluster, database)
+        outcome = ServerStorm(nodes, scratch, seeded(seed), more).run(rules)
+        nodes.stop()
+    return outcome
