@@ -34,17 +34,16 @@ class SchemaWindow(msgspec.Struct, frozen=True):
     def refusal(self) -> str | None:
         """Why this release may not serve, in a sentence without its end; None if it may."""
         if self.moved_to is not None:
-            return f"the deployment has moved to {self.moved_to}, and the database keeps only what was there before"
+            return f"the deployment has moved to {self.moved_to}; what is here is from before"
         if self.newest < SCHEMA:
             return (
-                f"the database has schema {self.newest}, and this release of Strongroom uses schema {SCHEMA}; run "
-                "`strongroom database migrate` with this release first, as the owner of the tables: servers of the "
-                "release before go on meanwhile"
+                f"it has schema {self.newest}, and this release of Strongroom uses {SCHEMA}; upgrade it first, as its "
+                "owner, with `strongroom database migrate` of this release: servers of the one before go on meanwhile"
             )
         if self.oldest > SCHEMA:
             return (
-                f"the database is for releases from schema {self.oldest} on, and this release of Strongroom uses "
-                f"schema {SCHEMA}; use a later release"
+                f"it is for releases from schema {self.oldest} on, and this release of Strongroom uses {SCHEMA}; use a "
+                "later release"
             )
         return None
 
@@ -52,10 +51,12 @@ class SchemaWindow(msgspec.Struct, frozen=True):
 def read_window(connection: Connection) -> SchemaWindow:
     """Return which releases a database is for; raises WrongSchemaError if it has no tables of Strongroom."""
     if not inspect(connection).has_table(schema_window.name):
-        raise WrongSchemaError("the database has no tables of Strongroom; its owner has to make them")
+        raise WrongSchemaError(
+            "it has no tables of Strongroom; make them, as the owner of the database, with: strongroom database migrate"
+        )
     found = connection.execute(_WINDOW).one_or_none()
     if found is None:
-        raise WrongSchemaError("the table `schema_window` of the database has no row; restore the database")
+        raise WrongSchemaError("its table `schema_window` has no row; restore it")
     return SchemaWindow(*found)
 
 
@@ -63,7 +64,7 @@ def require_this_schema(connection: Connection) -> None:
     """Make sure that this release may serve a database, and that it holds all text; raises WrongSchemaError."""
     encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
     if encoding != "UTF8":
-        raise WrongSchemaError(f"the database has the encoding {encoding}; make one with ENCODING 'UTF8'")
+        raise WrongSchemaError(f"it has the encoding {encoding}; make one with ENCODING 'UTF8'")
     refusal = read_window(connection).refusal
     if refusal is not None:
         raise WrongSchemaError(refusal)
