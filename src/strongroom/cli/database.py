@@ -1,7 +1,6 @@
 """``strongroom database``: makes the tables of a PostgreSQL database, and goes on with an older database."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 from msgspec.structs import replace
@@ -13,8 +12,8 @@ from strongroom.cli.options import FILE, config_option, data_option, read_settin
 from strongroom.clock import SystemClock
 from strongroom.entropy import system_entropy
 
-if TYPE_CHECKING:
-    from strongroom.assembly.databases.migration import Migrated
+_PATIENCE = 60.0
+"""Seconds for which a migration tries again that a long read keeps from being made."""
 
 
 @click.group()
@@ -28,7 +27,6 @@ def database() -> None:
     "--store-password-file", type=FILE, help="File with the password of the owner. Default: with --store, none."
 )
 @click.option("--serve", "serving", multiple=True, metavar="ROLE", help="Role of servers; repeat for more.")
-@click.option("--contract", is_flag=True, help="Remove what only the release before needed; no node of it may serve.")
 @click.option("--read", "reading", multiple=True, metavar="ROLE", help="Role that only reads; repeat for more.")
 @config_option
 def migrate_command(
@@ -37,37 +35,29 @@ def migrate_command(
     store_password_file: Path | None,
     serving: tuple[str, ...],
     reading: tuple[str, ...],
-    contract: bool,
     config: Path | None,
 ) -> None:
     """Make the tables of this release, or upgrade them, and give roles their rights. Data is kept.
 
-    It connects as the owner of the tables. Servers of the release before go on meanwhile. Roles that had rights before
-    keep them. If a long read of a table is in the way, this tries again for a minute, and changes nothing if it stays.
+    It connects as the owner of the tables. Servers go on meanwhile. Roles that had rights before keep them. If a long
+    read of a table is in the way, this tries again for a minute, and changes nothing in the end if it still is.
     """
     with readable_errors():
         settings = read_settings(config, store=store)
         if store is not None or store_password_file is not None:
-            file = None if store_password_file is None else str(store_password_file)
-            settings = replace(settings, store_password_file=file)
+            settings = replace(
+                settings, store_password_file=None if store_password_file is None else str(store_password_file)
+            )
         found = postgresql_of(settings, SystemClock(), system_entropy)
-        from strongroom.assembly.databases import migration  # noqa: PLC0415 - needs the same extra as the database
+        from strongroom.assembly.databases.migration import migrate_database  # noqa: PLC0415 - needs the same extra
 
-        if contract:
-            migration.contract_database(found)
-            click.echo(f"Only this release and later ones may serve {found.folder.database_name} now.")
-            return
-        done = migration.migrate_database(found, serving, reading)
-    _say(done)
-
-
-def _say(done: "Migrated") -> None:
+        done = migrate_database(found, serving, reading, SystemClock(), _PATIENCE)
     if done.before is None:
         click.echo(f"Made the tables of schema {done.now} in {done.name}.")
     elif done.before == done.now:
-        click.echo(f"The tables of schema {done.now} are in {done.name} already.")
+        click.echo(f"{done.name} has schema {done.now} already.")
     else:
-        click.echo(f"Upgraded the tables in {done.name} from schema {done.before} to {done.now}.")
+        click.echo(f"Upgraded {done.name} from schema {done.before} to {done.now}.")
     for role in done.granted.serve:
         click.echo(f"Role {role} may read and write all tables.")
     for role in done.granted.read:

@@ -1,17 +1,17 @@
 """Makes or upgrades the tables of a PostgreSQL database, as its owner, and gives roles their rights."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 
 import msgspec
 
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.databases.postgresql import PostgresqlDatabase
-from strongroom.store.postgresql.engine import Database as Pool
+from strongroom.clock import Clock
 from strongroom.store.postgresql.engine import open_postgresql
-from strongroom.store.postgresql.migrate import Granted, contract, grant_roles, migrate, require_roles, schema_of
+from strongroom.store.postgresql.migrate import Granted, migrate_patiently
 from strongroom.store.postgresql.opening import UnusableDatabaseError, explained
-from strongroom.store.postgresql.schema_version import SCHEMA, WrongSchemaError
+from strongroom.store.postgresql.schema_version import WrongSchemaError
 
 _LIMIT = 3600.0
 """How long one statement of a migration may take, seconds: it may have to rewrite a table."""
@@ -26,32 +26,21 @@ class Migrated(msgspec.Struct, frozen=True):
     granted: Granted
 
 
-def migrate_database(database: PostgresqlDatabase, serve: Sequence[str], read: Sequence[str]) -> Migrated:
+def migrate_database(
+    database: PostgresqlDatabase, serve: Sequence[str], read: Sequence[str], clock: Clock, patience: float
+) -> Migrated:
     """Make or upgrade the tables, and grant the roles of servers and readers their rights on all of them.
 
-    Roles that have rights already get them on new tables as well. Servers go on meanwhile. Raises DataFolderError.
+    Roles that have rights already keep them, on new tables as well. While a long read of a table keeps it from being
+    changed, this tries again for ``patience`` seconds. Raises DataFolderError.
     """
-    with _opened(database) as pool:
-        require_roles(pool.engine, (*serve, *read))
-        before = schema_of(pool.engine)
-        migrate(pool.engine)
-        return Migrated(database.folder.database_name, before, SCHEMA, grant_roles(pool.engine, serve, read))
-
-
-def contract_database(database: PostgresqlDatabase) -> None:
-    """Remove what only servers of the release before needed; raises DataFolderError if one of them serves."""
-    with _opened(database) as pool:
-        contract(pool.engine)
-
-
-@contextmanager
-def _opened(database: PostgresqlDatabase) -> Iterator[Pool]:
-    """Connect as the owner of the tables; turn what goes wrong into DataFolderError."""
     address = database.address
+    name = database.folder.database_name
     try:
         with explained(address), closing(open_postgresql(address, size=1, statement_limit=_LIMIT)) as pool:
-            yield pool
+            before, now, granted = migrate_patiently(pool.engine, serve, read, clock.timer, patience)
     except UnusableDatabaseError as error:
         raise DataFolderError(str(error)) from None
     except WrongSchemaError as error:
-        raise DataFolderError(f"{database.folder.database_name}: {error}") from None
+        raise DataFolderError(f"{name}: {error}") from None
+    return Migrated(name, before, now, granted)

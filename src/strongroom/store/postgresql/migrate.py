@@ -7,8 +7,10 @@ so they go on meanwhile. Its function ``contract``, if it has one, removes what 
 them lives.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 import msgspec
 import psycopg
@@ -26,54 +28,64 @@ from strongroom.store.postgresql.living_members import LivingMembersError, ended
 from strongroom.store.postgresql.schema import metadata, schema_window
 from strongroom.store.postgresql.schema_version import SCHEMA, SchemaWindow, WrongSchemaError, read_window
 
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+_PAUSE = 0.5
 _GRANTED = text(
     "SELECT grantee, privilege_type FROM information_schema.table_privileges WHERE table_schema = current_schema() "
     "AND table_name = 'generation' AND privilege_type IN ('SELECT', 'INSERT') AND grantee <> 'PUBLIC' "
     "AND grantee <> current_user"
 )
 _HAS_ROLE = text("SELECT count(*) > 0 FROM pg_roles WHERE rolname = :role")
-ATTEMPTS = 60
-"""How often a migration is tried that does not get its locks: for a minute."""
-
 _LOCK_TIMEOUT = "SET LOCAL lock_timeout = '500ms'"
 """A migration that waits behind a long reader keeps all later readers waiting (postgresql.org, "ALTER TABLE")."""
-
-_PAUSE = 0.5
-"""How long those who have waited may read before the next attempt, seconds."""
 
 _VERSION_TABLE = "alembic_version"
 _LOCKED_WINDOW = select(schema_window.c.oldest, schema_window.c.newest, schema_window.c.moved_to).with_for_update()
 
 
-def migrate(engine: Engine, *, pause: Callable[[float], object] = time.sleep, attempts: int = ATTEMPTS) -> None:
+def migrate(engine: Engine) -> None:
     """Create or upgrade the tables, all or none, also while servers of the release before use them.
 
-    ``engine`` connects as their owner. It gives up waiting for a lock after half a second, and tries again after a
-    pause, ``attempts`` times in all. ``pause`` waits for some seconds. Raises WrongSchemaError for a database of a
-    newer release, for one that older releases than the one before may still serve, and for one with other tables than
-    those of its schema.
+    ``engine`` connects as their owner. Raises WrongSchemaError for a database of a newer release, for one that older
+    releases than the one before may still serve, and for one with other tables than those of its schema; and an error
+    of the database if a lock is not free within half a second.
     """
-    _patiently(engine, _expand, pause, attempts)
+    with transaction(engine) as connection, long_statements(connection):
+        connection.exec_driver_sql(_LOCK_TIMEOUT)
+        _expand(connection)
 
 
-def contract(engine: Engine, *, pause: Callable[[float], object] = time.sleep) -> None:
+def contract_patiently(
+    engine: Engine,
+    timer: Callable[[], float],
+    patience: float,
+    pause: Callable[[float], object] = time.sleep,
+) -> SchemaWindow:
     """End the service of releases before the one that the tables were brought to, and remove what only they needed.
 
-    Raises WrongSchemaError if a node of such a release lives, or if the database is of a newer release than this one.
+    It waits until the leases of killed nodes have ended, and tries again for ``patience`` seconds if tables are locked.
+    Returns the window before. Raises WrongSchemaError if a node of an earlier release lives, or if the database is of a
+    later release than this one.
     """
     with engine.connect() as connection:
         window = read_window(connection)
     try:
         ended = ended_members(engine, pause, older_than=window.newest)
 
-        def act(connection: Connection) -> None:
-            window = _locked_window(connection)
-            remove_ended(connection, ended, older_than=window.newest)
-            _contract(connection, window)
+        def act() -> SchemaWindow:
+            with transaction(engine) as connection, long_statements(connection):
+                connection.exec_driver_sql(_LOCK_TIMEOUT)
+                window = _locked_window(connection)
+                remove_ended(connection, ended, older_than=window.newest)
+                _contract(connection, window)
+                return window
 
-        _patiently(engine, act, pause, ATTEMPTS)
+        return _patiently(act, timer, patience, pause)
     except LivingMembersError as error:
-        raise WrongSchemaError(f"servers of an older release use the database: {error}; upgrade them first") from None
+        raise WrongSchemaError(f"servers of an earlier release use it: {error}; upgrade them first") from None
 
 
 def _expand(connection: Connection) -> None:
@@ -83,8 +95,8 @@ def _expand(connection: Connection) -> None:
             return
         if before.oldest != before.newest:
             raise WrongSchemaError(
-                f"the database still serves releases from schema {before.oldest} on; when none of them runs any more, "
-                "run `strongroom database migrate --contract`, and then this again"
+                f"it is still for releases from schema {before.oldest} on; when none of them runs any more, run "
+                "`strongroom database migrate --contract`, and then this again"
             )
     try:
         command.upgrade(_config(connection), SCHEMA)
@@ -111,9 +123,7 @@ def _locked_window(connection: Connection) -> SchemaWindow:
     read_window(connection)
     window = SchemaWindow(*connection.execute(_LOCKED_WINDOW).one())
     if window.newest > SCHEMA:
-        raise WrongSchemaError(
-            f"the database has schema {window.newest}, of a newer release: this one knows schema {SCHEMA}"
-        )
+        raise WrongSchemaError(f"it has schema {window.newest}, of a newer release: this one knows schema {SCHEMA}")
     return window
 
 
@@ -125,27 +135,6 @@ def _config(connection: Connection) -> Config:
     return config
 
 
-def _patiently(
-    engine: Engine, act: Callable[[Connection], None], pause: Callable[[float], object], attempts: int
-) -> None:
-    """Run a transaction of the owner; again, if it does not get a lock in time. So others wait for a moment only."""
-    while True:
-        try:
-            with transaction(engine) as connection, long_statements(connection):
-                connection.exec_driver_sql(_LOCK_TIMEOUT)
-                return act(connection)
-        except DBAPIError as error:
-            if not isinstance(error.orig, psycopg.errors.LockNotAvailable):
-                raise
-            attempts -= 1
-            if not attempts:
-                raise WrongSchemaError(
-                    "the tables cannot be locked, because another transaction has used them all the time; end it (see "
-                    "`pg_stat_activity`), then try again. Nothing was changed"
-                ) from error
-        pause(_PAUSE)
-
-
 class Granted(msgspec.Struct, frozen=True):
     """Roles with rights on the tables: those of servers, and those that only read. The owner is not among them."""
 
@@ -153,30 +142,76 @@ class Granted(msgspec.Struct, frozen=True):
     read: Sequence[str]
 
 
-def schema_of(engine: Engine) -> str | None:
-    """Return the schema of a database; None if it has no tables of Strongroom."""
+def migrate_patiently(
+    engine: Engine, serve: Sequence[str], read: Sequence[str], timer: Callable[[], float], patience: float
+) -> tuple[str | None, str, Granted]:
+    """Create or upgrade the tables, and grant rights on all of them to roles, also to those that have some already.
+
+    If a table is locked, or another process does the same, this is tried again for ``patience`` seconds. Returns the
+    schema before, None if there were no tables, the one now, and the roles. Raises WrongSchemaError.
+    """
+    with engine.connect() as connection:
+        _require_roles(connection, (*serve, *read))
+    before = _schema_of(engine)
+
+    def act() -> tuple[str | None, str, Granted]:
+        _migrate_unless_done(engine)
+        with transaction(engine) as connection:
+            return before, SCHEMA, _grant_all(connection, serve, read)
+
+    return _patiently(act, timer, patience, time.sleep)
+
+
+def _patiently(
+    act: Callable[[], T], timer: Callable[[], float], patience: float, pause: Callable[[float], object]
+) -> T:
+    """Do something until no other process is in the way; raises the last error of the database."""
+    deadline = timer() + patience
+    while True:
+        try:
+            return act()
+        except DBAPIError as error:
+            if not _may_end(error) or timer() >= deadline:
+                raise
+            logger.warning("the tables are in use, trying again: %s", str(error.orig).strip())
+        pause(_PAUSE)
+
+
+def _migrate_unless_done(engine: Engine) -> None:
+    if _schema_of(engine) == SCHEMA:
+        return
+    try:
+        migrate(engine)
+    except WrongSchemaError:
+        # Of two processes that make the tables at once, one finds that they are there.
+        if _schema_of(engine) != SCHEMA:
+            raise
+
+
+def _require_roles(connection: Connection, roles: Iterable[str]) -> None:
+    for role in roles:
+        if not connection.execute(_HAS_ROLE, {"role": role}).scalar_one():
+            raise WrongSchemaError(f"there is no role `{role}`; make it first (CREATE ROLE … LOGIN)")
+
+
+def _schema_of(engine: Engine) -> str | None:
     with engine.connect() as connection:
         return read_window(connection).newest if inspect(connection).has_table(schema_window.name) else None
 
 
-def require_roles(engine: Engine, roles: Iterable[str]) -> None:
-    """Make sure that roles exist; raises WrongSchemaError."""
-    with engine.connect() as connection:
-        for role in roles:
-            if not connection.execute(_HAS_ROLE, {"role": role}).scalar_one():
-                raise WrongSchemaError(f"there is no role `{role}`; make it first (CREATE ROLE … LOGIN)")
+def _may_end(error: DBAPIError) -> bool:
+    """Tell whether an error is that of another process which uses the tables, or makes them now."""
+    return isinstance(error.orig, psycopg.errors.LockNotAvailable | psycopg.errors.UniqueViolation)
 
 
-def grant_roles(engine: Engine, serve: Iterable[str], read: Iterable[str]) -> Granted:
-    """Give roles their rights on all tables, also those that had rights before; return them all."""
-    with transaction(engine) as connection:
-        known = connection.execute(_GRANTED).all()
-        writers = {str(role) for role, privilege in known if privilege == "INSERT"} | {*serve}
-        readers = ({str(role) for role, _ in known} | {*read}) - writers
-        for role in sorted(writers):
-            grant_access(connection, serve=role)
-        for role in sorted(readers):
-            grant_access(connection, read=role)
+def _grant_all(connection: Connection, serve: Sequence[str], read: Sequence[str]) -> Granted:
+    known = connection.execute(_GRANTED).all()
+    writers = {str(role) for role, privilege in known if privilege == "INSERT"} | {*serve}
+    readers = ({str(role) for role, _ in known} | {*read}) - writers
+    for role in sorted(writers):
+        grant_access(connection, serve=role)
+    for role in sorted(readers):
+        grant_access(connection, read=role)
     return Granted(sorted(writers), sorted(readers))
 
 

@@ -34,17 +34,16 @@ class SchemaWindow(msgspec.Struct, frozen=True):
     def refusal(self) -> str | None:
         """Why this release may not serve, in a sentence without its end; None if it may."""
         if self.moved_to is not None:
-            return f"the deployment has moved to {self.moved_to}, and the database keeps only what was there before"
+            return f"the deployment has moved to {self.moved_to}; what is here is from before"
         if self.newest < SCHEMA:
             return (
-                f"it has schema {self.newest}, and this release of Strongroom uses schema {SCHEMA}; run "
-                "`strongroom database migrate` with this release first, as the owner of the tables: servers of the "
-                "release before go on meanwhile"
+                f"it has schema {self.newest}, and this release of Strongroom uses {SCHEMA}; upgrade it first, as its "
+                "owner, with `strongroom database migrate` of this release: servers of the one before go on meanwhile"
             )
         if self.oldest > SCHEMA:
             return (
-                f"it is for releases from schema {self.oldest} on, and this release of Strongroom uses "
-                f"schema {SCHEMA}; use a later release"
+                f"it is for releases from schema {self.oldest} on, and this release of Strongroom uses {SCHEMA}; use a "
+                "later release"
             )
         return None
 
@@ -57,7 +56,7 @@ def read_window(connection: Connection) -> SchemaWindow:
         )
     found = connection.execute(_WINDOW).one_or_none()
     if found is None:
-        raise WrongSchemaError("its table `schema_window` has no row; restore the database")
+        raise WrongSchemaError("its table `schema_window` has no row; restore it")
     return SchemaWindow(*found)
 
 

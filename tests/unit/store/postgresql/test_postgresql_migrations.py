@@ -11,10 +11,11 @@ from psycopg.sql import SQL, Identifier
 from sqlalchemy import inspect
 
 from postgresql import OWNER, READER, SERVER, Cluster
+from strongroom.clock import SystemClock
 from strongroom.store.leases.requests import About, Join, Member, Renew
 from strongroom.store.postgresql.engine import Database, open_postgresql, transaction
 from strongroom.store.postgresql.member_connection import MemberConnection, NotAdmitted
-from strongroom.store.postgresql.migrate import contract, migrate
+from strongroom.store.postgresql.migrate import contract_patiently, migrate, migrate_patiently
 from strongroom.store.postgresql.schema import metadata
 from strongroom.store.postgresql.schema_version import (
     SCHEMA,
@@ -26,6 +27,7 @@ from strongroom.store.postgresql.schema_version import (
 from strongroom.store.sql.schema import metadata as shared
 from strongroom.store.sqlite.schema_version import SCHEMA as SQLITE_SCHEMA
 
+CLOCK = SystemClock()
 DENIED = psycopg.errors.InsufficientPrivilege
 
 
@@ -98,7 +100,7 @@ def test_other_databases_are_refused(empty: Database) -> None:
 @pytest.mark.parametrize(
     ("window", "serving", "migrating"),
     [
-        (("0013", "0014"), "run `strongroom database migrate` with this release first", "--contract"),
+        (("0013", "0014"), "`strongroom database migrate` of this release", "--contract"),
         (("9998", "9999"), "is for releases from schema 9998 on", "of a newer release"),
     ],
 )
@@ -130,56 +132,48 @@ def test_a_migration_lets_readers_through_while_it_waits_for_a_lock(owned: Datab
     """It gives up its place in the queue for the lock, and tries again."""
     with owned.engine.connect() as connection:
         connection.exec_driver_sql("UPDATE schema_window SET oldest = '0014', newest = '0014'")
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0015'")
-    pauses = list[float]()
     with owned.engine.connect() as reader:
         reader.exec_driver_sql("BEGIN")
         reader.exec_driver_sql("SELECT * FROM schema_window FOR SHARE")
+        looks = iter(range(100))
 
-        def pause(seconds: float) -> None:
-            pauses.append(seconds)
-            if len(pauses) == 2:
+        def timer() -> float:
+            look = next(looks)
+            if look == 2:
                 reader.rollback()
+            return look
 
-        migrate(owned.engine, pause=pause)
-    assert len(pauses) == 2
+        before, _, _ = migrate_patiently(owned.engine, (), (), timer, 60)
+    assert (before, next(looks)) == ("0014", 3)
     with owned.engine.connect() as connection:
         assert read_window(connection) == SchemaWindow("0014", SCHEMA, None)
-
-
-def test_a_migration_that_never_gets_its_lock_changes_nothing(owned: Database) -> None:
-    with owned.engine.connect() as reader:
-        reader.exec_driver_sql("BEGIN")
-        reader.exec_driver_sql("SELECT * FROM schema_window FOR SHARE")
-        with pytest.raises(WrongSchemaError, match="cannot be locked"):
-            migrate(owned.engine, pause=lambda _: None, attempts=2)
 
 
 OLD = About("0.0.1")
 
 
-def joined(postgresql: Cluster, owned: Database, node: str, schema: str) -> MemberConnection:
+def joined(postgresql: Cluster, owned: Database, name: str, node: str, schema: str) -> MemberConnection:
     """Have a node join, and say that it is of the release with a schema."""
-    connection = MemberConnection(postgresql.address(owned.name.partition("/")[2], SERVER), 5)
+    connection = MemberConnection(postgresql.address(name, SERVER), 5)
     assert connection.perform(Join(node, b"i" * 16, 2.0, OLD, None)) is True
     with owned.engine.connect() as owner:
         owner.exec_driver_sql("UPDATE member SET schema = %s WHERE node = %s", (schema, node))
     return connection
 
 
-def test_a_contraction_waits_for_the_end_of_older_nodes(owned: Database, postgresql: Cluster) -> None:
+def test_a_contraction_waits_for_the_end_of_older_nodes(owned: Database, name: str, postgresql: Cluster) -> None:
     with owned.engine.connect() as connection:
         connection.exec_driver_sql("UPDATE schema_window SET oldest = '0014'")
     with (
-        closing(joined(postgresql, owned, "a" * 12, "0014")) as old,
-        closing(joined(postgresql, owned, "b" * 12, SCHEMA)) as new,
+        closing(joined(postgresql, owned, name, "a" * 12, "0014")) as old,
+        closing(joined(postgresql, owned, name, "b" * 12, SCHEMA)) as new,
     ):
         with pytest.raises(WrongSchemaError, match=f"{'a' * 12} \\(release 0.0.1\\); upgrade them first"):
-            contract(owned.engine, pause=lambda _: old.perform(Renew("a" * 12, b"i" * 16)))
+            contract_patiently(owned.engine, CLOCK.timer, 5, lambda _: old.perform(Renew("a" * 12, b"i" * 16)))
         with owned.engine.connect() as connection:
             assert read_window(connection).oldest == "0014"
         # It renews no more: it was killed.
-        contract(owned.engine, pause=lambda _: new.perform(Renew("b" * 12, b"i" * 16)))
+        contract_patiently(owned.engine, CLOCK.timer, 5, lambda _: new.perform(Renew("b" * 12, b"i" * 16)))
         assert [each.node for each in new.members().members] == ["b" * 12]
         assert old.perform(Renew("a" * 12, b"i" * 16)) is None
     with owned.engine.connect() as connection:
@@ -189,19 +183,21 @@ def test_a_contraction_waits_for_the_end_of_older_nodes(owned: Database, postgre
 @pytest.mark.parametrize(
     ("change", "says"), [("oldest = '9999', newest = '9999'", "use a later release"), ("moved_to = 'x'", "has moved")]
 )
-def test_a_node_that_may_not_serve_does_not_join(owned: Database, postgresql: Cluster, change: str, says: str) -> None:
+def test_a_node_that_may_not_serve_does_not_join(
+    owned: Database, name: str, postgresql: Cluster, change: str, says: str
+) -> None:
     with owned.engine.connect() as connection:
         connection.exec_driver_sql(f"UPDATE schema_window SET {change}")  # noqa: S608 - ours
-    with closing(MemberConnection(postgresql.address(owned.name.partition("/")[2], SERVER), 5)) as connection:
+    with closing(MemberConnection(postgresql.address(name, SERVER), 5)) as connection:
         for replaced in (None, Member("a" * 12, b"j" * 16, 0, 0, 2.0)):
             with pytest.raises(NotAdmitted, match=says):
                 connection.perform(Join("a" * 12, b"i" * 16, 2.0, OLD, replaced))
 
 
-def test_no_node_joins_while_the_window_is_narrowed(owned: Database, postgresql: Cluster) -> None:
+def test_no_node_joins_while_the_window_is_narrowed(owned: Database, name: str, postgresql: Cluster) -> None:
     """Else a contraction could miss it."""
     with (
-        closing(MemberConnection(postgresql.address(owned.name.partition("/")[2], SERVER), 5)) as connection,
+        closing(MemberConnection(postgresql.address(name, SERVER), 5)) as connection,
         transaction(owned.engine) as narrowing,
     ):
         narrowing.exec_driver_sql("UPDATE schema_window SET oldest = oldest")
