@@ -77,6 +77,8 @@ member = Table(
     Column("lease", Float, nullable=False),
     Column("release", _text(64), nullable=False),
     Column("joined_at", Float, nullable=False),
+    # How many worker processes share the requests of this node: each has a share of the request quotas.
+    Column("workers", Integer, nullable=False, server_default="1"),
 )
 
 receipt = Table(

@@ -222,6 +222,7 @@ def upgrade() -> None:
         sa.Column("lease", sa.Float, nullable=False),
         sa.Column("release", _text(64), nullable=False),
         sa.Column("joined_at", sa.Float, nullable=False),
+        sa.Column("workers", sa.Integer, server_default="1", nullable=False),
         sa.PrimaryKeyConstraint("node"),
     )
     op.create_table(
@@ -239,6 +240,13 @@ def upgrade() -> None:
         sa.Column("number", sa.BigInteger, nullable=False),
         sa.Column("made_at", sa.Float, nullable=False),
         sa.PrimaryKeyConstraint("tag"),
+    )
+    op.create_table(
+        "retired_node",
+        sa.Column("node", _text(12), nullable=False),
+        sa.Column("retired_at", sa.Float, nullable=False),
+        sa.Column("stated_by", _text(16), nullable=False),
+        sa.PrimaryKeyConstraint("node"),
     )
     op.create_table(
         "xks_proxy",
