@@ -237,7 +237,8 @@ def _ends_of(logs: Sequence[Path], boot: str) -> Mapping[str, RecordedEnd]:
     another machine has failed.
     """
     own, *others = map(read_ends, logs)
-    return {writer: end for ends in others for writer, end in ends.items() if end.boot == boot} | own
+    found = {writer: end for ends in others for writer, end in ends.items() if end.boot == boot}
+    return {**found, **own}
 
 
 def _records(store: Readable) -> list[AuditWriterRecord]:

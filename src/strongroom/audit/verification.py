@@ -82,7 +82,7 @@ class Verifier:
         self._signed: set[str] = set()
         self._added: dict[str, Finding] = {}
         self._writer = ""
-        self._chain = Chain("")
+        self._reported = Chain("")
         self._file = ""
         self._line = 0
         self._sequence, self._previous = 0, GENESIS
@@ -123,7 +123,7 @@ class Verifier:
             self._previous = digest
             records += 1
         self._count(records)
-        self._chain.note_times_in(lines)
+        self._reported.note_times_in(lines)
 
     def end(self, rest: bytes, *, newest: bool) -> None:
         """End the segment with the bytes after its last newline. Only a writer's newest segment may have any."""
@@ -303,7 +303,7 @@ class Verifier:
             self._find(Kind.BAD_SIGNATURE, "the audit key has not signed this")
             return
         self.report.checkpoints += 1
-        self._chain.last_signed = stated.time
+        self._reported.last_signed = stated.time
         self._since_checkpoint = 0
         self._signed.add(self._writer)
         self._last_signed = self._sequence + 1
@@ -317,9 +317,9 @@ class Verifier:
 
     def _begin_writer(self, writer: str) -> None:
         self._writer = writer
-        self._chain = Chain(writer)
+        self._reported = Chain(writer)
         if writer:
-            self.report.chains.append(self._chain)
+            self.report.chains.append(self._reported)
         self.report.writers.append(writer)
         self._mark = b',"chain":{"writer":"%b","sequence":' % writer.encode()
         self._sequence, self._previous = 0, GENESIS
@@ -335,7 +335,7 @@ class Verifier:
         self._found.add(self._writer)
         known = (self._writers or {}).get(self._writer)
         lost = self._stated.lost.get(self._writer)
-        self._chain.state = state_of(known, lost)
+        self._reported.state = state_of(known, lost)
         if known is None or not self._is_required(self._writer):
             return
         if self._anchor is None:
@@ -354,7 +354,7 @@ class Verifier:
     def _add(self, found: Judgement | None) -> None:
         """Add a finding about the end of the chain."""
         if found is not None:
-            self._chain.missing = found.missing
+            self._reported.missing = found.missing
             self._find(found.kind, found.text)
 
     def _judge_failure(self, failure: Failure, when: str) -> None:
@@ -391,5 +391,5 @@ class Verifier:
 
     def _count(self, records: int) -> None:
         self.report.records += records
-        self._chain.records += records
+        self._reported.records += records
         self._since_checkpoint += records
