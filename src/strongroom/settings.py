@@ -98,13 +98,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     data: FileName = "strongroom-data"
     """The data folder; it is made with mode 0700 if missing."""
     store: str = ""
-    """The database: empty for SQLite in the data folder, or the address of a PostgreSQL database, a connection string or
-    URI of libpq."""
+    """The database: empty for SQLite in the data folder, or the address of a PostgreSQL database (a connection string
+    or URI of libpq)."""
     store_password_file: FileName | None = None
     """A file with the password for the PostgreSQL database in its first line."""
     store_timeout: Annotated[float, Meta(ge=0.5, le=60)] = 5.0
     """How long a statement of the PostgreSQL database may take."""
-    store_connections: Annotated[int, Meta(ge=2, le=1000)] = 16
+    store_connections: Annotated[int, Meta(ge=4, le=1000)] = 16
     """The most connections of each worker to the PostgreSQL database."""
     store_poll: Annotated[float, Meta(ge=0.01, le=60)] | None = None
     """How often a node looks for what others have changed in the PostgreSQL database; without it, it is notified."""

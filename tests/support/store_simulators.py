@@ -27,6 +27,7 @@ class WrappedStore:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.settling = store.settling
 
     def write(self, act: Callable[[Transaction], T], *scopes: Scope) -> T:
         return self.store.write(act, *scopes)

@@ -77,7 +77,7 @@ def test_a_refused_address_is_not_shown() -> None:
         ('store = "mysql://u:secret@h/d"', "`store` in `strongroom.toml` .* must be the address of a PostgreSQL"),
         ('store-password-file = "p"', "`store-password-file` in .* needs `store`"),
         ("lease = 1.9", "`lease` in .*>= 2"),
-        ("store-connections = 1", "`store-connections` in"),
+        ("store-connections = 3", "`store-connections` in"),
         ("= 1", "Invalid"),
     ],
 )

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
 from strongroom.audit.database_history import DatabasePosition
+from strongroom.store.leases.unsettled import Settling
 from strongroom.store.records import Changes
 from strongroom.store.scopes import Scope
 from strongroom.store.subjects.aliases import AliasReader, AliasWriter
@@ -72,6 +73,11 @@ class Readable(Protocol):
 
 class Store(Readable, Protocol):
     """Durable state. Safe to use from several threads."""
+
+    @property
+    def settling(self) -> Settling | None:
+        """How answers wait for other nodes; None if every process knows of a write as soon as it has returned."""
+        ...
 
     def write(self, act: Callable[[Transaction], T], *scopes: Scope) -> T:
         """Run ``act`` in a write transaction; return its result once that is durable.

@@ -25,6 +25,7 @@ class PostgresqlTransaction(SqlTransaction):
 
     def __init__(self, connection: Connection, guard: RowGuard, changes: CollectedChanges) -> None:
         super().__init__(connection, guard, changes)
+        self.changes = changes
 
     @property
     def has_written(self) -> bool:

@@ -146,7 +146,7 @@ class IdentityWrites(IdentityReads):
             self._connection.execute(_ADD_ACCESS_KEY, values)
         elif not self._connection.execute(_ADD_ACCESS_KEY_BELOW_LIMIT, of(**values) | {"limit": limit}).rowcount:
             return False
-        self._log_access_key(record)
+        self._changes.add(ChangeKind.ACCESS_KEY, record.account, "", record.access_key_id, is_new=True)
         return True
 
     def set_access_key_active(self, record: AccessKeyRecord, *, active: bool) -> None:

@@ -137,7 +137,7 @@ class SqlTransaction(
     def add_account(self, record: AccountRecord) -> None:
         """Insert an account."""
         self._connection.execute(_ADD_ACCOUNT, self._guard.sealed(account, rows.account_values(record)))
-        self._log(ChangeKind.ACCOUNT, record.account, "", record.account)
+        self._changes.add(ChangeKind.ACCOUNT, record.account, "", record.account, is_new=True)
 
     def save_account(self, record: AccountRecord) -> None:
         """Replace the alias and the password policy of an account."""
@@ -168,7 +168,8 @@ class SqlTransaction(
             self._connection.execute(_ADD_MATERIAL, rows.material_values(key, ordinal))
         if key.tags:
             self._connection.execute(_ADD_TAG, rows.tag_values(key))
-        self._log_key(key.locator)
+        # Whoever looks for it reads the database: that there is no such key is never cached.
+        self._changes.add(ChangeKind.KEY, key.account, key.region, key.key_id, is_new=True)
         return True
 
     def save_key(self, before: KmsKey, after: KmsKey) -> None:
