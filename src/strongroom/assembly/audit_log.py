@@ -11,6 +11,8 @@ import msgspec
 
 from strongroom.arns import parse_arn
 from strongroom.assembly.audit_folders import AuditFolders
+from strongroom.assembly.checkpoint_signer import StoreSigner
+from strongroom.assembly.data_folder import DataFolderError
 from strongroom.audit.chain import KnownWriter
 from strongroom.audit.recorded_end import RecordedEnd, failure_before
 from strongroom.audit.report import Report
@@ -32,40 +34,12 @@ from strongroom.store.audit.end_file import read_ends
 from strongroom.store.audit.log import AuditLog
 from strongroom.store.audit.segment_reader import read_statements, walk
 from strongroom.store.audit.segments import copies_of_segments, fullest_first, mark_at_end, segments_of
+from strongroom.store.audit.signer import ChainRefusedError
 from strongroom.store.protocol import Readable, Store, Transaction
 from strongroom.store.records import AuditWriterRecord
 from strongroom.store.scopes import AccountScope
 
 logger = logging.getLogger(__name__)
-
-
-class StoreSigner:
-    """Signs checkpoints with the audit key, and records writers in the store. See ``CheckpointSigner``."""
-
-    def __init__(self, store: Store, key: AuditKey, clock: Clock) -> None:
-        self._store = store
-        self._key = key
-        self._clock = clock
-        self._public = key.public()
-        self.database = store.position
-        """See ``CheckpointSigner``. Every flush calls it, so without a wrapper."""
-
-    def sign(self, message: bytes) -> bytes:
-        """Return the audit key's signature."""
-        return self._key.sign(message)
-
-    def verifies(self, message: bytes, signature: bytes) -> bool:
-        """Tell whether the audit key has signed a message."""
-        return self._public.verifies(message, signature)
-
-    def record(self, writer: str, known: KnownWriter) -> None:
-        """Record the state of a writer."""
-        now = self._clock.now()
-        self._store.write(lambda transaction: transaction.put_audit_writer(writer, known, now))
-
-    def recorded(self, writer: str) -> KnownWriter | None:
-        """Return the recorded state of a writer."""
-        return known_writers(self._store).get(writer)
 
 
 def open_audit_key(store: Store, secrets: ServiceSecrets, entropy: Entropy, folder: Path) -> AuditKey:
@@ -123,11 +97,16 @@ def open_audit_log(  # noqa: PLR0913 - what a chain is written with
 ) -> AuditLog:
     """Open one writer's chain for writing. No other process may have it open.
 
-    Records or checkpoints that are missing or forged are a problem in ``problems``, until the next start.
+    Records or checkpoints that are missing or forged are a problem in ``problems``, until the next start. Raises
+    DataFolderError if the node was retired.
     """
-    signer = StoreSigner(store, key, clock)
+    signer = StoreSigner(folder, store, key, clock)
     report = partial((problems or Problems()).report, Subject.AUDIT)
-    return AuditLog(folder, writer, settings.durability, settings.audit_segment_size, signer, clock, alarm=report)
+    size = settings.audit_segment_size
+    try:
+        return AuditLog(folder, writer, settings.durability, size, signer, clock, alarm=report)
+    except ChainRefusedError as error:
+        raise DataFolderError(str(error)) from None
 
 
 def end_idle_chains(  # noqa: PLR0913 - what chains are written with
