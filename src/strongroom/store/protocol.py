@@ -21,6 +21,7 @@ from strongroom.store.subjects.grants import GrantReader, GrantWriter
 from strongroom.store.subjects.history import HistoryReader, HistoryWriter
 from strongroom.store.subjects.identities import IdentityReader, IdentityWriter
 from strongroom.store.subjects.keys import KeyReader, KeyWriter
+from strongroom.store.subjects.nodes import NodeReader, NodeWriter
 from strongroom.store.subjects.records import RecordReader, RecordWriter
 from strongroom.store.subjects.reports import ReportReader, ReportWriter
 from strongroom.store.subjects.xks_proxies import XksProxyReader, XksProxyWriter
@@ -39,6 +40,7 @@ class Reader(
     AuditReader,
     DomainKeyReader,
     HistoryReader,
+    NodeReader,
     RecordReader,
     Protocol,
 ):
@@ -57,6 +59,7 @@ class Transaction(
     AuditWriter,
     DomainKeyWriter,
     HistoryWriter,
+    NodeWriter,
     RecordWriter,
     Protocol,
 ):

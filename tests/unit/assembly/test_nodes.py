@@ -11,6 +11,7 @@ import pytest
 
 from local_deployment import LocalDeployment, entropy
 from strongroom.assembly import data_folder
+from strongroom.assembly.audit_folders import AuditFolders
 from strongroom.assembly.audit_log import known_writers, open_audit_key, open_audit_log, verify_log
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.databases.database import OwnStore
@@ -54,7 +55,12 @@ def verify(local: LocalDeployment) -> Report:
     backends = local.deployment.backends
     key = open_audit_key(backends.store, backends.secrets, entropy, local.folder / "audit").public()
     return verify_log(
-        (local.folder / "audit",), local.deployment.node, key, backends.store, lambda _: None, boot="boot 0"
+        AuditFolders((local.folder / "audit",)),
+        {local.deployment.node},
+        key,
+        backends.store,
+        lambda _: None,
+        boot="boot 0",
     )
 
 
@@ -240,7 +246,7 @@ def test_chains_from_before_nodes_had_ids_are_ended_and_go_on_to_verify(
         if segment.writer == "w1":
             segment.path.unlink()
     (finding,) = verify(local).findings
-    assert finding.text == "the database has a checkpoint of writer w1, and there is no file of it"
+    assert finding.text.startswith("the database has a checkpoint of writer w1, and there is no file of it: ")
     local.deployment.close()
 
 
