@@ -23,6 +23,7 @@ from strongroom.store.subjects.identities import IdentityReader, IdentityWriter
 from strongroom.store.subjects.keys import KeyReader, KeyWriter
 from strongroom.store.subjects.records import RecordReader, RecordWriter
 from strongroom.store.subjects.reports import ReportReader, ReportWriter
+from strongroom.store.subjects.seals import SealReader, SealWriter
 from strongroom.store.subjects.xks_proxies import XksProxyReader, XksProxyWriter
 
 T = TypeVar("T")
@@ -38,6 +39,7 @@ class Reader(
     XksProxyReader,
     AuditReader,
     DomainKeyReader,
+    SealReader,
     HistoryReader,
     RecordReader,
     Protocol,
@@ -56,6 +58,7 @@ class Transaction(
     XksProxyWriter,
     AuditWriter,
     DomainKeyWriter,
+    SealWriter,
     HistoryWriter,
     RecordWriter,
     Protocol,

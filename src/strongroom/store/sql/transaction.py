@@ -34,6 +34,7 @@ from strongroom.store.sql.schema import (
     key_usage,
     kms_key,
 )
+from strongroom.store.sql.seals import SealWrites
 from strongroom.store.sql.statements import (
     KEY,
     insert_below_limit,
@@ -116,6 +117,7 @@ class SqlTransaction(
     XksProxyWrites,
     AuditWrites,
     DomainKeyWrites,
+    SealWrites,
     HistoryWrites,
 ):
     """One write transaction. See ``protocol.Transaction``.
