@@ -54,11 +54,19 @@ def _installed() -> list[Path]:
     return [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/postgres")]
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of the loopback interface that nothing listens on."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
         return port
+
+
+def unprivileged(command: list[str]) -> list[str]:
+    """Return the command, as the user ``nobody`` if this is root: servers of databases refuse to run as root."""
+    if os.geteuid() != 0:
+        return command
+    return ["setpriv", f"--reuid={_USER}", "--regid=nogroup", "--clear-groups", *command]
 
 
 class Cluster:
@@ -72,7 +80,7 @@ class Cluster:
         self._data = self._folder / "data"
         if os.geteuid() == 0:
             shutil.chown(self._folder, _USER)
-        self.port = _free_port()
+        self.port = free_port()
         if standby_of is None:
             options = "--no-sync --data-checksums --encoding=UTF8 --locale=C --auth=trust --username=postgres"
             self._run("initdb", *options.split())
@@ -82,9 +90,7 @@ class Cluster:
         self.start()
 
     def _run(self, name: str, *options: str) -> None:
-        command = [str(programs() / name), "-D", str(self._data), *options]
-        if os.geteuid() == 0:
-            command = ["setpriv", f"--reuid={_USER}", "--regid=nogroup", "--clear-groups", *command]
+        command = unprivileged([str(programs() / name), "-D", str(self._data), *options])
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=self._folder)
 
     def start(self) -> None:

@@ -104,6 +104,10 @@ class Store(Readable, Protocol):
         """
         ...
 
+    def require_answers(self) -> None:
+        """Make sure that calls can be answered now; raises KmsError if not. It may wait for the database."""
+        ...
+
     def confirm(self) -> None:
         """Check that the database was not moved, replaced or removed. If it was, ``version`` fails from now on.
 
