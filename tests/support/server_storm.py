@@ -56,12 +56,14 @@ class Outcome(msgspec.Struct):
 class StormRules(msgspec.Struct, frozen=True):
     """How long a storm goes on: until so many changes were acknowledged, or so many seconds have passed.
 
-    ``only`` names the disturbances; without any, all are used.
+    ``only`` names the disturbances; without any, all are used. ``broken`` is a rule that the nodes do not keep
+    (``broken_rules``), so that staleness has to be found; then the storm ends when it has blown for its time.
     """
 
     changes: int
     most_seconds: float
     only: tuple[str, ...] = ()
+    broken: str = ""
 
 
 class ServerStorm:
@@ -164,10 +166,18 @@ class ServerStorm:
                     self.outcome.lost.append(f"a traceback in {log.name}: {told[told.index('Traceback') :][:600]}")
 
 
+def storm_settings(rules: StormRules) -> dict[str, str]:
+    """Return the environment of the nodes."""
+    settings = {"STRONGROOM_LEASE": str(LEASE), "STRONGROOM_WORKERS": "2"}
+    if rules.broken:
+        settings |= {"BROKEN_RULE": rules.broken, "PYTHONPATH": str(Path(__file__).parent / "broken_rules")}
+    return settings
+
+
 def server_storm(cluster: Cluster, scratch: Path, rules: StormRules, seed: int) -> Outcome:
     """Run a storm over three nodes of two workers, in a database of its own."""
     scratch.mkdir(parents=True)
-    settings = {"STRONGROOM_LEASE": str(LEASE), "STRONGROOM_WORKERS": "2"}
+    settings = storm_settings(rules)
     with (
         cluster.scratch() as database,
         running_nodes(nodes_of(cluster, database, scratch / "data", 3, proxied=True, settings=settings)) as nodes,
