@@ -13,11 +13,12 @@ from pathlib import Path
 
 import msgspec
 
+from audits import node_folders
 from campaign import Random, seeded
 from fast_client import CallRefused, FastClient, NoAnswer
 from ledger_check import Check, unrecorded
 from node_disturbances import Disturb, disturbances_of, disturbances_of_cluster
-from nodes import Nodes, node_folders, nodes_of, running_nodes
+from nodes import Nodes, nodes_of, running_nodes
 from postgresql import Cluster
 from storm_changes import Changes, duplicates
 from storm_clients import OFF, ON, UNANSWERED, UNAVAILABLE, StormClients
@@ -184,5 +185,7 @@ def server_storm(cluster: Cluster, scratch: Path, rules: StormRules, seed: int) 
     ):
         more = disturbances_of_cluster(cluster, database)
         outcome = ServerStorm(nodes, scratch, seeded(seed), more).run(rules)
-        nodes.stop()
+        for node in nodes:
+            if node.stop() != 0:
+                outcome.lost.append(f"{node.data.name} did not stop without an error")
     return outcome
