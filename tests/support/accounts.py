@@ -12,7 +12,6 @@ from clients import client_with, credentials_of
 from identities import Identities
 from local_server import RunningServer
 
-
 settings_of: dict[Path, Mapping[str, str]] = {}
 """A data folder whose state is elsewhere → the environment of commands that work on it."""
 
@@ -31,9 +30,7 @@ def strongroom(data: Path, *arguments: str, folder: Path | None = None) -> subpr
     """Run ``strongroom`` with a data folder, as an administrator does, in a folder: by default, the current one."""
     command = [sys.executable, "-m", "strongroom", *arguments, "--data", str(data)]
     environment = {**os.environ, **settings_of.get(data, {})}
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=60, cwd=folder, env=environment
-    )
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=folder, env=environment)
 
 
 def succeed(data: Path, *arguments: str) -> str:

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from local_server import RunningServer, running_server
-from postgresql import OWNER, SERVER, Cluster, free_port
+from postgresql import SERVER, Cluster, free_port
 from request_balancer import RequestBalancer
 from server_processes import is_alive, tree_of
 from stalling_proxy import StallingProxy
@@ -39,7 +39,8 @@ class Node:
     ) -> None:
         """``first`` is the data folder of the first node, which has the root's access key.
 
-        ``options`` are for ``serve`` and, with the first node, for ``init``. ``environment`` has the settings; ``proxies`` are between the node and the database, one for each host of that.
+        ``options`` are for ``serve`` and, with the first node, for ``init``. ``environment`` has the settings;
+        ``proxies`` are between the node and the database, one for each host of that.
         """
         self.data = data
         self._first = first

@@ -27,7 +27,9 @@ _MARKERS = (
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options."""
-    parser.addoption("--store", choices=("sqlite", "postgresql"), default="sqlite", help="where servers keep their state")
+    parser.addoption(
+        "--store", choices=("sqlite", "postgresql"), default="sqlite", help="where servers keep their state"
+    )
     parser.addoption("--nodes", type=int, default=1, help="how many servers share a PostgreSQL database")
 
 

@@ -4,39 +4,41 @@ The variable BROKEN_RULE names the rule. Python imports a module of this name wh
 """
 
 import os
-import threading
 from collections.abc import Callable
+from threading import Thread
+from typing import Any
 
-from strongroom.store.leases.page import PageReader
-from strongroom.store.leases.view import Fill, View
+from strongroom.store.leases import view
 
 
 def _answer_at_once() -> None:
-    from strongroom.store.postgresql.settler import Settler  # noqa: PLC0415 - not every process has a driver
+    from strongroom.store.postgresql import settler  # noqa: PLC0415 - not every process has a driver
 
-    def when_settled(_: Settler, _number: int, done: Callable[[], None]) -> None:
-        threading.Thread(target=done).start()
+    def when_settled(_self: object, _number: int, done: Callable[[], None]) -> None:
+        Thread(target=done).start()
 
-    Settler.when_settled = when_settled  # type: ignore[method-assign]
+    broken: Any = settler.Settler
+    broken.when_settled = when_settled
 
 
 def _ignore_leases() -> None:
-    made = View.__init__
+    broken: Any = view.View
+    made = broken.__init__
 
-    def make(self: View, page: PageReader, _uptime: Callable[[], float], pause: Callable[[float], None]) -> None:
+    def make(self: object, page: object, _uptime: object, pause: object) -> None:
         made(self, page, lambda: 0.0, pause)
 
-    View.__init__ = make  # type: ignore[method-assign]
+    broken.__init__ = make
 
 
 def _fill_unchecked() -> None:
-    def check_fill(_: View, _fill: Fill, _seen: object, _longest: float = 0.0) -> None: ...
+    broken: Any = view.View
+    broken.check_fill = lambda *_: None
 
-    View.check_fill = check_fill  # type: ignore[method-assign]
 
-
-{
+_RULES = {
     "changes are answered at once": _answer_at_once,
     "leases are ignored": _ignore_leases,
     "caches are filled from any server": _fill_unchecked,
-}[os.environ["BROKEN_RULE"]]()
+}
+_RULES[os.environ["BROKEN_RULE"]]()
