@@ -12,7 +12,7 @@ from strongroom.assembly.domain_key_rotation import DomainKeyRotation, follow_do
 from strongroom.assembly.domain_keys import Protection, open_domain_keys
 from strongroom.assembly.key_back_ends import open_key_backends
 from strongroom.assembly.key_policies import KeyPolicies
-from strongroom.assembly.node import claim_old_writers, ensure_node_id, read_node_id
+from strongroom.assembly.node import claim_old_writers, ensure_node_id, read_node_id, require_not_retired
 from strongroom.assembly.profiles import Profiles
 from strongroom.assembly.provider_keys import ProviderKeys
 from strongroom.assembly.registrar import Registrar
@@ -106,7 +106,9 @@ class OpenFolder:
             )
             key_backends, key_stores = back_ends.key_backends, back_ends.key_stores
             if taken:
-                claim_old_writers(self.folder, store, ensure_node_id(self.folder, entropy))
+                node = ensure_node_id(self.folder, entropy)
+                require_not_retired(self.folder, store, node)
+                claim_old_writers(self.folder, store, node)
             self.clock_watch = ClockWatch(clock, ClockFiles(self.folder), self.problems, last_checkpoint(store))
             self.backends = Backends(
                 store=store,
@@ -129,7 +131,7 @@ class OpenFolder:
                 web_identities=_web_identities(settings),
                 attestations=attestations,
                 key_uses=KeyUses(
-                    store, AuditTail(self.folder.audit), _USES, partial(_is_local, read_node_id(self.folder))
+                    store, AuditTail(self.folder.audit), _USES, partial(_is_local, read_node_id(self.folder)), clock.now
                 ),
                 managed_rotation_days=settings.managed_rotation_days,
                 customer_keys=settings.customer_keys,

@@ -21,6 +21,7 @@ from strongroom.store.subjects.grants import GrantReader, GrantWriter
 from strongroom.store.subjects.history import HistoryReader, HistoryWriter
 from strongroom.store.subjects.identities import IdentityReader, IdentityWriter
 from strongroom.store.subjects.keys import KeyReader, KeyWriter
+from strongroom.store.subjects.nodes import NodeReader, NodeWriter
 from strongroom.store.subjects.records import RecordReader, RecordWriter
 from strongroom.store.subjects.reports import ReportReader, ReportWriter
 from strongroom.store.subjects.seals import SealReader, SealWriter
@@ -41,6 +42,7 @@ class Reader(
     DomainKeyReader,
     SealReader,
     HistoryReader,
+    NodeReader,
     RecordReader,
     Protocol,
 ):
@@ -60,6 +62,7 @@ class Transaction(
     DomainKeyWriter,
     SealWriter,
     HistoryWriter,
+    NodeWriter,
     RecordWriter,
     Protocol,
 ):
@@ -102,6 +105,10 @@ class Store(Readable, Protocol):
 
         A change is what has an entry in the change log. It is cheap.
         """
+        ...
+
+    def require_answers(self) -> None:
+        """Make sure that calls can be answered now; raises KmsError if not. It may wait for the database."""
         ...
 
     def confirm(self) -> None:

@@ -19,6 +19,7 @@ from strongroom.store.sql.grants import GrantReads
 from strongroom.store.sql.history import HistoryReads
 from strongroom.store.sql.identities import IdentityReads
 from strongroom.store.sql.key_rows import KEY_ROW, PARTS_OF_KEY, damaged_key, read_key
+from strongroom.store.sql.nodes import NodeReads
 from strongroom.store.sql.reports import ReportReads
 from strongroom.store.sql.row_check import check_rows
 from strongroom.store.sql.row_codes import codes_under_older
@@ -74,6 +75,7 @@ class SqlReader(
     DomainKeyReads,
     SealReads,
     HistoryReads,
+    NodeReads,
 ):
     """One consistent state, seen through one connection. See ``protocol.Reader``."""
 

@@ -357,6 +357,16 @@ audit_checkpoint = Table(
     Column("first_seen", Float),
 )
 
+retired_node = Table(
+    "retired_node",
+    metadata,
+    # It has lost its disk, and never writes again.
+    Column("node", String(12), primary_key=True),
+    Column("retired_at", Float, nullable=False),
+    # The writer of the audit chain that states what was lost.
+    Column("stated_by", String(16), nullable=False),
+)
+
 database_history = Table(
     "database_history",
     metadata,

@@ -45,6 +45,7 @@ KEPT = frozenset(
         "kms_key",
         "last_accessed_job",
         "principal_use",
+        "retired_node",
         "xks_proxy",
         "xks_proxy_credential",
         "xks_proxy_key",

@@ -252,6 +252,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("tag"),
     )
     op.create_table(
+        "retired_node",
+        sa.Column("node", _text(12), nullable=False),
+        sa.Column("retired_at", sa.Float, nullable=False),
+        sa.Column("stated_by", _text(16), nullable=False),
+        sa.PrimaryKeyConstraint("node"),
+    )
+    op.create_table(
         "schema_window",
         sa.Column(
             "single",

@@ -16,3 +16,10 @@ def upgrade() -> None:
         sa.Column("document", sa.LargeBinary, nullable=False),
         sa.PrimaryKeyConstraint("generation"),
     )
+    op.create_table(
+        "retired_node",
+        sa.Column("node", sa.String(12), nullable=False),
+        sa.Column("retired_at", sa.Float, nullable=False),
+        sa.Column("stated_by", sa.String(16), nullable=False),
+        sa.PrimaryKeyConstraint("node"),
+    )
