@@ -7,6 +7,7 @@ from contextlib import ExitStack, suppress
 
 from campaign import Random
 from nodes import Node
+from patroni import PatroniCluster
 from postgresql import Cluster
 from server_processes import tree_of
 
@@ -37,6 +38,55 @@ def disturbances_of_cluster(cluster: Cluster, database: str) -> dict[str, Distur
         "database crashed": lambda: _restart(cluster, "immediate"),
         "database restarted": lambda: _restart(cluster, "fast"),
     }
+
+
+def disturbances_of_patroni(cluster: PatroniCluster, database: str) -> dict[str, Disturb]:
+    """Return what can be done to a database with a failover. All end when there is a synchronous standby again."""
+    return {
+        "backends terminated": lambda: _terminate(lambda *statements: cluster.run(*statements, database=database)),
+        "switched over": lambda: _switch_over(cluster),
+        "primary killed": lambda: _kill_primary(cluster),
+        "machine of the primary lost": lambda: _lose_primary(cluster),
+        "machine of the primary frozen": lambda: _freeze_primary(cluster),
+    }
+
+
+def _switch_over(cluster: PatroniCluster) -> Undo:
+    primary = cluster.primary
+    primary.switch_over(primary.name, cluster.standby.name)
+    return cluster.until_settled
+
+
+def _kill_primary(cluster: PatroniCluster) -> Undo:
+    cluster.primary.kill_postgresql()
+    return cluster.until_settled
+
+
+def _lose_primary(cluster: PatroniCluster) -> Undo:
+    lost = cluster.primary
+    lost.kill()
+
+    def come_back() -> None:
+        cluster.until_promoted(lost)
+        lost.start()
+        cluster.until_settled()
+
+    return come_back
+
+
+def _freeze_primary(cluster: PatroniCluster) -> Undo:
+    """Freeze the primary until the standby is promoted; then it is one that does not know it is none any more."""
+    frozen = cluster.primary
+    frozen.freeze()
+
+    def thaw() -> None:
+        try:
+            cluster.until_promoted(frozen)
+        finally:
+            frozen.thaw()
+        cluster.until_settled()
+
+    return thaw
 
 
 def _nothing() -> None:

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from local_server import RunningServer, running_server
-from postgresql import OWNER, SERVER, Cluster, free_port
+from postgresql import SERVER, Cluster, free_port
 from request_balancer import RequestBalancer
 from server_processes import is_alive, tree_of
 from stalling_proxy import StallingProxy
@@ -39,14 +39,15 @@ class Node:
     ) -> None:
         """``first`` is the data folder of the first node, which has the root's access key.
 
-        ``environment`` has the settings; ``proxies`` are between the node and the database, one for each host of that.
+        ``options`` are for ``serve`` and, with the first node, for ``init``. ``environment`` has the settings;
+        ``proxies`` are between the node and the database, one for each host of that.
         """
         self.data = data
         self._first = first
         self.port = free_port()
         self.proxies = proxies
         self.environment = dict(environment)
-        self._options = options
+        self.options = options
         self._running = ExitStack()
         self._server: RunningServer | None = None
         self._starts = 0
@@ -108,6 +109,7 @@ class Node:
         """Kill it if it runs, and close its proxies."""
         if self._server is not None and is_alive(self.supervisor):
             self.kill()
+        self._running.close()
         for proxy in self.proxies:
             proxy.close()
 
@@ -119,7 +121,7 @@ class Node:
         self._running = ExitStack()
         log = self._log(self._starts)
         self._starts += 1
-        options = ("--listen", f"127.0.0.1:{self.port}", *self._options)
+        options = ("--listen", f"127.0.0.1:{self.port}", *self.options)
         running = running_server(self.data, log, *options, environment=self.environment)
         server = self._running.enter_context(running)
         server.environment["AWS_SHARED_CREDENTIALS_FILE"] = str(self._first / "credentials")
@@ -144,17 +146,38 @@ def strongroom_on(environment: Mapping[str, str], *arguments: str) -> subprocess
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=_COMMAND, env=merged)
 
 
+class _Supervisors:
+    """The supervisors of all nodes, as one process that can be asked for what a ``Process`` can."""
+
+    def __init__(self, nodes: Sequence[Node]) -> None:
+        self._nodes = nodes
+        self.pid = nodes[0].supervisor
+
+    def wait(self, timeout: float | None = None) -> int:
+        return max(node.server.process.wait(timeout) for node in self._nodes)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def send_signal(self, sig: int) -> None:
+        for node in self._nodes:
+            node.server.process.send_signal(sig)
+
+
 class Nodes:
     """The nodes of one deployment. ``everywhere`` reaches them all: each request goes to the next of them."""
 
     def __init__(self, nodes: Sequence[Node], balancer: RequestBalancer) -> None:
         self.nodes = nodes
-        first = nodes[0].server
         url = f"http://127.0.0.1:{balancer.port}"
         environment = {
-            name: url if name.startswith("AWS_ENDPOINT_URL") else value for name, value in first.environment.items()
+            name: url if name.startswith("AWS_ENDPOINT_URL") else value
+            for name, value in nodes[0].server.environment.items()
         }
-        self.everywhere = RunningServer(first.process, environment)
+        self.everywhere = RunningServer(_Supervisors(nodes), environment)
 
     def __getitem__(self, number: int) -> Node:
         return self.nodes[number]
@@ -162,16 +185,10 @@ class Nodes:
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes)
 
-    def stop(self) -> None:
-        """Ask all to stop; each has to end without an error."""
-        for node in self.nodes:
-            code = node.stop()
-            assert code == 0, f"{node.data.name} ended with {code}"
 
-
-def prepare(environment: Mapping[str, str], data: Path) -> None:
+def initialize(node: Node) -> None:
     """Make the deployment in a database that has its tables, with the data folder of its first node."""
-    done = strongroom_on(environment, "init", "--data", str(data))
+    done = node.command("init", *node.options)
     assert done.returncode == 0, done.stderr
 
 
@@ -192,7 +209,7 @@ def running_nodes(nodes: Iterable[Node], *, is_new: bool = True) -> Iterator[Nod
         for node in made:
             ending.callback(node.close)
         if is_new:
-            prepare(made[0].environment, made[0].data)
+            initialize(made[0])
         for node in made[1:]:
             if not node.data.exists():
                 copy_root_key(made[0].data, node.data)
@@ -202,11 +219,6 @@ def running_nodes(nodes: Iterable[Node], *, is_new: bool = True) -> Iterator[Nod
         balancer = RequestBalancer([node.port for node in made])
         ending.callback(balancer.close)
         yield Nodes(made, balancer)
-
-
-def node_folders(data: Path) -> list[Path]:
-    """Return the data folders of all nodes of a deployment, given that of the first: the others are beside it."""
-    return [data, *sorted(data.parent.glob(f"{data.name}-node*[0-9]"))]
 
 
 def nodes_of(

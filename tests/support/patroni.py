@@ -1,6 +1,6 @@
 """PostgreSQL with a failover of its own: two servers under Patroni, one of them a synchronous standby, and an etcd.
 
-All processes run in a temporary folder, on free ports of the loopback interface, and as the user ``nobody`` if this is root.
+All run in a temporary folder, on free ports of the loopback interface, and as the user ``nobody`` if this is root.
 """
 
 import json
@@ -12,14 +12,14 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import psycopg
+from typing_extensions import override
 
-from postgresql import free_port, programs, unprivileged
+from postgresql import DatabaseServer, free_port, programs, unprivileged
 from programs import program
 from server_processes import tree_of
 
@@ -27,8 +27,12 @@ _TTL, _LOOP = 20, 2
 """Seconds after which a primary that has vanished is replaced, the least that Patroni allows, and between two looks."""
 _SETTLED = 180
 """Seconds until a cluster has a primary and a synchronous standby again, on a busy machine."""
-_POSTGRES = "postgres"
-_USERS = {"superuser": _POSTGRES, "replication": "replicator"}
+_USERS = {"superuser": "postgres", "replication": "replicator"}
+_PRIMARY = ("master", "primary")
+"""What Patroni calls it: the first, before release 4."""
+_LOOK = 2.0
+"""Seconds that Patroni may take for an answer; one that is frozen gives none."""
+_ORDER = 30.0
 
 
 class Member:
@@ -79,14 +83,13 @@ class Member:
         if self._process is not None:
             self._process.wait()
 
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
-        """Stop all processes for a while, as if the machine was paused; the kernel still accepts connections."""
+    def freeze(self) -> None:
+        """Stop all processes, as if the machine was paused; the kernel still accepts connections."""
         self._signal_all(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            self._signal_all(signal.SIGCONT)
+
+    def thaw(self) -> None:
+        """Let all go on."""
+        self._signal_all(signal.SIGCONT)
 
     @property
     def pid(self) -> int:
@@ -109,8 +112,8 @@ class Member:
     def ask(self, path: str, body: bytes | None = None) -> Any:
         """Ask Patroni (its REST API); raises OSError."""
         headers = {"content-type": "application/json"}
-        request = urllib.request.Request(f"http://127.0.0.1:{self._rest}/{path}", body, headers)  # noqa: S310 - loopback
-        return urllib.request.urlopen(request, timeout=30)  # noqa: S310 - loopback
+        request = urllib.request.Request(f"http://127.0.0.1:{self._rest}/{path}", body, headers)
+        return urllib.request.urlopen(request, timeout=_ORDER if body else _LOOK)  # noqa: S310 - loopback
 
     def _settings(self, etcd: int) -> dict[str, Any]:
         timing = {"ttl": _TTL, "loop_wait": _LOOP, "retry_timeout": 5, "maximum_lag_on_failover": 0}
@@ -144,11 +147,12 @@ class Member:
         }
 
 
-class PatroniCluster:
+class PatroniCluster(DatabaseServer):
     """An etcd, and two servers. ``primary`` and ``standby`` are members; a standby is a synchronous one."""
 
     def __init__(self) -> None:
         """Start everything; wait until there is a primary and a synchronous standby."""
+        super().__init__()
         self._folder = Path(tempfile.mkdtemp(prefix="strongroom-patroni-"))
         if os.geteuid() == 0:
             shutil.chown(self._folder, "nobody")
@@ -168,7 +172,7 @@ class PatroniCluster:
         """The member that is the primary, as Patroni sees it; raises LookupError while there is none."""
         for member in self.members:
             with suppress(OSError):
-                if member.status().get("role") in ("master", "primary"):
+                if member.status().get("role") in _PRIMARY:
                     return member
         raise LookupError("no member is the primary")
 
@@ -178,7 +182,8 @@ class PatroniCluster:
         primary = self.primary
         return next(member for member in self.members if member is not primary)
 
-    def address(self, database: str, user: str, ports: list[int] | None = None) -> str:
+    @override
+    def address(self, database: str = "postgres", user: str = "postgres", ports: Sequence[int] = ()) -> str:
         """Return the connection string that leads to whichever member can be written, through proxies if given."""
         chosen = ports or [member.port for member in self.members]
         hosts = ",".join(["127.0.0.1"] * len(chosen))
@@ -187,11 +192,9 @@ class PatroniCluster:
             "target_session_attrs=read-write connect_timeout=3"
         )
 
-    def run(self, *statements: str, database: str = "postgres") -> None:
-        """Run statements as the superuser on the primary, each in a transaction of its own."""
-        with closing(psycopg.connect(self.address(database, _POSTGRES), autocommit=True)) as connection:
-            for statement in statements:
-                connection.execute(statement.encode())
+    def until_promoted(self, former: Member) -> None:
+        """Wait until another member than the former primary is one."""
+        _until(lambda: self._is_promoted(former), _SETTLED, "no standby was promoted")
 
     def remove(self) -> None:
         """Kill everything and remove the files."""
@@ -204,6 +207,13 @@ class PatroniCluster:
     def _is_settled(self) -> bool:
         with suppress(LookupError, OSError):
             return self._roles() == ["leader", "sync_standby"]
+        return False
+
+    def _is_promoted(self, former: Member) -> bool:
+        for member in self.members:
+            with suppress(OSError):
+                if member is not former and member.status().get("role") in _PRIMARY:
+                    return True
         return False
 
     def _roles(self) -> list[str]:
@@ -225,7 +235,9 @@ class PatroniCluster:
         }
         with (self._folder / "etcd.log").open("wb") as log:
             return subprocess.Popen(
-                unprivileged([program("etcd", "etcd-server"), *(f"--{name}={value}" for name, value in options.items())]),
+                unprivileged(
+                    [program("etcd", "etcd-server"), *(f"--{name}={value}" for name, value in options.items())]
+                ),
                 stdout=log,
                 stderr=log,
                 cwd=self._folder,

@@ -10,12 +10,14 @@ import socket
 import subprocess
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
 import psycopg
+from typing_extensions import override
 
 from programs import APT
 from strongroom.entropy import system_entropy
@@ -69,13 +71,78 @@ def unprivileged(command: list[str]) -> list[str]:
     return ["setpriv", f"--reuid={_USER}", "--regid=nogroup", "--clear-groups", *command]
 
 
-class Cluster:
+class DatabaseServer(ABC):
+    """Makes databases for tests, wherever ``address`` leads to."""
+
+    def __init__(self) -> None:
+        self._spare: list[str] = []
+
+    @abstractmethod
+    def address(self, database: str = "postgres", user: str = "postgres") -> str:
+        """Return the connection string of a database, as a user."""
+
+    def run(self, *statements: str, database: str = "postgres") -> None:
+        """Run statements as the superuser, each in a transaction of its own."""
+        with closing(psycopg.connect(self.address(database), autocommit=True)) as connection:
+            for statement in statements:
+                connection.execute(statement.encode())
+
+    def until_ready(self, timeout: float = 20) -> None:
+        """Wait until it answers."""
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                return self.run("SELECT 1")
+            except psycopg.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+
+    def prepare(self) -> None:
+        """Make the roles, and the database that all others are copies of."""
+        limits = [f"ALTER ROLE {role} SET {limit}" for role in (SERVER, READER) for limit in _LIMITS]
+        self.run(*(f"CREATE ROLE {role} LOGIN" for role in (OWNER, SERVER, READER)), *limits)
+        self.run(f"CREATE DATABASE {_TEMPLATE} OWNER {OWNER}")
+        with closing(open_postgresql(self.address(_TEMPLATE, OWNER))) as database:
+            migrate(database.engine)
+            with database.engine.begin() as connection:
+                grant_access(connection, serve=SERVER, read=READER)
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """Make a database with all tables and no rows, of the roles above; yield its name.
+
+        It is emptied and used again: that takes a tenth of the time.
+        """
+        name = self._spare.pop() if self._spare else self.copy()
+        yield name
+        self.run(*_EMPTY, database=name)
+        self._spare.append(name)
+
+    @contextmanager
+    def scratch(self) -> Iterator[str]:
+        """Make a database as ``database`` does, and drop it: for tests that leave it in any state."""
+        name = self.copy()
+        yield name
+        self.run(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def copy(self) -> str:
+        """Make a database with all tables and no rows, of the roles above; return its name."""
+        name = f"test_{system_entropy(6).hex()}"
+        # Faster than a checkpoint and copied files.
+        self.run(f"CREATE DATABASE {name} OWNER {OWNER} TEMPLATE {_TEMPLATE} STRATEGY wal_log")
+        # A copy does not have the rights of the database itself.
+        self.run(f"REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC")
+        return name
+
+
+class Cluster(DatabaseServer):
     """A database server with its files in a folder of its own."""
 
     def __init__(self, settings: str = _FAST, standby_of: "Cluster | None" = None) -> None:
         """Make and start it, or a standby of another one; ``settings`` are options of its command line."""
+        super().__init__()
         self._settings = settings
-        self._spare: list[str] = []
         self._folder = Path(tempfile.mkdtemp(prefix="strongroom-postgresql-"))
         self._data = self._folder / "data"
         if os.geteuid() == 0:
@@ -143,63 +210,10 @@ class Cluster:
             file.write(bytes(16))
         self.start()
 
+    @override
     def address(self, database: str = "postgres", user: str = "postgres", port: int | None = None) -> str:
         """Return the connection string of a database, as a user; ``port`` is that of a proxy before it."""
         return f"host=127.0.0.1 port={port or self.port} dbname={database} user={user}"
-
-    def run(self, *statements: str, database: str = "postgres") -> None:
-        """Run statements as the superuser, each in a transaction of its own."""
-        with closing(psycopg.connect(self.address(database), autocommit=True)) as connection:
-            for statement in statements:
-                connection.execute(statement.encode())
-
-    def until_ready(self, timeout: float = 20) -> None:
-        """Wait until it answers."""
-        deadline = time.monotonic() + timeout
-        while True:
-            try:
-                return self.run("SELECT 1")
-            except psycopg.OperationalError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.05)
-
-    def prepare(self) -> None:
-        """Make the roles, and the database that all others are copies of."""
-        limits = [f"ALTER ROLE {role} SET {limit}" for role in (SERVER, READER) for limit in _LIMITS]
-        self.run(*(f"CREATE ROLE {role} LOGIN" for role in (OWNER, SERVER, READER)), *limits)
-        self.run(f"CREATE DATABASE {_TEMPLATE} OWNER {OWNER}")
-        with closing(open_postgresql(self.address(_TEMPLATE, OWNER))) as database:
-            migrate(database.engine)
-            with database.engine.begin() as connection:
-                grant_access(connection, serve=SERVER, read=READER)
-
-    @contextmanager
-    def database(self) -> Iterator[str]:
-        """Make a database with all tables and no rows, of the roles above; yield its name.
-
-        It is emptied and used again: that takes a tenth of the time.
-        """
-        name = self._spare.pop() if self._spare else self.copy()
-        yield name
-        self.run(*_EMPTY, database=name)
-        self._spare.append(name)
-
-    @contextmanager
-    def scratch(self) -> Iterator[str]:
-        """Make a database as ``database`` does, and drop it: for tests that leave it in any state."""
-        name = self.copy()
-        yield name
-        self.run(f"DROP DATABASE {name} WITH (FORCE)")
-
-    def copy(self) -> str:
-        """Make a database with all tables and no rows, of the roles above; return its name."""
-        name = f"test_{system_entropy(6).hex()}"
-        # Faster than a checkpoint and copied files.
-        self.run(f"CREATE DATABASE {name} OWNER {OWNER} TEMPLATE {_TEMPLATE} STRATEGY wal_log")
-        # A copy does not have the rights of the database itself.
-        self.run(f"REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC")
-        return name
 
     def store(self, name: str, time_limit: float = TIME_LIMIT, port: int | None = None) -> PostgresqlStore:
         """Open the store in a database, as a server does; ``port`` is that of a proxy before the database server."""

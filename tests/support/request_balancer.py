@@ -64,7 +64,7 @@ class _Connection:
         while True:
             received = await self._reader.read(_CHUNK)
             if not received:
-                return
+                return None
             received = await self._whole(received)
             port = next(ports)
             if not _is_one_request(received):
@@ -73,7 +73,7 @@ class _Connection:
             self._writer.write(answer)
             await self._writer.drain()
             if is_last:
-                return
+                return None
 
     def close(self) -> None:
         """Close all."""

@@ -1,8 +1,7 @@
-"""A storm of whole servers: several nodes on one PostgreSQL answer real clients while these change things, and while nodes,
-their processes, their networks and the database are disturbed.
+"""A storm of whole servers: nodes on one PostgreSQL answer real clients that use and change things, and are disturbed.
 
-Nothing that began after a change was answered may find what was before it, on any node. What was acknowledged is there, and
-nothing was done twice.
+Nothing that began after a change was answered may find what was before it, on any node. What was acknowledged is there,
+and nothing was done twice.
 """
 
 import time
@@ -13,12 +12,15 @@ from pathlib import Path
 
 import msgspec
 
+from audits import node_folders
 from campaign import Random, seeded
 from fast_client import CallRefused, FastClient, NoAnswer
 from ledger_check import Check, unrecorded
-from node_disturbances import Disturb, disturbances_of, disturbances_of_cluster
-from nodes import Nodes, node_folders, nodes_of, running_nodes
-from postgresql import Cluster
+from node_disturbances import Disturb, disturbances_of, disturbances_of_cluster, disturbances_of_patroni
+from nodes import Node, Nodes, nodes_of, running_nodes
+from patroni import PatroniCluster
+from postgresql import SERVER, Cluster
+from stalling_proxy import StallingProxy
 from storm_changes import Changes, duplicates
 from storm_clients import OFF, ON, UNANSWERED, UNAVAILABLE, StormClients
 from switch_history import SwitchHistory
@@ -56,12 +58,14 @@ class Outcome(msgspec.Struct):
 class StormRules(msgspec.Struct, frozen=True):
     """How long a storm goes on: until so many changes were acknowledged, or so many seconds have passed.
 
-    ``only`` names the disturbances; without any, all are used.
+    ``only`` names the disturbances; without any, all are used. ``broken`` is a rule that the nodes do not keep
+    (``broken_rules``), so that staleness has to be found; then the storm ends when it has blown for its time.
     """
 
     changes: int
     most_seconds: float
     only: tuple[str, ...] = ()
+    broken: str = ""
 
 
 class ServerStorm:
@@ -119,8 +123,9 @@ class ServerStorm:
                 try:
                     client("ListKeys", Limit=1)
                     break
-                except (CallRefused, NoAnswer) as error:
-                    assert time.monotonic() - began < _RECOVERY, f"{node.data.name} does not recover: {error}"
+                except (CallRefused, NoAnswer):
+                    if time.monotonic() - began > _RECOVERY:
+                        raise
                     time.sleep(0.1)
             client.close()
             self.outcome.recovery.append(time.monotonic() - began)
@@ -164,15 +169,52 @@ class ServerStorm:
                     self.outcome.lost.append(f"a traceback in {log.name}: {told[told.index('Traceback') :][:600]}")
 
 
+def storm_settings(rules: StormRules) -> dict[str, str]:
+    """Return the environment of the nodes."""
+    settings = {"STRONGROOM_LEASE": str(LEASE), "STRONGROOM_WORKERS": "2"}
+    if rules.broken:
+        settings |= {"BROKEN_RULE": rules.broken, "PYTHONPATH": str(Path(__file__).parent / "broken_rules")}
+    return settings
+
+
 def server_storm(cluster: Cluster, scratch: Path, rules: StormRules, seed: int) -> Outcome:
     """Run a storm over three nodes of two workers, in a database of its own."""
     scratch.mkdir(parents=True)
-    settings = {"STRONGROOM_LEASE": str(LEASE), "STRONGROOM_WORKERS": "2"}
+    settings = storm_settings(rules)
     with (
         cluster.scratch() as database,
         running_nodes(nodes_of(cluster, database, scratch / "data", 3, proxied=True, settings=settings)) as nodes,
     ):
-        more = disturbances_of_cluster(cluster, database)
-        outcome = ServerStorm(nodes, scratch, seeded(seed), more).run(rules)
-        nodes.stop()
+        return _blown(nodes, scratch, seed, disturbances_of_cluster(cluster, database), rules)
+
+
+def failover_storm(scratch: Path, rules: StormRules, seed: int) -> Outcome:
+    """Run a storm over three nodes, and a PostgreSQL whose primary is changed, killed, lost and frozen."""
+    scratch.mkdir(parents=True)
+    cluster = PatroniCluster()
+    try:
+        cluster.prepare()
+        database = cluster.copy()
+        made = [_failover_node(cluster, database, scratch / "data", number, rules) for number in range(3)]
+        with running_nodes(made) as nodes:
+            return _blown(nodes, scratch, seed, disturbances_of_patroni(cluster, database), rules)
+    finally:
+        cluster.remove()
+
+
+def _failover_node(cluster: PatroniCluster, database: str, data: Path, number: int, rules: StormRules) -> Node:
+    proxies = [StallingProxy(member.port) for member in cluster.members]
+    # Each looks for the primary in another order: a former primary that is reachable is the first for some.
+    ports = [proxy.port for proxy in (proxies if number % 2 else proxies[::-1])]
+    settings = {"STRONGROOM_STORE": cluster.address(database, SERVER, ports), **storm_settings(rules)}
+    folder = data.with_name(f"{data.name}-node{number + 1}") if number else data
+    return Node(folder, data, settings, proxies=proxies)
+
+
+def _blown(nodes: Nodes, scratch: Path, seed: int, more: Mapping[str, Disturb], rules: StormRules) -> Outcome:
+    """Run a storm, and stop the nodes."""
+    outcome = ServerStorm(nodes, scratch, seeded(seed), more).run(rules)
+    for node in nodes:
+        if node.stop() != 0:
+            outcome.lost.append(f"{node.data.name} did not stop without an error")
     return outcome

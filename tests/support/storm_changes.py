@@ -22,6 +22,10 @@ from switches import Switch
 _PATIENCE = 90.0
 """Seconds that an answer may take: so long, a node that is stopped for a while answers late, and not never."""
 _AFTER_FAILURE = 0.1
+_TURNING = 6
+"""How many clients turn switches."""
+_LOADS = 2
+"""How many take keys through their lives."""
 EXPECTED = frozenset({"DependencyTimeoutException", "ServiceUnavailable", "ServiceFailure", "ThrottlingException"})
 """What a call may be refused with while nodes and their database are disturbed."""
 
@@ -81,8 +85,7 @@ class Turning:
         while True:
             try:
                 with self.histories[number].attempt(on=on):
-                    self._switches[number].turn(self._client, on)
-                return
+                    return self._switches[number].turn(self._client, on)
             except NoAnswer:
                 self.refusals["no answer"] += 1
             except CallRefused as error:
@@ -113,16 +116,14 @@ class Changes:
     def __init__(self, servers: Sequence[RunningServer], switches: Sequence[Switch], seed: int, pause: float) -> None:
         self.ledger = Ledger()
         self._ended = threading.Event()
-        each = _TURNING
         self.turning = [
-            Turning(RovingClient(servers, seeded(seed + part)), switches[part::each], seeded(seed + part), pause)
-            for part in range(each)
+            Turning(RovingClient(servers, seeded(seed + part)), switches[part::_TURNING], seeded(seed + part), pause)
+            for part in range(_TURNING)
         ]
+        clients = [RovingClient(servers, seeded(seed - part)) for part in range(1, _LOADS + 1)]
         numbers = itertools.count(1)
-        self.loads = [
-            RovingLoad(RovingClient(servers, seeded(seed - part)), self.ledger, numbers) for part in range(1, _LOADS + 1)
-        ]
-        runs = [each.run for each in (*self.turning, *self.loads)]
+        self.loads = [RovingLoad(client, self.ledger, numbers) for client in clients]
+        runs = [*(each.run for each in self.turning), *(each.run for each in self.loads)]
         self._threads = [threading.Thread(target=run, args=(self._ended,)) for run in runs]
         for thread in self._threads:
             thread.start()
@@ -146,9 +147,7 @@ class Changes:
         """How many changes were acknowledged: turns of switches, and changes that the ledger knows."""
         turns = sum(len(history.turns) for turning in self.turning for history in turning.histories)
         return turns + sum(
-            attempt.acknowledged is not None
-            for attempts in [*self.ledger.subjects.values()]
-            for attempt in [*attempts]
+            attempt.acknowledged is not None for attempts in [*self.ledger.subjects.values()] for attempt in [*attempts]
         )
 
     @property
@@ -156,12 +155,6 @@ class Changes:
         """Refusals that no client should see."""
         of_lives = [str(error) for load in self.loads for error in load.refusals if error.code not in EXPECTED]
         return of_lives + [line for turning in self.turning for line in turning.unexpected]
-
-
-_TURNING = 6
-"""How many clients turn switches."""
-_LOADS = 2
-"""How many take keys through their lives."""
 
 
 def duplicates(client: FastClient, ledger: Ledger) -> list[str]:

@@ -1,9 +1,9 @@
 """What a switch may be at a moment, given which attempts to turn it were made and acknowledged.
 
-A switch is turned by one client at a time, which waits for the answer. So the state that was acknowledged last is the one
-that counts, and until the next attempt is acknowledged, that one may count as well. An attempt without an answer, or with
-one that leaves its outcome open, may have had its effect until a later one is acknowledged: the rows that both lock are
-given to one after the other.
+A switch is turned by one client at a time, which waits for the answer. So the state that was acknowledged last counts,
+and until the next attempt is acknowledged, that one may count as well. An attempt without an answer, or with one that
+leaves its outcome open, may have its effect until a later one is acknowledged: both lock the same row, one after the
+other.
 
 Moments are nanoseconds of the system's monotonic clock, which all processes share.
 """
@@ -67,7 +67,7 @@ class SwitchHistory:
         """Return which attempts there were around a moment, for a message."""
         near = [each for each in self._attempts if abs(each.sent - began) < 5_000_000_000]
         return ", ".join(
-            f"{'on' if each.value else 'off'} from {_milliseconds(each.sent, began)} "
+            f"{'on' if each.value is True else 'off'} from {_milliseconds(each.sent, began)} "
             f"to {'?' if each.acknowledged is None else _milliseconds(each.acknowledged, began)}"
             for each in near[-6:]
         )

@@ -129,7 +129,7 @@ class Deployment:
         if not worker and not opened.database.is_shared and (settings.serve_damaged or not opened.database.is_small()):
             opened.store.check()
         share = QuotaShare(quotas, opened.store, self.node) if opened.database.is_shared else None
-        self.chores = partial(_chores, share, self.keeper.upkeep if worker else self.keeper.run)
+        self.chores: Callable[[], None] = partial(_chores, share, self.keeper.upkeep if worker else self.keeper.run)
         """Periodic work. The first worker also does the work that is done once for all workers."""
 
     def __enter__(self) -> Self:
@@ -230,7 +230,8 @@ def _ensure_account(opened: OpenFolder, settings: Settings, *, first: bool) -> N
     with opened.store.read() as reader:
         if reader.keys_by_region():
             raise DataFolderError(
-                f"{opened.folder.database_name} has keys and no account: its accounts are lost; restore a backup"
+                f"{opened.folder.database_name} has keys and no account: its accounts are lost; "
+                "restore it from a backup"
             )
     if opened.database.is_shared and not first:
         raise DataFolderError(

@@ -1,6 +1,5 @@
 """Many nodes over one database: each has its own audit chains, and none touches those of another."""
 
-import shutil
 import stat
 from contextlib import closing
 from functools import partial
@@ -9,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from joined_nodes import allow_links, join
 from local_deployment import LocalDeployment, entropy
-from strongroom.assembly import data_folder
 from strongroom.assembly.audit_folders import AuditFolders
 from strongroom.assembly.audit_log import known_writers, open_audit_key, open_audit_log, verify_log
 from strongroom.assembly.data_folder import DataFolderError
@@ -27,7 +26,6 @@ from strongroom.store.sql.transaction import SqlTransaction
 from strongroom.store.sqlite.store import SqlStore
 
 NOW = 1_790_000_000.0
-DATABASE = ("strongroom.db", "strongroom.db-wal", "strongroom.db-shm", "strongroom.db-writer")
 
 
 @pytest.fixture
@@ -38,17 +36,7 @@ def clock() -> ManualClock:
 @pytest.fixture(autouse=True)
 def linked_databases(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nodes share one SQLite database by links to all of its files, as they will share a database server."""
-    monkeypatch.setattr(data_folder, "_require_only_name", lambda _path, _status: None)
-
-
-def join(folder: Path, first: Path) -> Path:
-    """Make the data folder of a further node: the same database and root key, an audit folder of its own."""
-    folder.mkdir(mode=0o700)
-    for name in DATABASE:
-        (folder / name).symlink_to(first / name)
-    for name in ("root.key", "credentials"):
-        shutil.copy(first / name, folder / name)
-    return folder
+    allow_links(monkeypatch)
 
 
 def verify(local: LocalDeployment) -> Report:
