@@ -10,7 +10,6 @@ from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
 from strongroom.audit.database_history import DatabasePosition
-from strongroom.store.leases.unsettled import Settling
 from strongroom.store.records import Changes
 from strongroom.store.scopes import Scope
 from strongroom.store.subjects.aliases import AliasReader, AliasWriter
@@ -24,6 +23,7 @@ from strongroom.store.subjects.keys import KeyReader, KeyWriter
 from strongroom.store.subjects.records import RecordReader, RecordWriter
 from strongroom.store.subjects.reports import ReportReader, ReportWriter
 from strongroom.store.subjects.xks_proxies import XksProxyReader, XksProxyWriter
+from strongroom.store.unsettled import Settling
 
 T = TypeVar("T")
 

@@ -19,7 +19,6 @@ from strongroom.store.fault_watch import FaultWatch
 from strongroom.store.faults import FaultKind
 from strongroom.store.integrity import IntegrityWatch
 from strongroom.store.leases.generation import Generation
-from strongroom.store.leases.unsettled import Settling
 from strongroom.store.postgresql.change_log import CollectedChanges, SeenChanges, trim
 from strongroom.store.postgresql.engine import Database, driver_of, long_statements
 from strongroom.store.postgresql.faults import Retry, fault_met, retry_of, unfit_value
@@ -34,6 +33,7 @@ from strongroom.store.row_authenticator import RowAuthenticator
 from strongroom.store.scopes import Scope
 from strongroom.store.sql.row_guard import RowGuard
 from strongroom.store.sql.sections import TableReader
+from strongroom.store.unsettled import Settling
 
 T = TypeVar("T")
 

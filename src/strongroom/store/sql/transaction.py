@@ -168,7 +168,7 @@ class SqlTransaction(
             self._connection.execute(_ADD_MATERIAL, rows.material_values(key, ordinal))
         if key.tags:
             self._connection.execute(_ADD_TAG, rows.tag_values(key))
-        # Whoever looks for it reads the database: that there is no such key is never cached.
+        # It contradicts no cache: that there is no such key is never cached.
         self._changes.add(ChangeKind.KEY, key.account, key.region, key.key_id, is_new=True)
         return True
 

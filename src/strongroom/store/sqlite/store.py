@@ -19,7 +19,6 @@ from strongroom.store.counters import StoreCounters
 from strongroom.store.fault_watch import FaultWatch
 from strongroom.store.faults import FaultKind
 from strongroom.store.integrity import IntegrityWatch
-from strongroom.store.leases.unsettled import Settling
 from strongroom.store.quarantine import Quarantine
 from strongroom.store.records import Changes
 from strongroom.store.retries import run_with_retries
@@ -39,6 +38,7 @@ from strongroom.store.sqlite.integrity import check_integrity
 from strongroom.store.sqlite.wal_index import WalIndex
 from strongroom.store.sqlite.write_ahead_log import WriteAheadLog
 from strongroom.store.sqlite.write_lock import WriteLock
+from strongroom.store.unsettled import Settling
 
 T = TypeVar("T")
 
