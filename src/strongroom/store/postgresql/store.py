@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import TypeVar
 
@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from strongroom.audit.database_history import DatabasePosition
 from strongroom.entropy import Entropy
+from strongroom.errors import KmsError
 from strongroom.problems import Problems
 from strongroom.store.counters import StoreCounters
 from strongroom.store.fault_watch import FaultWatch
@@ -68,6 +69,7 @@ class PostgresqlStore:
         self._groups = Groups(self._run)
         event.listen(database.engine, "before_cursor_execute", note_writing)
         self._position: DatabasePosition | None = None
+        self._is_other_history = False
         self._newest = Committed(0, 0, 0, is_durable=True)
         self._seen = SeenChanges()
         self.counters = StoreCounters()
@@ -122,10 +124,15 @@ class PostgresqlStore:
         begun = self._timing.timer()
         try:
             with self._typed_faults(writing=True):
-                return self._groups.write(act, scopes)
+                result = self._groups.write(act, scopes)
         finally:
             with self._counting:
                 self.counters.transactions.note(self._timing.timer() - begun)
+        if self._is_other_history:
+            # Here, where it may wait: the position is asked for on the event loop. The next write tries again.
+            with suppress(KmsError):
+                self._find_position()
+        return result
 
     def _run(self, act: Callable[[PostgresqlTransaction], T], scopes: Sequence[Scope], /, *, again: bool = True) -> T:
         tag = self._entropy(_TAG_LENGTH)
@@ -146,7 +153,9 @@ class PostgresqlStore:
         with self._counting:
             # This process may have committed since the read began.
             newest = self._newest.change if self._newest.history == found.history else 0
-            self._position = self._position or msgspec.structs.replace(found, change=max(found.change, newest))
+            if self._position is None or self._is_other_history:
+                self._position = msgspec.structs.replace(found, change=max(found.change, newest))
+                self._is_other_history = self._newest.history > found.history
             return self._position
 
     def _committed(self, done: Committed) -> None:
@@ -157,9 +166,11 @@ class PostgresqlStore:
             self._newest = done
             position = self._position
             if position is not None and (position.history, position.change) != (done.history, done.change):
-                # The id of another history is read when it is asked for.
-                of_same = position.history == done.history
-                self._position = msgspec.structs.replace(position, change=done.change) if of_same else None
+                if position.history == done.history:
+                    self._position = msgspec.structs.replace(position, change=done.change)
+                else:
+                    # It stays until the id of the other history has been read.
+                    self._is_other_history = True
 
     def version(self) -> bytes:
         """Return the newest number and tag of the change log. It asks the database."""
