@@ -22,6 +22,7 @@ from strongroom.entropy import system_entropy
 from strongroom.store.postgresql.engine import open_postgresql
 from strongroom.store.postgresql.migrate import grant_access, migrate
 from strongroom.store.postgresql.schema import metadata
+from strongroom.store.postgresql.schema_version import SCHEMA
 from strongroom.store.postgresql.store import TIME_LIMIT, PostgresqlStore
 
 _USER = "nobody"
@@ -31,6 +32,7 @@ _TEMPLATE = "migrated"
 _EMPTY = (
     "; ".join(f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables)),  # noqa: S608 - our own names
     "INSERT INTO generation (number, tag) VALUES (0, substr(uuid_send(gen_random_uuid()), 1, 8))",
+    f"INSERT INTO schema_window (oldest, newest) VALUES ('{SCHEMA}', '{SCHEMA}')",  # noqa: S608 - ours
     "INSERT INTO database_history VALUES (1, substr(md5(gen_random_uuid()::text), 1, 16), 0)",
 )
 """What makes a database as the migrations leave it."""

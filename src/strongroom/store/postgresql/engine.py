@@ -154,6 +154,22 @@ def long_statements(connection: Connection) -> Iterator[None]:
         driver.limit = usual
 
 
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """Run a block in one READ COMMITTED transaction, which is committed when the block ends.
+
+    Connections are in autocommit mode, so ``Engine.begin`` begins none.
+    """
+    with engine.connect() as connection:
+        connection.exec_driver_sql("BEGIN ISOLATION LEVEL READ COMMITTED")
+        try:
+            yield connection
+        except BaseException:
+            connection.rollback()
+            raise
+        connection.commit()
+
+
 def driver_of(connection: Connection) -> StoreConnection:
     """Return the driver's connection behind one of SQLAlchemy; raises an error of SQLAlchemy if it was lost."""
     driver = connection.connection.driver_connection

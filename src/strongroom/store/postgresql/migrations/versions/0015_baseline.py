@@ -221,6 +221,7 @@ def upgrade() -> None:
         sa.Column("acked", sa.BigInteger, nullable=False),
         sa.Column("lease", sa.Float, nullable=False),
         sa.Column("release", _text(64), nullable=False),
+        sa.Column("schema", _text(8), nullable=False),
         sa.Column("listen", _text(), nullable=False),
         sa.Column("regions", _text(), nullable=False),
         sa.Column("workers", sa.Integer, nullable=False),
@@ -243,6 +244,20 @@ def upgrade() -> None:
         sa.Column("number", sa.BigInteger, nullable=False),
         sa.Column("made_at", sa.Float, nullable=False),
         sa.PrimaryKeyConstraint("tag"),
+    )
+    op.create_table(
+        "schema_window",
+        sa.Column(
+            "single",
+            sa.Boolean,
+            sa.CheckConstraint("single", name="schema_window_single"),
+            server_default=sa.true(),
+            nullable=False,
+        ),
+        sa.Column("oldest", _text(8), nullable=False),
+        sa.Column("newest", _text(8), nullable=False),
+        sa.Column("moved_to", _text()),
+        sa.PrimaryKeyConstraint("single"),
     )
     op.create_table(
         "xks_proxy",
@@ -365,6 +380,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["prefix"], ["xks_proxy.prefix"], name="xks_proxy_key_proxy"),
         sa.PrimaryKeyConstraint("prefix", "external_id"),
     )
+    op.execute(f"INSERT INTO schema_window (oldest, newest) VALUES ('{revision}', '{revision}')")  # noqa: S608 - ours
     op.execute(sa.text("INSERT INTO generation (number, tag) VALUES (0, :tag)").bindparams(tag=system_entropy(8)))
     op.execute(
         sa.text(
