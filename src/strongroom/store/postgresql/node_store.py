@@ -1,6 +1,8 @@
 """The store of one process of a node, which is as consistent with other nodes as with processes beside it."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
+from typing import TypeVar
 
 from sqlalchemy import Connection
 from typing_extensions import override
@@ -9,10 +11,13 @@ from strongroom.entropy import Entropy
 from strongroom.problems import Problems
 from strongroom.store.leases.generation import Generation
 from strongroom.store.leases.view import OutdatedRead, View
+from strongroom.store.postgresql.connection import StoreConnection
 from strongroom.store.postgresql.engine import Database
 from strongroom.store.postgresql.settled_store import SettledStore
 from strongroom.store.postgresql.settler import Settler
 from strongroom.store.records import Changes
+
+T = TypeVar("T")
 
 
 class NodeStore(SettledStore):
@@ -40,17 +45,21 @@ class NodeStore(SettledStore):
         return self._view.changes(after)
 
     @override
-    def _begin_read(self, stack: ExitStack) -> tuple[Connection, Generation]:
+    def _begin(
+        self, stack: ExitStack, begin: Callable[[StoreConnection], tuple[Generation, T]]
+    ) -> tuple[Connection, Generation, T]:
         try:
-            return self._begin_current_read(stack)
+            return self._begin_current(stack, begin)
         except OutdatedRead:
             # Perhaps the agent has just found another history, or another primary.
-            return self._begin_current_read(stack)
+            return self._begin_current(stack, begin)
 
-    def _begin_current_read(self, stack: ExitStack) -> tuple[Connection, Generation]:
+    def _begin_current(
+        self, stack: ExitStack, begin: Callable[[StoreConnection], tuple[Generation, T]]
+    ) -> tuple[Connection, Generation, T]:
         with ExitStack() as trial:
             fill = self._view.begin_fill()
-            connection, generation = super()._begin_read(trial)
+            connection, generation, found = super()._begin(trial, begin)
             try:
                 self._view.check_fill(fill, generation)
             except OutdatedRead:
@@ -58,4 +67,4 @@ class NodeStore(SettledStore):
                 connection.invalidate()
                 raise
             stack.push(trial.pop_all())
-            return connection, generation
+            return connection, generation, found

@@ -14,6 +14,8 @@ from sqlalchemy.exc import DBAPIError
 from strongroom.audit.database_history import DatabasePosition
 from strongroom.entropy import Entropy
 from strongroom.errors import KmsError
+from strongroom.keys.arns import KeyLocator
+from strongroom.keys.kms_key import KmsKey
 from strongroom.problems import Problems
 from strongroom.store.counters import StoreCounters
 from strongroom.store.fault_watch import FaultWatch
@@ -21,9 +23,11 @@ from strongroom.store.faults import FaultKind
 from strongroom.store.integrity import IntegrityWatch
 from strongroom.store.leases.generation import Generation
 from strongroom.store.postgresql.change_log import CollectedChanges, SeenChanges, trim
+from strongroom.store.postgresql.connection import StoreConnection
 from strongroom.store.postgresql.engine import Database, driver_of, long_statements
 from strongroom.store.postgresql.faults import Retry, fault_met, retry_of, unfit_value
 from strongroom.store.postgresql.groups import Groups
+from strongroom.store.postgresql.key_statement import load_key_rows
 from strongroom.store.postgresql.statements import Committed, begin_read
 from strongroom.store.postgresql.transaction import PostgresqlReader, PostgresqlTransaction, note_writing
 from strongroom.store.postgresql.verification import check_tables
@@ -32,6 +36,7 @@ from strongroom.store.quarantine import Quarantine
 from strongroom.store.records import Changes
 from strongroom.store.row_authenticator import RowAuthenticator
 from strongroom.store.scopes import Scope
+from strongroom.store.sql.key_rows import key_of
 from strongroom.store.sql.row_guard import RowGuard
 from strongroom.store.sql.sections import TableReader
 from strongroom.store.unsettled import Settling
@@ -94,6 +99,15 @@ class PostgresqlStore:
         with self._typed_faults(writing=False), self._begun_read() as (connection, generation):
             yield PostgresqlReader(connection, self.guard, generation)
 
+    def load_key(self, locator: KeyLocator) -> KmsKey | None:
+        """Return a key, which is asked for in one message."""
+        with self._counting:
+            self.counters.reads += 1
+        with self._typed_faults(writing=False):
+            with ExitStack() as stack:
+                _, _, found = self._begin(stack, partial(load_key_rows, locator=locator))
+            return key_of(self.guard, locator, found)
+
     @contextmanager
     def read_tables(self) -> Iterator[TableReader]:
         """Open a consistent read of whole tables, for a backup. Writers go on meanwhile."""
@@ -106,14 +120,20 @@ class PostgresqlStore:
             yield self._begin_read(stack)
 
     def _begin_read(self, stack: ExitStack) -> tuple[Connection, Generation]:
+        return self._begin(stack, lambda driver: (begin_read(driver), None))[:2]
+
+    def _begin(
+        self, stack: ExitStack, begin: Callable[[StoreConnection], tuple[Generation, T]]
+    ) -> tuple[Connection, Generation, T]:
+        """Begin to read one state of the database; return the connection, the generation, and what was read so far."""
         deadline = self._timing.timer() + self._timing.limit
         while True:
             try:
                 with ExitStack() as trial:
                     connection = trial.enter_context(self._database.connect())
-                    generation = begin_read(driver_of(connection))
+                    generation, found = begin(driver_of(connection))
                     stack.push(trial.pop_all())
-                    return connection, generation
+                    return connection, generation, found
             except Exception as error:
                 if retry_of(error) is not Retry.LOST or self._timing.timer() >= deadline:
                     raise

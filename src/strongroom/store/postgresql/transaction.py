@@ -2,9 +2,14 @@
 
 from sqlalchemy import Connection
 from sqlalchemy.engine.interfaces import ExecutionContext
+from typing_extensions import override
 
+from strongroom.keys.arns import KeyLocator
 from strongroom.store.leases.generation import Generation
 from strongroom.store.postgresql.change_log import CollectedChanges
+from strongroom.store.postgresql.engine import driver_of
+from strongroom.store.postgresql.key_statement import read_key_rows
+from strongroom.store.sql.key_rows import KeyRows
 from strongroom.store.sql.reader import SqlReader
 from strongroom.store.sql.row_guard import RowGuard
 from strongroom.store.sql.transaction import SqlTransaction
@@ -19,6 +24,10 @@ class PostgresqlReader(SqlReader):
         super().__init__(connection, guard)
         self.generation = generation
 
+    @override
+    def _key_rows(self, locator: KeyLocator) -> KeyRows | None:
+        return read_key_rows(driver_of(self._connection), locator)
+
 
 class PostgresqlTransaction(SqlTransaction):
     """One write transaction. Its entries of the change log are collected in ``changes``."""
@@ -26,6 +35,10 @@ class PostgresqlTransaction(SqlTransaction):
     def __init__(self, connection: Connection, guard: RowGuard, changes: CollectedChanges) -> None:
         super().__init__(connection, guard, changes)
         self.changes = changes
+
+    @override
+    def _key_rows(self, locator: KeyLocator) -> KeyRows | None:
+        return read_key_rows(driver_of(self._connection), locator)
 
     @property
     def has_written(self) -> bool:

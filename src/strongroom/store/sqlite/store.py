@@ -14,6 +14,8 @@ from sqlalchemy.exc import DBAPIError
 
 from strongroom.audit.database_history import DatabasePosition
 from strongroom.crypto.domain_keys import IAM_SCOPE
+from strongroom.keys.arns import KeyLocator
+from strongroom.keys.kms_key import KmsKey
 from strongroom.problems import Problems
 from strongroom.store.counters import StoreCounters
 from strongroom.store.fault_watch import FaultWatch
@@ -91,6 +93,11 @@ class SqlStore:
             self.counters.reads += 1
         with self._typed_faults(writing=False), self._engine.connect() as connection:
             yield SqlReader(connection, self.guard)
+
+    def load_key(self, locator: KeyLocator) -> KmsKey | None:
+        """Return a key."""
+        with self.read() as reader:
+            return reader.key(locator)
 
     @contextmanager
     def read_tables(self) -> Iterator[TableReader]:
