@@ -53,7 +53,10 @@ class Settler:
             self._changed.notify()
 
     def announce(self) -> None:
-        """Tell the nodes that there is a commit. No answer waits for them: nothing that they know is wrong after it."""
+        """Tell the nodes that there is a commit. No answer waits for them: nothing that they know is wrong after it.
+
+        If that fails, they find it when they renew their leases.
+        """
         with self._changed:
             self._has_news = True
             self._changed.notify()
