@@ -11,7 +11,6 @@ from sqlalchemy.exc import IntegrityError
 
 from keys_builder import locator, make_key, material
 from strongroom.clock import DAY
-from strongroom.crypto.domain_keys import DomainKeys
 from strongroom.crypto.seal import SealedDomainKey
 from strongroom.errors import DependencyTimeoutException
 from strongroom.keys import imported, lifecycle
@@ -28,7 +27,7 @@ from strongroom.store.records import (
     ChangeKind,
     KeyUse,
 )
-from strongroom.store.scopes import AccountScope, KeyScope
+from strongroom.store.scopes import KeyScope
 from strongroom.store.sqlite.store import SqlStore
 
 NOW = 1_790_000_000.0
@@ -374,7 +373,7 @@ def test_a_later_use_of_a_key_is_not_replaced_by_an_earlier_one(store: Store) ->
     )
 
     def saved(*uses: KeyUse) -> KeyUse | None:
-        store.write(lambda transaction: transaction.note_key_uses(uses))
+        store.write(lambda transaction: transaction.note_key_uses(uses, NOW))
         with store.read() as reader:
             assert reader.key_use(other.locator) is None
             return reader.key_use(key.locator)
@@ -383,30 +382,3 @@ def test_a_later_use_of_a_key_is_not_replaced_by_an_earlier_one(store: Store) ->
     assert saved(late, gone) == late
     assert saved(early) == late
     assert saved(late, early) == late
-
-
-def test_a_domain_key_that_was_removed_in_the_same_write_is_missed(store: Store, domain_keys: DomainKeys) -> None:
-    """What a write has found is looked for once: it stays, unless the write itself removes it."""
-    domain_key = SealedDomainKey(REGION, 1, b"sealed")
-
-    def key_with_token(number: int) -> KmsKey:
-        key = make_key(number)
-        token = domain_keys.wrap(REGION, b"material", b"bound")
-        return replace(key, materials=(replace(key.materials[0], token=token),))
-
-    def both(transaction: Transaction) -> None:
-        transaction.add_domain_key(domain_key)
-        transaction.add_key(key_with_token(1))
-        transaction.add_key(key_with_token(2))
-
-    def remove(transaction: Transaction) -> None:
-        transaction.add_key(key_with_token(3))
-        transaction.remove_domain_key(domain_key)
-        transaction.add_key(key_with_token(4))
-
-    store.write(both, AccountScope(""))
-    with pytest.raises(DependencyTimeoutException):
-        store.write(remove, AccountScope(""))
-    with store.read() as reader:
-        assert reader.domain_keys() == [domain_key]
-        assert reader.key(locator(3)) is None

@@ -42,6 +42,9 @@ class WrappedStore:
     def version(self) -> bytes:
         return self.store.version()
 
+    def require_answers(self) -> None:
+        self.store.require_answers()
+
     def confirm(self) -> None:
         self.store.confirm()
 

@@ -22,8 +22,10 @@ from strongroom.store.subjects.grants import GrantReader, GrantWriter
 from strongroom.store.subjects.history import HistoryReader, HistoryWriter
 from strongroom.store.subjects.identities import IdentityReader, IdentityWriter
 from strongroom.store.subjects.keys import KeyReader, KeyWriter
+from strongroom.store.subjects.nodes import NodeReader, NodeWriter
 from strongroom.store.subjects.records import RecordReader, RecordWriter
 from strongroom.store.subjects.reports import ReportReader, ReportWriter
+from strongroom.store.subjects.seals import SealReader, SealWriter
 from strongroom.store.subjects.xks_proxies import XksProxyReader, XksProxyWriter
 from strongroom.store.unsettled import Settling
 
@@ -40,7 +42,9 @@ class Reader(
     XksProxyReader,
     AuditReader,
     DomainKeyReader,
+    SealReader,
     HistoryReader,
+    NodeReader,
     RecordReader,
     Protocol,
 ):
@@ -58,7 +62,9 @@ class Transaction(
     XksProxyWriter,
     AuditWriter,
     DomainKeyWriter,
+    SealWriter,
     HistoryWriter,
+    NodeWriter,
     RecordWriter,
     Protocol,
 ):
@@ -108,6 +114,10 @@ class Store(Readable, Protocol):
 
         A change is what has an entry in the change log. It is cheap.
         """
+        ...
+
+    def require_answers(self) -> None:
+        """Make sure that calls can be answered now; raises KmsError if not. It may wait for the database."""
         ...
 
     def confirm(self) -> None:

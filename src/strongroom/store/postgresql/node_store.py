@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from strongroom.entropy import Entropy
 from strongroom.problems import Problems
+from strongroom.store.counters import NodeMeasures
 from strongroom.store.leases.generation import Generation
 from strongroom.store.leases.view import OutdatedRead, View
 from strongroom.store.postgresql.connection import StoreConnection
@@ -33,11 +34,32 @@ class NodeStore(SettledStore):
     ) -> None:
         super().__init__(database, entropy, settler, problems=problems)
         self._view = view
+        self.counters.measure_node = self._measure
 
     @override
     def version(self) -> bytes:
         """Return bytes that differ once a change was published; raises LeaseEnded."""
         return self._view.version()
+
+    @override
+    def require_answers(self) -> None:
+        """Make sure that the node has a lease. The database need not answer now: what is cached may be used."""
+        self.confirm()
+        self._view.version()
+
+    def _measure(self) -> NodeMeasures:
+        view, settler, database = self._view, self._settler, self._database
+        return NodeMeasures(
+            lease_left=view.lease_left,
+            missing=view.missing,
+            outdated_reads=view.outdated_reads,
+            settling=settler.durations,
+            waited_out=settler.waited_out,
+            unsettled=settler.unsettled,
+            settle_failures=settler.failures,
+            connections_in_use=database.in_use,
+            connection_waits=database.waits,
+        )
 
     @override
     def changes(self, after: int) -> Changes:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import psycopg
 
 from strongroom.clock import Clock
+from strongroom.histogram import Histogram
 from strongroom.store.leases.settlement import Done, Settlement
 from strongroom.store.postgresql.member_connection import Connect, MemberConnection
 
@@ -40,6 +41,16 @@ class Settler:
     def waited_out(self) -> int:
         """How many changes were answered because a lease had ended, not because all nodes had acknowledged them."""
         return self._settlement.waited_out
+
+    @property
+    def unsettled(self) -> int:
+        """How many changes wait."""
+        return self._settlement.waiting + len(self._added)
+
+    @property
+    def durations(self) -> Histogram:
+        """How long settled changes had waited, in seconds."""
+        return self._settlement.durations
 
     def when_settled(self, number: int, done: Callable[[], None]) -> None:
         """Call ``done`` once no node serves what was before the commit of this number, which has returned.
@@ -93,7 +104,7 @@ class Settler:
 
     def _pause(self, pause: float) -> float | None:
         """Return how long to wait at most; None if there is nothing to wait for."""
-        if self._settlement.is_waiting:
+        if self._settlement.waiting:
             return pause
         return None if self._settlement.is_idle else _IDLE_PAUSE
 

@@ -197,6 +197,12 @@ class PostgresqlStore:
         with self._typed_faults(writing=False), self._begun_read() as (_, generation):
             return generation.number.to_bytes(8, "big") + generation.tag
 
+    def require_answers(self) -> None:
+        """Make sure that the database can be read."""
+        self.confirm()
+        with self.read() as reader:
+            reader.domain_keys()
+
     def confirm(self) -> None:
         """Say which faults of the database have ended."""
         if self._faults.has_damage():

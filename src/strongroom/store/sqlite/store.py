@@ -153,6 +153,13 @@ class SqlStore:
                 of_same = position.history == history
                 self._position = msgspec.structs.replace(position, change=change) if of_same else None
 
+    def require_answers(self) -> None:
+        """Make sure that the database is where it was, and can be read."""
+        self.confirm()
+        self.version()
+        with self.read() as reader:
+            reader.domain_keys()
+
     def confirm(self) -> None:
         """Check whether the database was moved, replaced or removed. If so, every later call fails.
 

@@ -55,6 +55,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("writer"),
     )
     op.create_table(
+        "seal_document",
+        sa.Column("generation", sa.Integer, autoincrement=False, nullable=False),
+        sa.Column("document", sa.LargeBinary, nullable=False),
+        sa.PrimaryKeyConstraint("generation"),
+    )
+    op.create_table(
         "audit_key",
         sa.Column("version", sa.Integer, autoincrement=False, nullable=False),
         sa.Column("wrapped_secret", sa.LargeBinary, nullable=False),
@@ -244,6 +250,13 @@ def upgrade() -> None:
         sa.Column("number", sa.BigInteger, nullable=False),
         sa.Column("made_at", sa.Float, nullable=False),
         sa.PrimaryKeyConstraint("tag"),
+    )
+    op.create_table(
+        "retired_node",
+        sa.Column("node", _text(12), nullable=False),
+        sa.Column("retired_at", sa.Float, nullable=False),
+        sa.Column("stated_by", _text(16), nullable=False),
+        sa.PrimaryKeyConstraint("node"),
     )
     op.create_table(
         "schema_window",
