@@ -20,7 +20,7 @@ _OPTIONS = {"regions": "region"}
 
 RELOADED = frozenset(
     {"tls_cert", "tls_key", "tls_min_version", "tls_ciphers", "tls_client_ca"}
-    | {"log_level", "keeper_interval", "worker_timeout", "drain"}
+    | {"log_level", "keeper_interval", "worker_timeout", "drain", "lease"}
 )
 """The settings that a running server takes on when it is told to read its settings anew."""
 _TLS_FILES = {"tls_cert", "tls_key", "tls_client_ca"}

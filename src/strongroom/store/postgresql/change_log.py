@@ -32,10 +32,13 @@ class CollectedChanges:
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
+        self.contradicting = 0
+        """How many of the entries name what some node may have cached as it was before."""
 
-    def add(self, kind: ChangeKind, account: str, region: str, name: str) -> None:
-        """Add an entry for something that changed."""
+    def add(self, kind: ChangeKind, account: str, region: str, name: str, *, is_new: bool = False) -> None:
+        """Add an entry for something that changed; see ``sql.change_log.ChangeLog``."""
         self.entries.append(Entry(kind, account, region, name))
+        self.contradicting += not is_new
 
 
 class SeenChanges:

@@ -120,19 +120,22 @@ class MemberConnection:
         return cursor
 
     def _join(self, request: Join) -> bool:
-        """Join; raises NotAdmitted where the database is not, or no longer, for this release."""
-        old = request.replaces
+        """Join; raises NotAdmitted where the database is not for this release, or if the node was retired."""
+        old, about = request.replaces, request.about
+        said = about.release, about.listen, about.regions, about.workers
         if old is None:
-            values: tuple[object, ...] = (request.node, request.incarnation, request.lease, request.release)
+            values: tuple[object, ...] = (request.node, request.incarnation, request.lease, *said, request.node)
             joined = self._execute(statements.INSERT, values).rowcount == 1
         else:
-            values = (request.incarnation, request.lease, request.release, old.node, old.incarnation, old.renewed)
+            values = (request.incarnation, request.lease, *said, old.node, old.incarnation, old.renewed)
             joined = self._execute(statements.REPLACE, values).rowcount == 1
         if not joined:
             found = self._execute(statements.WINDOW, ()).fetchone()
             refusal = None if found is None else SchemaWindow(*found).refusal
             if refusal is not None:
                 raise NotAdmitted(refusal)
+            if self._execute(statements.IS_RETIRED, (request.node,)).fetchone() is not None:
+                raise NotAdmitted(f"node {request.node} was retired: its audit chains count as lost")
         return joined
 
     def _changes(self, request: ReadChanges) -> FoundChanges:

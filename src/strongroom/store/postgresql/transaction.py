@@ -1,10 +1,15 @@
 """Reads and writes on one connection to PostgreSQL."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import Connection
 from sqlalchemy.engine.interfaces import ExecutionContext
+from typing_extensions import override
 
 from strongroom.store.leases.generation import Generation
 from strongroom.store.postgresql.change_log import CollectedChanges
+from strongroom.store.postgresql.members import read_members
+from strongroom.store.records import MemberRecord
 from strongroom.store.sql.reader import SqlReader
 from strongroom.store.sql.row_guard import RowGuard
 from strongroom.store.sql.transaction import SqlTransaction
@@ -19,12 +24,23 @@ class PostgresqlReader(SqlReader):
         super().__init__(connection, guard)
         self.generation = generation
 
+    @override
+    def members(self) -> Sequence[MemberRecord]:
+        """Return the nodes that may serve the database."""
+        return read_members(self._connection)
+
 
 class PostgresqlTransaction(SqlTransaction):
     """One write transaction. Its entries of the change log are collected in ``changes``."""
 
     def __init__(self, connection: Connection, guard: RowGuard, changes: CollectedChanges) -> None:
         super().__init__(connection, guard, changes)
+        self.changes = changes
+
+    @override
+    def members(self) -> Sequence[MemberRecord]:
+        """Return the nodes that may serve the database."""
+        return read_members(self._connection)
 
     @property
     def has_written(self) -> bool:

@@ -12,7 +12,7 @@ from sqlalchemy import inspect
 
 from postgresql import OWNER, READER, SERVER, Cluster
 from strongroom.clock import SystemClock
-from strongroom.store.leases.requests import Join, Member, Renew
+from strongroom.store.leases.requests import About, Join, Member, Renew
 from strongroom.store.postgresql.engine import Database, open_postgresql, transaction
 from strongroom.store.postgresql.member_connection import MemberConnection, NotAdmitted
 from strongroom.store.postgresql.migrate import contract_patiently, migrate, migrate_patiently
@@ -149,10 +149,13 @@ def test_a_migration_lets_readers_through_while_it_waits_for_a_lock(owned: Datab
         assert read_window(connection) == SchemaWindow("0014", SCHEMA, None)
 
 
+OLD = About("0.0.1")
+
+
 def joined(postgresql: Cluster, owned: Database, name: str, node: str, schema: str) -> MemberConnection:
     """Have a node join, and say that it is of the release with a schema."""
     connection = MemberConnection(postgresql.address(name, SERVER), 5)
-    assert connection.perform(Join(node, b"i" * 16, 2.0, "0.0.1", None)) is True
+    assert connection.perform(Join(node, b"i" * 16, 2.0, OLD, None)) is True
     with owned.engine.connect() as owner:
         owner.exec_driver_sql("UPDATE member SET schema = %s WHERE node = %s", (schema, node))
     return connection
@@ -188,7 +191,7 @@ def test_a_node_that_may_not_serve_does_not_join(
     with closing(MemberConnection(postgresql.address(name, SERVER), 5)) as connection:
         for replaced in (None, Member("a" * 12, b"j" * 16, 0, 0, 2.0)):
             with pytest.raises(NotAdmitted, match=says):
-                connection.perform(Join("a" * 12, b"i" * 16, 2.0, "0.0.1", replaced))
+                connection.perform(Join("a" * 12, b"i" * 16, 2.0, OLD, replaced))
 
 
 def test_no_node_joins_while_the_window_is_narrowed(owned: Database, name: str, postgresql: Cluster) -> None:
@@ -199,7 +202,7 @@ def test_no_node_joins_while_the_window_is_narrowed(owned: Database, name: str, 
     ):
         narrowing.exec_driver_sql("UPDATE schema_window SET oldest = oldest")
         with pytest.raises(psycopg.errors.LockNotAvailable):
-            connection.perform(Join("a" * 12, b"i" * 16, 2.0, "0.0.1", None))
+            connection.perform(Join("a" * 12, b"i" * 16, 2.0, OLD, None))
 
 
 def test_a_database_with_another_encoding_is_refused(postgresql: Cluster) -> None:

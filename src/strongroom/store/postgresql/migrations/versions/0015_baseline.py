@@ -55,6 +55,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("writer"),
     )
     op.create_table(
+        "seal_document",
+        sa.Column("generation", sa.Integer, autoincrement=False, nullable=False),
+        sa.Column("document", sa.LargeBinary, nullable=False),
+        sa.PrimaryKeyConstraint("generation"),
+    )
+    op.create_table(
         "audit_key",
         sa.Column("version", sa.Integer, autoincrement=False, nullable=False),
         sa.Column("wrapped_secret", sa.LargeBinary, nullable=False),
@@ -222,7 +228,11 @@ def upgrade() -> None:
         sa.Column("lease", sa.Float, nullable=False),
         sa.Column("release", _text(64), nullable=False),
         sa.Column("schema", _text(8), nullable=False),
+        sa.Column("listen", _text(), nullable=False),
+        sa.Column("regions", _text(), nullable=False),
+        sa.Column("workers", sa.Integer, nullable=False),
         sa.Column("joined_at", sa.Float, nullable=False),
+        sa.Column("renewed_at", sa.Float, nullable=False),
         sa.PrimaryKeyConstraint("node"),
     )
     op.create_table(
@@ -240,6 +250,13 @@ def upgrade() -> None:
         sa.Column("number", sa.BigInteger, nullable=False),
         sa.Column("made_at", sa.Float, nullable=False),
         sa.PrimaryKeyConstraint("tag"),
+    )
+    op.create_table(
+        "retired_node",
+        sa.Column("node", _text(12), nullable=False),
+        sa.Column("retired_at", sa.Float, nullable=False),
+        sa.Column("stated_by", _text(16), nullable=False),
+        sa.PrimaryKeyConstraint("node"),
     )
     op.create_table(
         "schema_window",
