@@ -22,7 +22,7 @@ from strongroom.assembly.relocation.to_sqlite import MoveToSqlite
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.clock import ManualClock
 from strongroom.settings import Settings
-from strongroom.store.leases.requests import Join, Renew
+from strongroom.store.leases.requests import About, Join, Renew
 from strongroom.store.postgresql.member_connection import MemberConnection
 from strongroom.store.sql.sections import MOVED
 from strongroom.store.sqlite.engine import open_sqlite
@@ -151,7 +151,7 @@ def test_a_served_folder_is_not_moved(scene: Scene) -> None:
 def test_a_served_database_is_not_left(scene: Scene) -> None:
     scene.to_postgresql()
     with closing(MemberConnection(scene.address, 5)) as member:
-        member.perform(Join("a" * 12, b"i" * 16, 2.0, "0.0.1", None))
+        member.perform(Join("a" * 12, b"i" * 16, 2.0, About("0.0.1"), None))
 
         def renew(_seconds: float) -> None:
             member.perform(Renew("a" * 12, b"i" * 16))
@@ -165,7 +165,7 @@ def test_a_served_database_is_not_left(scene: Scene) -> None:
         assert scene.to_sqlite() is not None
         assert member.perform(Renew("a" * 12, b"i" * 16)) is None
         with pytest.raises(psycopg.OperationalError, match="has moved"):
-            member.perform(Join("a" * 12, b"i" * 16, 2.0, "0.0.1", None))
+            member.perform(Join("a" * 12, b"i" * 16, 2.0, About("0.0.1"), None))
 
 
 def test_a_record_that_was_changed_moves_as_it_is_and_is_named(scene: Scene) -> None:
