@@ -27,7 +27,7 @@ from strongroom.clock import SystemClock
 from strongroom.settings import Settings
 
 KEYS = 300
-KILLS = 20
+KILLS = 10
 """How many kills in each direction, spread over the time that a move takes."""
 
 CLOCK = SystemClock()
@@ -38,7 +38,7 @@ class Scene:
 
     def __init__(self, data: Path, cluster: Cluster, name: str) -> None:
         address = cluster.address(name, SERVER)
-        self.empty = lambda: cluster.run(*EMPTYING, database=name)
+        self._cluster, self._name = cluster, name
         deployment = LocalDeployment(data, CLOCK)  # type: ignore[arg-type]  # commands have the real clock
         with closing(deployment.deployment):
             for _ in range(KEYS):
@@ -47,6 +47,10 @@ class Scene:
         self.here = deployment.settings
         self.there = replace(self.here, store=address)
         self.moves: dict[str, Callable[[], object]] = {"there": self._move_there, "back": self._move_back}
+
+    def empty(self) -> None:
+        """Make the PostgreSQL database one that nothing has moved to."""
+        self._cluster.run(*EMPTYING, database=self._name)
 
     def _database(self) -> PostgresqlDatabase:
         return PostgresqlDatabase(self.there, CLOCK, entropy)

@@ -16,9 +16,11 @@ from strongroom.assembly.open_folder import OpenFolder, open_existing
 from strongroom.assembly.relocation.copying import Copied, Progress, copy_deployment
 from strongroom.assembly.relocation.mark import MoveMark, MoveState, read_mark, remove_mark, write_mark
 from strongroom.assembly.relocation.parties import BEGUN, COMPLETE, LONG, event, keys_of, unused
-from strongroom.assembly.unsealing import Unsealing
+from strongroom.assembly.unsealing import Unsealing, document_of
 from strongroom.audit.database_history import HISTORY_ID_LENGTH
 from strongroom.clock import Clock
+from strongroom.crypto.seals.document import encode_document
+from strongroom.crypto.seals.root_key import generation_of
 from strongroom.entropy import Entropy
 from strongroom.problems import Problems
 from strongroom.settings import Settings
@@ -27,6 +29,8 @@ from strongroom.store.postgresql.engine import open_postgresql
 from strongroom.store.postgresql.filling import filled_database
 from strongroom.store.postgresql.opening import UnusableDatabaseError, explained
 from strongroom.store.postgresql.schema_version import WrongSchemaError
+from strongroom.store.protocol import Store
+from strongroom.store.scopes import AccountScope
 
 
 class MoveToPostgresql:
@@ -113,11 +117,23 @@ class MoveToPostgresql:
         """Note the new history in the audit log: from then on it refuses the old database, too."""
         with closing(self._target.open()) as store:
             store.authenticate(opened.unsealed_keys.row_keys, Problems())
+            self._store_seal_document(opened, store)
             trail = CommandTrail(
                 self._folder, store, opened.backends.secrets, self._settings, self._clock, self._entropy
             )
             with trail.recording(event(COMPLETE, f"`{self._folder.database}`", self._new, mark.history_id)):
                 write_mark(self._folder, MoveMark(MoveState.LEFT, mark.other, mark.history_id))
+
+    def _store_seal_document(self, opened: OpenFolder, store: Store) -> None:
+        """Bring the seals along: other nodes do not have the file."""
+        with opened.store.read() as reader:
+            generation = generation_of(reader.domain_keys()[0])
+        document = document_of(self._folder, generation)
+        if document is not None:
+            encoded = encode_document(document)
+            store.write(
+                lambda transaction: transaction.put_seal_document(document.generation, encoded), AccountScope("")
+            )
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

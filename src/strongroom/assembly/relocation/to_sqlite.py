@@ -16,9 +16,11 @@ from strongroom.assembly.open_folder import OpenFolder, open_existing
 from strongroom.assembly.relocation.copying import Copied, Progress, copy_deployment
 from strongroom.assembly.relocation.mark import MoveMark, MoveState, read_mark, remove_mark, write_mark
 from strongroom.assembly.relocation.parties import BEGUN, COMPLETE, LONG, event, keys_of, unused
-from strongroom.assembly.unsealing import Unsealing
+from strongroom.assembly.unsealing import Unsealing, document_of
 from strongroom.audit.database_history import HISTORY_ID_LENGTH
 from strongroom.clock import Clock
+from strongroom.crypto.seals.document import encode_document
+from strongroom.crypto.seals.root_key import generation_of
 from strongroom.entropy import Entropy
 from strongroom.settings import Settings
 from strongroom.store.postgresql.engine import Database as Pool
@@ -27,7 +29,7 @@ from strongroom.store.postgresql.leaving import Leaving, leaving, moved_to
 from strongroom.store.postgresql.living_members import LivingMembersError
 from strongroom.store.postgresql.opening import UnusableDatabaseError, explained
 from strongroom.store.sqlite.filling import filled_file, remove_database
-from strongroom.whole_files import sync_path
+from strongroom.whole_files import replace_file, sync_path
 
 
 class MoveToSqlite:
@@ -104,6 +106,7 @@ class MoveToSqlite:
                 with opened.store.read_tables() as tables, filled_file(self._filled) as filling:
                     keys = keys_of(opened, self._clock)
                     copied = copy_deployment(tables, filling, mark.history_id, keys, (self._old, self._new), progress)
+                self._write_seal_document(opened)
                 is_marked = True
                 write_mark(self._folder, mark)
                 left.mark(f"SQLite, to `{self._folder.path}`")
@@ -122,6 +125,14 @@ class MoveToSqlite:
         except LivingMembersError as error:
             raise DataFolderError(f"{self._old} is served by node {error}; stop it first") from None
 
+    def _write_seal_document(self, opened: OpenFolder) -> None:
+        """Bring the seals along. The nodes have them in the database, and this folder may have an older file."""
+        with opened.store.read() as reader:
+            generation = generation_of(reader.domain_keys()[0])
+        document = opened.unsealing.document_of(self._folder, generation)
+        if document is not None:
+            replace_file(self._folder.seal, encode_document(document))
+
     def _publish(self) -> None:
         """Give the new database its name. What is left of an older one there has no part in it."""
         if self._filled.exists():
@@ -132,6 +143,7 @@ class MoveToSqlite:
     def _complete(self, mark: MoveMark) -> None:
         """Note the new history in the audit log: from then on it refuses the old database, too."""
         here = replace(self._settings, store="", store_password_file=None)
+        self._unsealing.document_of = document_of
         # The audit log does not know the new history yet.
         with closing(
             OpenFolder(here, self._clock, self._entropy, unsealing=self._unsealing, also_older=True)
