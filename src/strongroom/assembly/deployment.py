@@ -22,10 +22,12 @@ from strongroom.audit.writer_id import WriterId, worker_name
 from strongroom.clock import Clock
 from strongroom.entropy import Entropy
 from strongroom.errors import QuarantinedIdentityException
+from strongroom.maintenance.destructions import Destructions
 from strongroom.maintenance.keeper import Keeper
 from strongroom.problems import Problems
 from strongroom.problems import clear as clear_problems
 from strongroom.service.audit_trail import AuditTrail
+from strongroom.service.counters import KeeperCounters
 from strongroom.service.credentials import Credentials
 from strongroom.service.pipeline import Pipeline
 from strongroom.service.readiness import Readiness
@@ -38,6 +40,9 @@ from strongroom.settings import Settings
 from strongroom.usage.access_key_usage import AccessKeyUsage
 
 logger = logging.getLogger(__name__)
+
+_TURN = 30.0
+"""For how many seconds one of several nodes looks for what is due, before another may."""
 
 
 class Deployment:
@@ -114,6 +119,7 @@ class Deployment:
             UnauthenticatedRequests(trail, record_limit),
             Readiness(opened.store, trail, problems, WriteProbe(opened.store, clock.timer), opened.entropy),
         )
+        counters = KeeperCounters()
         self.keeper = Keeper(
             opened.backends,
             trail,
@@ -122,6 +128,10 @@ class Deployment:
             opened.clock_watch,
             usage,
             keep_domain_keys=partial(opened.domain_keys.keep, every_days=settings.domain_key_rotation_days),
+            destructions=Destructions(opened.backends, opened.domain_keys.destroy_object, clock, problems, counters),
+            counters=counters,
+            holder=str(self.node),
+            turn=max(_TURN, 3 * settings.keeper_interval),
             at_start=partial(quarantine_damaged, opened.folder, opened.store, opened.store.quarantine),
         )
         self._saves_clock = not worker

@@ -108,7 +108,9 @@ class OpenFolder:
             key_backends, key_stores = back_ends.key_backends, back_ends.key_stores
             if taken:
                 claim_old_writers(self.folder, store, ensure_node_id(self.folder, entropy))
-            self.clock_watch = ClockWatch(clock, ClockFiles(self.folder), self.problems, last_checkpoint(store))
+            self.clock_watch = ClockWatch(
+                clock, ClockFiles(self.folder), self.problems, last_checkpoint(store), store.time
+            )
             self.backends = Backends(
                 store=store,
                 key_backends=key_backends,

@@ -79,6 +79,17 @@ member = Table(
     Column("joined_at", Float, nullable=False),
 )
 
+keeper_turn = Table(
+    "keeper_turn",
+    metadata,
+    # One row, once any node has had a turn: whose turn it is, and when that ends, by the clock of the database.
+    Column(
+        "single", Boolean, CheckConstraint("single", name="keeper_turn_single"), primary_key=True, server_default=true()
+    ),
+    Column("holder", _text(32), nullable=False),
+    Column("ends_at", Float, nullable=False),
+)
+
 receipt = Table(
     "receipt",
     metadata,

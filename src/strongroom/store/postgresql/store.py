@@ -19,6 +19,7 @@ from strongroom.store.fault_watch import FaultWatch
 from strongroom.store.faults import FaultKind
 from strongroom.store.integrity import IntegrityWatch
 from strongroom.store.leases.generation import Generation
+from strongroom.store.postgresql import keeper_turn
 from strongroom.store.postgresql.change_log import CollectedChanges, SeenChanges, trim
 from strongroom.store.postgresql.engine import Database, driver_of, long_statements
 from strongroom.store.postgresql.faults import Retry, fault_met, retry_of, unfit_value
@@ -164,6 +165,16 @@ class PostgresqlStore:
         """Return the newest number and tag of the change log. It asks the database."""
         with self._typed_faults(writing=False), self._begun_read() as (_, generation):
             return generation.number.to_bytes(8, "big") + generation.tag
+
+    def time(self) -> float:
+        """Return the time by the clock of the database, epoch seconds."""
+        with self._typed_faults(writing=False), self._database.connect() as connection:
+            return keeper_turn.now(connection)
+
+    def take_turn(self, holder: str, seconds: float) -> bool:
+        """Have ``holder`` do the keeper's work for some seconds, by the database's clock."""
+        with self._typed_faults(writing=True), self._database.connect() as connection:
+            return keeper_turn.take(connection, holder, seconds)
 
     def confirm(self) -> None:
         """Say which faults of the database have ended."""

@@ -318,6 +318,21 @@ xks_proxy_key = Table(
     ForeignKeyConstraint(["prefix"], ["xks_proxy.prefix"], name="xks_proxy_key_proxy"),
 )
 
+destruction = Table(
+    "destruction",
+    metadata,
+    # Erased from this database, and still to be destroyed where a key back end keeps it. Of key material the id, of a
+    # domain key in a token the id of its object, in hex.
+    Column("object_id", String(64), primary_key=True),
+    Column("document", LargeBinary, nullable=False),
+    # How often the keeper has begun it; when it begins the next time, and when it began first.
+    Column("attempts", Integer, nullable=False),
+    Column("due_at", Float, nullable=False),
+    Column("since", Float),
+    _row_mac(),
+    Index("destruction_due", "due_at"),
+)
+
 audit_key = Table(
     "audit_key",
     metadata,

@@ -144,6 +144,13 @@ class SqlStore:
                 of_same = position.history == history
                 self._position = msgspec.structs.replace(position, change=change) if of_same else None
 
+    def time(self) -> None:
+        """Return None: the database is on this machine."""
+
+    def take_turn(self, holder: str, seconds: float) -> bool:  # noqa: ARG002 - see the protocol
+        """Return True: no other node has this database."""
+        return True
+
     def confirm(self) -> None:
         """Check whether the database was moved, replaced or removed. If so, every later call fails.
 

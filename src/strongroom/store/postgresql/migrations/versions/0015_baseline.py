@@ -233,6 +233,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("unique_id", "service"),
     )
     op.create_table(
+        "keeper_turn",
+        sa.Column(
+            "single",
+            sa.Boolean,
+            sa.CheckConstraint("single", name="keeper_turn_single"),
+            server_default=sa.true(),
+            nullable=False,
+        ),
+        sa.Column("holder", _text(32), nullable=False),
+        sa.Column("ends_at", sa.Float, nullable=False),
+        sa.PrimaryKeyConstraint("single"),
+    )
+    op.create_table(
         "receipt",
         sa.Column("tag", sa.LargeBinary, nullable=False),
         sa.Column("attempt", sa.Integer, nullable=False),
@@ -339,6 +352,17 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("account", "region", "key_id", "tag_key"),
     )
+    op.create_table(
+        "destruction",
+        sa.Column("object_id", _text(64), nullable=False),
+        sa.Column("document", sa.LargeBinary, nullable=False),
+        sa.Column("attempts", sa.Integer, nullable=False),
+        sa.Column("due_at", sa.Float, nullable=False),
+        sa.Column("since", sa.Float),
+        sa.Column("row_mac", sa.LargeBinary),
+        sa.PrimaryKeyConstraint("object_id"),
+    )
+    op.create_index("destruction_due", "destruction", ["due_at"])
     op.create_table(
         "xks_proxy_credential",
         sa.Column("access_key_id", _text(30), nullable=False),
