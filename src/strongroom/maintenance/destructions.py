@@ -1,8 +1,8 @@
 """Destructions: destroys what was erased from the database and is still where a key back end keeps it.
 
 The transaction that erases key material, or a domain key in a token, notes what is to be destroyed. The process that
-has committed it destroys it at once. What it could not, because the token was away or it was killed, is done here, by any
-node. Destroying what is gone already does nothing, so it does no harm if two nodes do it.
+has committed it destroys it at once. What it could not, because the token was away or it was killed, is done here, by
+any node. Destroying what is gone already does nothing, so it does no harm if two nodes do it.
 """
 
 import logging
@@ -15,6 +15,7 @@ from strongroom.clock import Clock
 from strongroom.errors import KmsError
 from strongroom.keys.custom_key_stores import ConnectionState, CustomKeyStore
 from strongroom.operations.context import Backends
+from strongroom.operations.kms.key_material import destroy_material
 from strongroom.problems import Problems, Subject
 from strongroom.service.counters import KeeperCounters
 from strongroom.store.protocol import Transaction
@@ -113,8 +114,7 @@ class Destructions:
             if isinstance(erased, ErasedDomainKey):
                 self._destroy_domain_key(erased)
             else:
-                backend = self._backends.key_backends.of_store(erased.store_id)
-                backend.destroy(erased.token, erased.owner)
+                destroy_material(self._backends.key_backends, erased)
         except Exception as error:
             self._reason = (error.explanation if isinstance(error, KmsError) else None) or str(error)
             self._counters.failures += 1

@@ -115,7 +115,7 @@ def change_keys_recorded(
     """Do what ``change_keys`` does, with the plan's events recorded; do nothing if the plan changes nothing.
 
     A record of something that then failed is better than something done without a record. So events are recorded
-    before the commit: in the transaction, when it is certain that nobody else has made the change before, and once
+    before the commit: in the transaction, when it is certain that the change is still to be made, and once
     however often the transaction is run. If it fails in the end, the change is made later, by this or another process,
     and recorded again; ``PlannedEvent.occasion`` tells that both records are of one event.
     """

@@ -92,6 +92,11 @@ def erased_material(key_backends: KeyBackends, tokens: Iterable[OwnedToken]) -> 
     ]
 
 
+def destroy_material(key_backends: KeyBackends, erased: ErasedMaterial) -> None:
+    """Destroy material that a commit has erased; raises KmsError if its back end cannot be reached."""
+    key_backends.of_store(erased.store_id).destroy(erased.token, erased.owner)
+
+
 def destroy_erased(store: Store, key_backends: KeyBackends, erased: Iterable[ErasedMaterial]) -> None:
     """Destroy material that was erased by a commit, and remove the notes of it.
 
@@ -100,7 +105,7 @@ def destroy_erased(store: Store, key_backends: KeyBackends, erased: Iterable[Era
     done: list[ErasedMaterial] = []
     for each in erased:
         try:
-            key_backends.of_store(each.store_id).destroy(each.token, each.owner)
+            destroy_material(key_backends, each)
         except Exception as error:  # noqa: BLE001 - the keeper meets it again, and reports it
             logger.warning(
                 "%s is erased and not yet destroyed; that is tried again (%s)",
