@@ -21,12 +21,10 @@ from strongroom.audit.writer_id import WriterId, worker_name
 from strongroom.clock import Clock
 from strongroom.entropy import Entropy
 from strongroom.errors import QuarantinedIdentityException
-from strongroom.maintenance.destructions import Destructions
 from strongroom.maintenance.keeper import Keeper
 from strongroom.problems import Problems
 from strongroom.problems import clear as clear_problems
 from strongroom.service.audit_trail import AuditTrail
-from strongroom.service.counters import KeeperCounters
 from strongroom.service.credentials import Credentials
 from strongroom.service.pipeline import Pipeline
 from strongroom.service.readiness import Readiness
@@ -118,7 +116,6 @@ class Deployment:
             UnauthenticatedRequests(trail, record_limit),
             Readiness(opened.store, trail, problems, WriteProbe(opened.store, clock.timer), opened.entropy),
         )
-        counters = KeeperCounters()
         self.keeper = Keeper(
             opened.backends,
             trail,
@@ -127,8 +124,8 @@ class Deployment:
             opened.clock_watch,
             usage,
             keep_domain_keys=partial(opened.domain_keys.keep, every_days=settings.domain_key_rotation_days),
-            destructions=Destructions(opened.backends, opened.domain_keys.destroy_object, clock, problems, counters),
-            counters=counters,
+            destroy_domain_key=opened.domain_keys.destroy_object,
+            problems=problems,
             holder=str(self.node),
             turn=max(_TURN, 3 * settings.keeper_interval),
             at_start=partial(quarantine_damaged, opened.database, opened.store, opened.store.quarantine),

@@ -40,12 +40,15 @@ _REPORTED = 3600.0
 
 
 class Destructions:
-    """Does the destructions that are due. ``destroy_domain_key`` destroys what a domain key had in the token."""
+    """Does the destructions that are due.
+
+    ``destroy_domain_key`` destroys what a domain key had in the token. Without it, such work is left to others.
+    """
 
     def __init__(
         self,
         backends: Backends,
-        destroy_domain_key: Callable[[ErasedDomainKey], None],
+        destroy_domain_key: Callable[[ErasedDomainKey], None] | None,
         clock: Clock,
         problems: Problems,
         counters: KeeperCounters,
@@ -78,6 +81,8 @@ class Destructions:
     def _begin(self, work: Destruction, now: float) -> None:
         """Do one destruction, unless another process has begun it meanwhile, or it cannot be done."""
         erased = work.erased
+        if isinstance(erased, ErasedDomainKey) and self._destroy_domain_key is None:
+            return
         store = self._store_of(erased)
         if isinstance(erased, ErasedMaterial) and erased.store_id is not None:
             if store is None:
@@ -111,13 +116,12 @@ class Destructions:
     def _destroy(self, erased: ErasedObject) -> None:
         """Destroy an object, and note that it is done. A failure is logged, seldom if it repeats."""
         try:
-            if isinstance(erased, ErasedDomainKey):
-                self._destroy_domain_key(erased)
-            else:
+            if isinstance(erased, ErasedMaterial):
                 destroy_material(self._backends.key_backends, erased)
+            elif self._destroy_domain_key is not None:
+                self._destroy_domain_key(erased)
         except Exception as error:
             self._reason = (error.explanation if isinstance(error, KmsError) else None) or str(error)
-            self._counters.failures += 1
             logger.error(  # noqa: TRY400 - what the token says is in the message
                 "%s could not be destroyed, and is tried again: %s",
                 _named(erased),
@@ -154,6 +158,6 @@ def _named(erased: ErasedObject) -> str:
         return f"the object {erased.object_id} of domain key {erased.version} of `{erased.scope}`"
     owner = erased.owner
     return (
-        f"the key material {erased.object_id} of the erased key {owner.key_id} (account {owner.account}, "
+        f"the key material {owner.material_id} of key {owner.key_id}, which was erased, (account {owner.account}, "
         f"Region {owner.region}, key store {erased.store_id or 'default'})"
     )

@@ -33,9 +33,11 @@ from strongroom.maintenance.material_expiry import MATERIAL_EXPIRY
 from strongroom.maintenance.proxy_health import ProxyHealth
 from strongroom.maintenance.service_changes import ServiceChanges
 from strongroom.operations.context import Backends
+from strongroom.problems import Problems
 from strongroom.service.audit_trail import AuditTrail
 from strongroom.service.counters import KeeperCounters
 from strongroom.store.faults import StoreDamaged, StoreUnavailable
+from strongroom.store.subjects.destructions import ErasedDomainKey
 from strongroom.trusted_time import Moment
 from strongroom.usage.access_key_usage import AccessKeyUsage
 
@@ -71,9 +73,9 @@ class Keeper:
         usage: AccessKeyUsage,
         *,
         keep_domain_keys: Callable[[Moment], None] | None = None,
-        destructions: Destructions | None = None,
+        destroy_domain_key: Callable[[ErasedDomainKey], None] | None = None,
         at_start: Callable[[], None] | None = None,
-        counters: KeeperCounters | None = None,
+        problems: Problems | None = None,
         holder: str = "",
         turn: float = 30.0,
     ) -> None:
@@ -91,8 +93,8 @@ class Keeper:
         self._clock = clock
         self._watch = watch
         self._usage = usage
-        self.counters = counters or KeeperCounters()
-        self._destructions = destructions
+        self.counters = KeeperCounters()
+        self._destructions = Destructions(backends, destroy_domain_key, clock, problems or Problems(), self.counters)
         self._holder = holder
         self._turn = turn
         self._looked_at = -math.inf
@@ -157,8 +159,7 @@ class Keeper:
         found[0] = self._backends.store.take_turn(self._holder, self._turn)
 
     def _destroy(self) -> None:
-        if self._destructions is not None:
-            self._destructions.run(self._watch.moment())
+        self._destructions.run(self._watch.moment())
 
     def _rotate_domain_keys(self) -> None:
         if self._keep_domain_keys is not None:

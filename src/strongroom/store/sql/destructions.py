@@ -18,7 +18,7 @@ _DUE = (
     .order_by(destruction.c.due_at, destruction.c.object_id)
 )
 _BACKLOG = select(func.count(), func.min(destruction.c.since)).select_from(destruction)
-_MATERIAL = select(key_material.c.material_id).where(where(key_material, "region", "material_id"))
+_MATERIAL = select(key_material.c.material_id).where(where(key_material, "region", "material_id", "token"))
 _DOMAIN_KEY = select(domain_key.c.version).where(where(domain_key, "scope", "version"))
 
 _ADD = postgresql_insert(destruction).on_conflict_do_nothing(index_elements=["object_id"])
@@ -46,10 +46,10 @@ class DestructionReads:
         return Backlog(*self._connection.execute(_BACKLOG).one())
 
     def is_in_use(self, erased: ErasedObject) -> bool:
-        """Tell whether the database still refers to an object: to material of its id, or a domain key's version."""
+        """Tell whether the database still refers to an object: a key has its token, or a domain key its version."""
         if isinstance(erased, ErasedMaterial):
             owner = erased.owner
-            values = of(region=owner.region, material_id=owner.material_id)
+            values = of(region=owner.region, material_id=owner.material_id, token=erased.token)
             return self._connection.execute(_MATERIAL, values).one_or_none() is not None
         values = of(scope=erased.scope, version=erased.version)
         return self._connection.execute(_DOMAIN_KEY, values).one_or_none() is not None

@@ -3,6 +3,7 @@
 A destruction is written in the transaction that erases. It is removed when the back end has destroyed the object.
 """
 
+from hashlib import sha256
 from typing import Protocol, TypeAlias
 
 import msgspec
@@ -19,8 +20,8 @@ class ErasedMaterial(msgspec.Struct, frozen=True, tag="key-material"):
 
     @property
     def object_id(self) -> str:
-        """Identifies the material among all objects."""
-        return self.owner.material_id
+        """Identifies the object among all. The same material can be imported again, and then has another token."""
+        return sha256(self.token).hexdigest()
 
 
 class ErasedDomainKey(msgspec.Struct, frozen=True, tag="domain-key"):
@@ -66,7 +67,7 @@ class DestructionReader(Protocol):
         ...
 
     def is_in_use(self, erased: ErasedObject) -> bool:
-        """Tell whether the database still refers to an object: to material of its id, or a domain key's version."""
+        """Tell whether the database still refers to an object: a key has its token, or a domain key its version."""
         ...
 
 
