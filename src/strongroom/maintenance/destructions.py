@@ -158,6 +158,6 @@ def _named(erased: ErasedObject) -> str:
         return f"the object {erased.object_id} of domain key {erased.version} of `{erased.scope}`"
     owner = erased.owner
     return (
-        f"the key material {owner.material_id} of key {owner.key_id}, which was erased, (account {owner.account}, "
+        f"the erased key material {owner.material_id} of key {owner.key_id} (account {owner.account}, "
         f"Region {owner.region}, key store {erased.store_id or 'default'})"
     )

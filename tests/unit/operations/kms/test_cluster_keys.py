@@ -126,7 +126,7 @@ def test_an_object_in_a_store_that_was_deleted_meanwhile_is_given_up(
     local.call("DeleteCustomKeyStore", CustomKeyStoreId=store_id)
     local.clock.advance(60)
     local.deployment.keeper.run()
-    assert f"the key material {made} of key" in caplog.text
+    assert f"the erased key material {made} of key" in caplog.text
     assert "is left where it is, because its custom key store was deleted" in caplog.text
     assert local.deployment.keeper.counters.destructions_left == 0
 
