@@ -37,6 +37,7 @@ LABEL = "keepers"
 NODES = 3
 ROTATED, DELETED, IN_CLUSTER, RELATED = 120, 100, 80, 20
 SECONDS = float(os.environ.get("KEEPERS_SECONDS", "15"))
+SEED = int(os.environ.get("KEEPERS_SEED", "13"))
 EAST, WEST = "us-east-1", "eu-west-1"
 AGO = 400 * DAY
 
@@ -210,7 +211,7 @@ def recorded(world: World) -> dict[tuple[str, str], Counter[str]]:
 
 def test_nodes_that_are_stopped_and_killed_do_everything_once(world: World) -> None:
     made = world.make_keys()
-    disturbed = Disturbed(world, seed=13)
+    disturbed = Disturbed(world, seed=SEED)
     try:
         disturbed.disturb(SECONDS)
         # What a killed node was about to destroy is due some seconds later.
@@ -247,7 +248,7 @@ def test_a_node_whose_clock_is_a_month_ahead_of_the_others_does_nothing_early(wo
             assert ahead.keeper.counters.database_clock_difference == pytest.approx(days * DAY, abs=10)
             assert not any(ahead.keeper.counters.keys.values())
             (problem,) = [each.text for each in ahead.problems.current() if each.subject is Subject.DATABASE_CLOCK]
-            assert f"the clock of this machine is {days}.0 days ahead of the database's" in problem
+            assert f"the clock of this machine is {days}.0 days ahead of that of the database" in problem
             assert key_of(ahead, key_id) is not None
             key = key_of(ahead, rotating)
             assert key is not None

@@ -1,6 +1,7 @@
 """A node that does the keeper's work on a shared database, without a server: its calls come from the test.
 
-As a program, it does rounds until it is ended: ``python keeper_node.py DATA STORE TOKEN``. Each node looks for what is due in each round, as if it never was another's turn.
+As a program, it does rounds until it is ended: ``python keeper_node.py DATA STORE TOKEN``. Each node looks for what is
+due in each round, as if it never was another's turn.
 """
 
 import os

@@ -42,8 +42,8 @@ _TEXTS = {
 
 
 _OTHER_CLOCK = (
-    "the clock of this machine is {} of the database's; what is due by one of the two alone is not deleted, rotated or "
-    "erased. Set the one right that is wrong"
+    "the clock of this machine is {} that of the database; what is due by one of the two alone is not deleted, rotated "
+    "or erased. Set the one right that is wrong"
 )
 
 
@@ -178,7 +178,7 @@ class ClockWatch:
         if abs(difference) < STEP:
             self._problems.resolve(Subject.DATABASE_CLOCK)
         elif not self._reported_difference or abs(difference - self._reported_difference) >= STEP:
-            self._problems.report(Subject.DATABASE_CLOCK, _OTHER_CLOCK.format(_shown(difference)))
+            self._problems.report(Subject.DATABASE_CLOCK, _OTHER_CLOCK.format(_beside(difference)))
         else:
             return
         self._reported_difference = difference if abs(difference) >= STEP else 0.0
@@ -212,6 +212,11 @@ def _is_news(known: TrustedTime, saved: TrustedTime) -> bool:
 def _lasting(known: TrustedTime) -> tuple[object, ...]:
     """Return what does not change while the clocks run evenly."""
     return known.agreeing, known.confirmed, known.accepted, known.unsure_since
+
+
+def _beside(difference: float) -> str:
+    """Return a difference as ``_shown`` does, to be followed by what it is a difference to."""
+    return f"{_shown(difference)} of" if difference >= 0 else _shown(difference)
 
 
 def _shown(difference: float) -> str:

@@ -149,8 +149,12 @@ class Destructions:
         self._problems.report(
             Subject.DESTRUCTIONS,
             f"erased key material is still in its token or cluster since {event_time(backlog.since)} "
-            f"({backlog.count} objects); it is destroyed once that can be reached{why}",
+            f"({_count(backlog.count)}); it is destroyed once that can be reached{why}",
         )
+
+
+def _count(objects: int) -> str:
+    return "1 object" if objects == 1 else f"{objects} objects"
 
 
 def _named(erased: ErasedObject) -> str:

@@ -29,6 +29,7 @@ from strongroom.crypto.material import MaterialBinding
 from strongroom.crypto.token_errors import TokenUnavailableError
 from strongroom.keys.external_keys import parse_external_token
 from strongroom.keys.specs import KeySpec, KeyUsage
+from strongroom.problems import Subject
 from xks_stub import XksStub, named_certificate
 
 REFUSED = {"KeySpec": "RSA_2048", "KeyUsage": "ENCRYPT_DECRYPT"}
@@ -140,7 +141,7 @@ def test_an_object_that_the_token_does_not_destroy_is_named(
     counters = full.deployment.keeper.counters
     assert (counters.destructions_left, counters.destroyed) == (1, 0)
     (problem,) = [each.text for each in full.deployment.problems.current() if each.subject is Subject.DESTRUCTIONS]
-    assert "(1 objects); it is destroyed once that can be reached: told not to answer" in problem
+    assert "(1 object); it is destroyed once that can be reached: told not to answer" in problem
     full.clock.advance(3600)
     full.deployment.keeper.run()
     assert other_objects(full) == []

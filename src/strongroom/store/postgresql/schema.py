@@ -107,4 +107,6 @@ receipt = Table(
     Column("number", BigInteger, nullable=False),
     # By the clock of the database.
     Column("made_at", Float, nullable=False),
+    # The keeper removes those that no writer asks for any more, in every round.
+    Index("receipt_made_at", "made_at"),
 )

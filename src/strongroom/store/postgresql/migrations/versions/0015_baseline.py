@@ -257,6 +257,7 @@ def upgrade() -> None:
         sa.Column("made_at", sa.Float, nullable=False),
         sa.PrimaryKeyConstraint("tag"),
     )
+    op.create_index("receipt_made_at", "receipt", ["made_at"])
     op.create_table(
         "xks_proxy",
         sa.Column("prefix", _text(115), nullable=False),
