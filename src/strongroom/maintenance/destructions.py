@@ -66,37 +66,34 @@ class Destructions:
         deadline = self._clock.timer() + _AT_ONCE
         while True:
             with self._backends.store.read() as reader:
-                due = reader.destructions(moment.earliest, _BATCH)
                 backlog = reader.destruction_backlog()
-            for each in due:
-                if self._clock.timer() < deadline:
-                    self._begin(each, moment.earliest)
-            if len(due) < _BATCH or self._clock.timer() >= deadline:
+                due = reader.destructions(moment.earliest, _BATCH) if backlog.count else []
+            begun = [self._begin(each, moment.earliest) for each in due if self._clock.timer() < deadline]
+            # What this node cannot do stays due.
+            if not any(begun):
                 break
-        if due:
-            with self._backends.store.read() as reader:
-                backlog = reader.destruction_backlog()
         self._report(backlog, moment.earliest)
 
-    def _begin(self, work: Destruction, now: float) -> None:
-        """Do one destruction, unless another process has begun it meanwhile, or it cannot be done."""
+    def _begin(self, work: Destruction, now: float) -> bool:
+        """Do one destruction, or put it off; return False if another process has begun it or this one cannot do it."""
         erased = work.erased
         if isinstance(erased, ErasedDomainKey) and self._destroy_domain_key is None:
-            return
+            return False
         store = self._store_of(erased)
         if isinstance(erased, ErasedMaterial) and erased.store_id is not None:
             if store is None:
                 logger.error("%s is left where it is, because its custom key store was deleted", _named(erased))
                 self._backends.store.write(lambda transaction: transaction.remove_destruction(erased))
-                return
+                return True
             if store.state is not ConnectionState.CONNECTED:
                 # Its owner has disconnected it, and knows what that means.
-                self._claim(work, replace(work, attempts=work.attempts + 1, due_at=now + _DISCONNECTED_PAUSE))
-                return
+                return self._claim(work, replace(work, attempts=work.attempts + 1, due_at=now + _DISCONNECTED_PAUSE))
         pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(work.attempts, 16))
         since = now if work.since is None else min(work.since, now)
-        if self._claim(work, replace(work, attempts=work.attempts + 1, due_at=now + pause, since=since)):
-            self._destroy(erased)
+        if not self._claim(work, replace(work, attempts=work.attempts + 1, due_at=now + pause, since=since)):
+            return False
+        self._destroy(erased)
+        return True
 
     def _claim(self, before: Destruction, after: Destruction) -> bool:
         """Have other processes leave a destruction to this one for a while; return False if it must not be done."""
