@@ -27,6 +27,7 @@ class WrappedStore:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.settling = store.settling
 
     def write(self, act: Callable[[Transaction], T], *scopes: Scope) -> T:
         return self.store.write(act, *scopes)
@@ -42,6 +43,9 @@ class WrappedStore:
 
     def take_turn(self, holder: str, seconds: float) -> bool:
         return self.store.take_turn(holder, seconds)
+
+    def require_answers(self) -> None:
+        self.store.require_answers()
 
     def confirm(self) -> None:
         self.store.confirm()

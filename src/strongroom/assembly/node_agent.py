@@ -47,7 +47,7 @@ class NodeAgent:
             self._file = PageFile(folder.generation, clock.boot(), writing=True)
         except BlockingIOError:
             raise DataFolderError(f"`{folder.generation}` is locked by another agent of this node; end it") from None
-        self._problems = Problems(folder.problems, AGENT)
+        self.problems = Problems(folder.problems, AGENT)
         self._clock = clock
         self._lease = settings.lease
         about = About(__version__, settings.listen, ",".join(settings.regions), settings.workers)
@@ -59,7 +59,7 @@ class NodeAgent:
             clock,
             settings.lease,
             poll=settings.store_poll,
-            problems=self._problems,
+            problems=self.problems,
         )
         # A daemon, because a database that does not answer must not keep the process from ending.
         self._thread = threading.Thread(target=self._agent.run, name="agent", daemon=True)
@@ -89,4 +89,4 @@ class NodeAgent:
         self._thread.join(patience)
         if self._thread.is_alive():
             logger.warning("the database does not answer, so changes of other nodes wait for this one's lease to end")
-        self._problems.close()
+        self.problems.close()

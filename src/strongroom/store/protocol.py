@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
 from strongroom.audit.database_history import DatabasePosition
+from strongroom.store.leases.unsettled import Settling
 from strongroom.store.records import Changes
 from strongroom.store.scopes import Scope
 from strongroom.store.subjects.aliases import AliasReader, AliasWriter
@@ -21,8 +22,10 @@ from strongroom.store.subjects.grants import GrantReader, GrantWriter
 from strongroom.store.subjects.history import HistoryReader, HistoryWriter
 from strongroom.store.subjects.identities import IdentityReader, IdentityWriter
 from strongroom.store.subjects.keys import KeyReader, KeyWriter
+from strongroom.store.subjects.nodes import NodeReader, NodeWriter
 from strongroom.store.subjects.records import RecordReader, RecordWriter
 from strongroom.store.subjects.reports import ReportReader, ReportWriter
+from strongroom.store.subjects.seals import SealReader, SealWriter
 from strongroom.store.subjects.xks_proxies import XksProxyReader, XksProxyWriter
 
 T = TypeVar("T")
@@ -39,7 +42,9 @@ class Reader(
     AuditReader,
     DomainKeyReader,
     DestructionReader,
+    SealReader,
     HistoryReader,
+    NodeReader,
     RecordReader,
     Protocol,
 ):
@@ -58,7 +63,9 @@ class Transaction(
     AuditWriter,
     DomainKeyWriter,
     DestructionWriter,
+    SealWriter,
     HistoryWriter,
+    NodeWriter,
     RecordWriter,
     Protocol,
 ):
@@ -75,6 +82,11 @@ class Readable(Protocol):
 
 class Store(Readable, Protocol):
     """Durable state. Safe to use from several threads."""
+
+    @property
+    def settling(self) -> Settling | None:
+        """How answers wait for other nodes; None if every process knows of a write as soon as it has returned."""
+        ...
 
     def write(self, act: Callable[[Transaction], T], *scopes: Scope) -> T:
         """Run ``act`` in a write transaction; return its result once that is durable.
@@ -108,6 +120,10 @@ class Store(Readable, Protocol):
         It only spares the others the search for what is due. A holder that was stopped may go on when its turn is over,
         so each piece of work finds out by itself that it was done. Always True if no other node can have the database.
         """
+        ...
+
+    def require_answers(self) -> None:
+        """Make sure that calls can be answered now; raises KmsError if not. It may wait for the database."""
         ...
 
     def confirm(self) -> None:

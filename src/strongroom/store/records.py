@@ -140,6 +140,25 @@ class AuditWriterRecord(msgspec.Struct, frozen=True):
     known: KnownWriter
 
 
+class MemberRecord(msgspec.Struct, frozen=True):
+    """A node that may serve the database, and how many worker processes it has.
+
+    ``is_alive`` tells whether it has renewed its lease for as long as that may run, by the clock of the database.
+    """
+
+    node: NodeId
+    workers: int
+    is_alive: bool
+
+
+class RetiredNode(msgspec.Struct, frozen=True):
+    """A node that was lost with its disk, and never writes again; ``stated_by`` is the audit writer that states it."""
+
+    node: NodeId
+    retired_at: float
+    stated_by: str
+
+
 class GrantFilter(msgspec.Struct, frozen=True):
     """A filter for the grants of a key; None does not limit. ``grantee`` is the name by which policies refer to it."""
 

@@ -50,7 +50,7 @@ class Agent:
         self._next_renewal = 0.0
         self.counters = AgentCounters()
         self.progressed_at = clock.timer()
-        """When it began its last step, in seconds of ``Clock.timer``. Each step has a limit, so the next one comes soon."""
+        """When it began its last step, in seconds of ``Clock.timer``. Each step has a limit, so another comes soon."""
 
     def stop(self) -> None:
         """Have ``run`` leave and return. May be called by a signal handler, or by another thread."""

@@ -5,15 +5,18 @@ tables or advisory locks. So a pooler that gives each transaction another connec
 False.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from threading import Lock
 
 import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InvalidRequestError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
+from strongroom.histogram import Histogram
 from strongroom.store.postgresql.address import Address
 from strongroom.store.postgresql.connection import STATEMENT_LIMIT, StoreConnection
 
@@ -44,6 +47,9 @@ class Database:
         self.name = name
         self._epoch = 0
         self._ending = ExitStack()
+        self._counting = Lock()
+        self.waits = Histogram()
+        """How long threads waited for a connection, in seconds."""
         event.listen(engine, "connect", self._note_epoch)
         event.listen(engine, "checkout", self._require_epoch)
 
@@ -54,7 +60,7 @@ class Database:
         A connection that was lost, or on which the end of a transaction is not known, is closed. So are then all others
         before they are used again: if the server has ended, it has ended all.
         """
-        connection = self.engine.connect()
+        connection = self._checked_out()
         driver = driver_of(connection)
         try:
             yield connection
@@ -68,6 +74,21 @@ class Database:
         finally:
             with suppress(*DATABASE_ERRORS):
                 connection.close()
+
+    @property
+    def in_use(self) -> int:
+        """How many connections are in use now."""
+        pool = self.engine.pool
+        return pool.checkedout() if isinstance(pool, QueuePool) else 0
+
+    def _checked_out(self) -> Connection:
+        began = time.perf_counter()
+        try:
+            return self.engine.connect()
+        finally:
+            waited = time.perf_counter() - began
+            with self._counting:
+                self.waits.note(waited)
 
     def renew(self) -> None:
         """Have every connection closed before it is used again."""
@@ -152,6 +173,22 @@ def long_statements(connection: Connection) -> Iterator[None]:
         yield
     finally:
         driver.limit = usual
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """Run a block in one READ COMMITTED transaction, which is committed when the block ends.
+
+    Connections are in autocommit mode, so ``Engine.begin`` begins none.
+    """
+    with engine.connect() as connection:
+        connection.exec_driver_sql("BEGIN ISOLATION LEVEL READ COMMITTED")
+        try:
+            yield connection
+        except BaseException:
+            connection.rollback()
+            raise
+        connection.commit()
 
 
 def driver_of(connection: Connection) -> StoreConnection:

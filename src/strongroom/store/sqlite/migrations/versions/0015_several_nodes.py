@@ -20,3 +20,16 @@ def upgrade() -> None:
         sa.Column("row_mac", sa.LargeBinary),
     )
     op.create_index("destruction_due", "destruction", ["due_at"])
+    op.create_table(
+        "seal_document",
+        sa.Column("generation", sa.Integer, autoincrement=False, nullable=False),
+        sa.Column("document", sa.LargeBinary, nullable=False),
+        sa.PrimaryKeyConstraint("generation"),
+    )
+    op.create_table(
+        "retired_node",
+        sa.Column("node", sa.String(12), nullable=False),
+        sa.Column("retired_at", sa.Float, nullable=False),
+        sa.Column("stated_by", sa.String(16), nullable=False),
+        sa.PrimaryKeyConstraint("node"),
+    )
