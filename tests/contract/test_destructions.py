@@ -50,7 +50,7 @@ def test_both_kinds_are_read_as_they_were_written_and_are_due_at_once(store: Sto
     assert backlog(store) == Backlog(0, None)
     add(store, MATERIAL, DOMAIN_KEY)
     assert {each.erased for each in due(store)} == {MATERIAL, DOMAIN_KEY}
-    assert {(each.attempts, each.due_at, each.since) for each in due(store)} == {(0, 0.0, None)}
+    assert {(each.due_at, each.since) for each in due(store)} == {(0.0, None)}
     assert len(due(store, limit=1)) == 1
     assert backlog(store) == Backlog(2, None)
 
@@ -58,7 +58,7 @@ def test_both_kinds_are_read_as_they_were_written_and_are_due_at_once(store: Sto
 def test_one_of_two_processes_begins_it(store: Store, other: Store) -> None:
     add(store, MATERIAL)
     (before,), (seen,) = due(store), due(other)
-    after = replace(before, attempts=1, due_at=NOW + 10, since=NOW)
+    after = replace(before, due_at=NOW + 10, since=NOW)
     assert store.write(lambda transaction: transaction.defer_destruction(before, after))
     assert not other.write(lambda transaction: transaction.defer_destruction(seen, after))
     assert due(other, NOW + 9) == []
@@ -74,7 +74,7 @@ def test_the_one_that_has_waited_longest_comes_first(store: Store) -> None:
     keys = [make_key(number) for number in range(3)]
     add(store, *map(erased, keys))
     for each, at in zip(sorted(due(store), key=lambda each: each.erased.object_id), (30.0, 10.0, 20.0), strict=True):
-        after = replace(each, attempts=1, due_at=at)
+        after = replace(each, due_at=at)
         store.write(partial(deferred, each, after))
     assert [each.due_at for each in due(store)] == [10.0, 20.0, 30.0]
 
@@ -82,7 +82,7 @@ def test_the_one_that_has_waited_longest_comes_first(store: Store) -> None:
 def test_it_is_noted_once_and_removed_however_often(store: Store) -> None:
     add(store, MATERIAL)
     (before,) = due(store)
-    after = replace(before, attempts=1, due_at=NOW, since=NOW)
+    after = replace(before, due_at=NOW, since=NOW)
     store.write(lambda transaction: transaction.defer_destruction(before, after))
     add(store, MATERIAL)
     assert due(store) == [after]

@@ -141,6 +141,20 @@ def left(store: Readable) -> int:
         )
 
 
+def until_done(store: Readable) -> None:
+    """Wait until nothing is left; fail if nothing was done for a minute.
+
+    What a killed node was about to destroy is due some seconds later.
+    """
+    remaining, since = left(store), time.monotonic()
+    while remaining:
+        time.sleep(0.2)
+        now = left(store)
+        if now < remaining:
+            remaining, since = now, time.monotonic()
+        assert time.monotonic() < since + 60
+
+
 @pytest.fixture
 def world(postgresql: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setenv("SOFTHSM2_CONF", "")
@@ -214,11 +228,8 @@ def test_nodes_that_are_stopped_and_killed_do_everything_once(world: World) -> N
     disturbed = Disturbed(world, seed=SEED)
     try:
         disturbed.disturb(SECONDS)
-        # What a killed node was about to destroy is due some seconds later.
-        deadline = time.monotonic() + 60
         with closing(world.reader()) as reader:
-            while left(reader) and time.monotonic() < deadline:
-                time.sleep(0.2)
+            until_done(reader)
     finally:
         disturbed.end()
     with closing(world.at(0)) as node:

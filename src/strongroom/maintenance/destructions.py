@@ -87,10 +87,11 @@ class Destructions:
                 return True
             if store.state is not ConnectionState.CONNECTED:
                 # Its owner has disconnected it, and knows what that means.
-                return self._claim(work, replace(work, attempts=work.attempts + 1, due_at=now + _DISCONNECTED_PAUSE))
-        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(work.attempts, 16))
+                return self._claim(work, replace(work, due_at=now + _DISCONNECTED_PAUSE))
         since = now if work.since is None else min(work.since, now)
-        if not self._claim(work, replace(work, attempts=work.attempts + 1, due_at=now + pause, since=since)):
+        # As long as it has been tried: each pause is about as long as all before it together.
+        pause = min(max(now - since, _FIRST_PAUSE), _LONGEST_PAUSE)
+        if not self._claim(work, replace(work, due_at=now + pause, since=since)):
             return False
         self._destroy(erased)
         return True

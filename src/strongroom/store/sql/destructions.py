@@ -22,7 +22,7 @@ _MATERIAL = select(key_material.c.material_id).where(where(key_material, "region
 _DOMAIN_KEY = select(domain_key.c.version).where(where(domain_key, "scope", "version"))
 
 _ADD = postgresql_insert(destruction).on_conflict_do_nothing(index_elements=["object_id"])
-_DEFER = update(destruction).where(where(destruction, "object_id", "attempts"))
+_DEFER = update(destruction).where(where(destruction, "object_id", "due_at"))
 _REMOVE = delete(destruction).where(where(destruction, "object_id"))
 
 
@@ -60,13 +60,13 @@ class DestructionWrites(DestructionReads):
 
     def add_destruction(self, erased: ErasedObject) -> None:
         """Note that an object is to be destroyed, unless that is noted already."""
-        values = {"object_id": erased.object_id, "document": _encode(erased), "attempts": 0, "due_at": 0.0}
+        values = {"object_id": erased.object_id, "document": _encode(erased), "due_at": 0.0}
         self._connection.execute(_ADD, self._guard.sealed(destruction, values))
 
     def defer_destruction(self, before: Destruction, after: Destruction) -> bool:
-        """Replace the times and the count of a destruction; return False if another process was faster."""
-        values = {"attempts": after.attempts, "due_at": after.due_at, "since": after.since}
-        place = of(object_id=before.erased.object_id, attempts=before.attempts)
+        """Replace the times of a destruction; return False if another process was faster."""
+        values = {"due_at": after.due_at, "since": after.since}
+        place = of(object_id=before.erased.object_id, due_at=before.due_at)
         return bool(self._connection.execute(_DEFER, values | place).rowcount)
 
     def remove_destruction(self, erased: ErasedObject) -> None:
@@ -79,4 +79,4 @@ def read_destruction(row: AnyRow) -> Destruction:
     erased = _decoder.decode(row.document)
     if erased.object_id != row.object_id:
         raise ValueError(row.object_id)
-    return Destruction(erased=erased, attempts=row.attempts, due_at=row.due_at, since=row.since)
+    return Destruction(erased=erased, due_at=row.due_at, since=row.since)

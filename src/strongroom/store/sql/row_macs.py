@@ -55,7 +55,7 @@ WITH_THEIR_KEY = frozenset({"key_material", "key_tag"})
 
 NOT_COVERED = {
     "access_key": frozenset({"last_used_at", "last_used_region", "last_used_service"}),
-    "destruction": frozenset({"attempts", "due_at", "since"}),
+    "destruction": frozenset({"due_at", "since"}),
 }
 """Columns of authenticated tables that decide nothing, and change with each use or attempt."""
 

@@ -321,16 +321,11 @@ xks_proxy_key = Table(
 destruction = Table(
     "destruction",
     metadata,
-    # Erased from this database, and still to be destroyed where a key back end keeps it. Of key material the SHA-256 of
-    # its token, of a domain key the id of its object, in hex.
     Column("object_id", String(64), primary_key=True),
     Column("document", LargeBinary, nullable=False),
-    # How often the keeper has begun it; when it begins the next time, and when it began first.
-    Column("attempts", Integer, nullable=False),
     Column("due_at", Float, nullable=False),
     Column("since", Float),
     _row_mac(),
-    Index("destruction_due", "due_at"),
 )
 
 seal_document = Table(

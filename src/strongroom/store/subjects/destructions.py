@@ -38,12 +38,10 @@ ErasedObject: TypeAlias = ErasedMaterial | ErasedDomainKey
 class Destruction(msgspec.Struct, frozen=True, kw_only=True):
     """The work of destroying one object.
 
-    ``attempts`` counts how often the keeper has begun it. It begins again at ``due_at``, and began first at ``since``;
-    None before. Times are epoch seconds.
+    The keeper begins it at ``due_at``, and began it first at ``since``; None before. Times are epoch seconds.
     """
 
     erased: ErasedObject
-    attempts: int = 0
     due_at: float = 0.0
     since: float | None = None
 
@@ -79,7 +77,7 @@ class DestructionWriter(Protocol):
         ...
 
     def defer_destruction(self, before: Destruction, after: Destruction) -> bool:
-        """Replace the times and the count of a destruction; return False if another process has done so, or removed it.
+        """Replace the times of a destruction; return False if another process has done so, or removed it.
 
         So of several processes, one begins it.
         """

@@ -389,13 +389,11 @@ def upgrade() -> None:
         "destruction",
         sa.Column("object_id", _text(64), nullable=False),
         sa.Column("document", sa.LargeBinary, nullable=False),
-        sa.Column("attempts", sa.Integer, nullable=False),
         sa.Column("due_at", sa.Float, nullable=False),
         sa.Column("since", sa.Float),
         sa.Column("row_mac", sa.LargeBinary),
         sa.PrimaryKeyConstraint("object_id"),
     )
-    op.create_index("destruction_due", "destruction", ["due_at"])
     op.create_table(
         "xks_proxy_credential",
         sa.Column("access_key_id", _text(30), nullable=False),

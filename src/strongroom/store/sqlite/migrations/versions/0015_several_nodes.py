@@ -14,12 +14,10 @@ def upgrade() -> None:
         "destruction",
         sa.Column("object_id", sa.String(64), primary_key=True),
         sa.Column("document", sa.LargeBinary, nullable=False),
-        sa.Column("attempts", sa.Integer, nullable=False),
         sa.Column("due_at", sa.Float, nullable=False),
         sa.Column("since", sa.Float),
         sa.Column("row_mac", sa.LargeBinary),
     )
-    op.create_index("destruction_due", "destruction", ["due_at"])
     op.create_table(
         "seal_document",
         sa.Column("generation", sa.Integer, autoincrement=False, nullable=False),
