@@ -41,6 +41,8 @@ logger = logging.getLogger(__name__)
 
 _LAST_WRITES = 3.0
 """How long each write may take when a server stops, seconds."""
+_TURN = 30.0
+"""For how many seconds one of several nodes looks for what is due, before another may."""
 
 
 class Deployment:
@@ -121,6 +123,10 @@ class Deployment:
             opened.clock_watch,
             usage,
             keep_domain_keys=partial(opened.domain_keys.keep, every_days=settings.domain_key_rotation_days),
+            destroy_domain_key=opened.domain_keys.destroy_object,
+            problems=problems,
+            holder=str(self.node),
+            turn=max(_TURN, 3 * settings.keeper_interval),
             at_start=partial(quarantine_damaged, opened.database, opened.store, opened.store.quarantine),
         )
         self._saves_clock = not worker

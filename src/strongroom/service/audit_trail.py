@@ -24,7 +24,7 @@ from strongroom.audit.cloudtrail import (
     error_message,
     event_time,
 )
-from strongroom.audit.service_events import ServiceEvent, internal_call, service_event
+from strongroom.audit.service_events import ServiceEvent, event_id_on, internal_call, service_event
 from strongroom.audit.sink import AuditSink
 from strongroom.audit.user_identity import UNKNOWN_IDENTITY
 from strongroom.bounded_cache import put
@@ -102,19 +102,24 @@ class AuditTrail:
         tail = encode_tail(RecordTail(read_only=operation.read_only))
         self._log.append_refusal(encode_record(encode_head(head), body, tail))
 
-    def synchronized(self, primary: KeyLocator, now: float) -> None:
-        """Record that the service copied what a multi-Region primary shares to its replicas."""
-        event = self._event("SynchronizeMultiRegionKey", primary, now)
+    def synchronized(self, primary: KeyLocator, now: float, occasion: str = "") -> None:
+        """Record that the service copied what a multi-Region primary shares to its replicas.
+
+        ``occasion`` is as in ``event``.
+        """
+        event = self._event("SynchronizeMultiRegionKey", primary, now, occasion)
         self._log.append(internal_call(event, request_id=self.event_id()))
 
-    def event(self, name: str, key: KeyLocator, details: Mapping[str, object], now: float) -> None:
-        """Record what the service did to a key by itself."""
-        self._log.append(service_event(self._event(name, key, now), {"keyId": key.key_id, **details}))
+    def event(self, name: str, key: KeyLocator, details: Mapping[str, object], now: float, occasion: str = "") -> None:
+        """Record what the service did to a key by itself.
 
-    def _event(self, name: str, key: KeyLocator, now: float) -> ServiceEvent:
-        return ServiceEvent(
-            name=name, account=key.account, region=key.region, arn=key.arn, event_id=self.event_id(), now=now
-        )
+        All records of an event on the same ``occasion`` have the same id; without one, the id is random.
+        """
+        self._log.append(service_event(self._event(name, key, now, occasion), {"keyId": key.key_id, **details}))
+
+    def _event(self, name: str, key: KeyLocator, now: float, occasion: str) -> ServiceEvent:
+        event_id = event_id_on(occasion, name, key.arn) if occasion else self.event_id()
+        return ServiceEvent(name=name, account=key.account, region=key.region, arn=key.arn, event_id=event_id, now=now)
 
     def _head(self, call: Call, credential: Credential) -> bytes:
         """Return the head of a call's record, encoded anew each second for each caller and kind of call."""

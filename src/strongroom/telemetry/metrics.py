@@ -147,6 +147,14 @@ def _keeper(measured: KeeperCounters) -> Iterator[Metric]:
     yield gauge("strongroom_keeper_last_round_duration_seconds", about, {(): measured.last_duration})
     about = "How far the wall clock is ahead of the time that has passed by the kernel's count."
     yield gauge("strongroom_clock_difference_seconds", about, {(): measured.clock_difference})
+    about = "How far the wall clock is ahead of the clock of the database, where that has one."
+    yield gauge("strongroom_database_clock_difference_seconds", about, {(): measured.database_clock_difference})
+    about = "Erased key material that its token or cluster still had, and that was destroyed later."
+    yield counter("strongroom_keeper_destructions", about, {(): measured.destroyed})
+    about = "Erased key material that its token or cluster still has."
+    yield gauge("strongroom_destructions_left", about, {(): measured.destructions_left})
+    about = "Since when the oldest of that could not be destroyed; 0 for none."
+    yield gauge("strongroom_destructions_left_since_timestamp_seconds", about, {(): measured.destructions_since})
     keys = {(action,): n for action, n in measured.keys.items()}
     about = "1, or 0 if the proxy of an external key store was not healthy when it was asked last."
     healthy = {(store_id,): each for store_id, each in measured.healthy_proxies.copy().items()}

@@ -235,6 +235,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("unique_id", "service"),
     )
     op.create_table(
+        "keeper_turn",
+        sa.Column(
+            "single",
+            sa.Boolean,
+            sa.CheckConstraint("single", name="keeper_turn_single"),
+            server_default=sa.true(),
+            nullable=False,
+        ),
+        sa.Column("holder", _text(32), nullable=False),
+        sa.Column("ends_at", sa.Float, nullable=False),
+        sa.PrimaryKeyConstraint("single"),
+    )
+    op.create_table(
         "receipt",
         sa.Column("tag", sa.LargeBinary, nullable=False),
         sa.Column("attempt", sa.Integer, nullable=False),
@@ -242,6 +255,7 @@ def upgrade() -> None:
         sa.Column("made_at", sa.Float, nullable=False),
         sa.PrimaryKeyConstraint("tag"),
     )
+    op.create_index("receipt_made_at", "receipt", ["made_at"])
     op.create_table(
         "retired_node",
         sa.Column("node", _text(12), nullable=False),
@@ -360,6 +374,15 @@ def upgrade() -> None:
             ["account", "region", "key_id"], ["kms_key.account", "kms_key.region", "kms_key.key_id"], name="key_tag_key"
         ),
         sa.PrimaryKeyConstraint("account", "region", "key_id", "tag_key"),
+    )
+    op.create_table(
+        "destruction",
+        sa.Column("object_id", _text(64), nullable=False),
+        sa.Column("document", sa.LargeBinary, nullable=False),
+        sa.Column("due_at", sa.Float, nullable=False),
+        sa.Column("since", sa.Float),
+        sa.Column("row_mac", sa.LargeBinary),
+        sa.PrimaryKeyConstraint("object_id"),
     )
     op.create_table(
         "xks_proxy_credential",
