@@ -298,4 +298,4 @@ def test_a_failover_with_loss_is_told_and_can_be_accepted(postgresql: Cluster, d
         for node in (first, second):
             kms_of(node).create_key()
         assert (first.stop(), second.stop()) == (0, 0)
-        assert "nothing has to be accepted" in first.command("database", "accept-older").stderr
+        assert "there is nothing to accept" in first.command("database", "accept-older").stderr
