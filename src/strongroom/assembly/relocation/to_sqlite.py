@@ -15,7 +15,8 @@ from strongroom.assembly.databases.postgresql import PostgresqlDatabase
 from strongroom.assembly.open_folder import OpenFolder, open_existing
 from strongroom.assembly.relocation.copying import Copied, Progress, copy_deployment
 from strongroom.assembly.relocation.mark import MoveMark, MoveState, read_mark, remove_mark, write_mark
-from strongroom.assembly.relocation.parties import BEGUN, COMPLETE, LONG, event, keys_of, unused
+from strongroom.assembly.relocation.parties import BEGUN, COMPLETE, event, keys_of, unused
+from strongroom.assembly.relocation.target import LONG
 from strongroom.assembly.unsealing import Unsealing, document_of
 from strongroom.audit.database_history import HISTORY_ID_LENGTH
 from strongroom.clock import Clock
