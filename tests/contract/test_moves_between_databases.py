@@ -230,12 +230,12 @@ def test_a_lost_audit_record_prevents_the_move(scene: Scene, monkeypatch: pytest
 def test_seals_come_along(scene: Scene) -> None:
     """Other nodes do not have the file of the first one, and what they change is in the database."""
     with closing(open_existing(scene.here, scene.clock, entropy)) as opened:
-        opened.seals.add_passphrase("spare", "correct horse")
+        opened.seals.add("spare", "passphrase", {}, "correct horse battery")
     scene.to_postgresql()
     document = DataFolder(scene.folder).seal
     with closing(open_existing(scene.there, scene.clock, entropy)) as opened:
         assert [each.name for each in opened.seals.status().seals] == ["root.key", "spare"]
-        opened.seals.add_passphrase("other", "battery staple")
+        opened.seals.add("other", "passphrase", {}, "battery staple correct")
     document.unlink(missing_ok=True)
     scene.to_sqlite()
     assert document.exists()
