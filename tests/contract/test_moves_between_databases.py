@@ -1,4 +1,4 @@
-"""A deployment moves from SQLite to PostgreSQL and back: all of it arrives, and the old database is left for good."""
+"""A deployment moves from SQLite to PostgreSQL and back: all of it arrives, and no server uses the old database."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -227,20 +227,20 @@ def test_a_lost_audit_record_prevents_the_move(scene: Scene, monkeypatch: pytest
         assert reader.database_position().history == 1
 
 
-def test_seals_come_along(scene: Scene) -> None:
+def test_seals_move_too(scene: Scene) -> None:
     """Other nodes do not have the file of the first one, and what they change is in the database."""
     with closing(open_existing(scene.here, scene.clock, entropy)) as opened:
         opened.seals.add("spare", "passphrase", {}, "correct horse battery")
     scene.to_postgresql()
     document = DataFolder(scene.folder).seal
     with closing(open_existing(scene.there, scene.clock, entropy)) as opened:
-        assert [each.name for each in opened.seals.status().seals] == ["root.key", "spare"]
+        assert [each.name for each in opened.seals.status().seals] == ["file", "spare"]
         opened.seals.add("other", "passphrase", {}, "battery staple correct")
     document.unlink(missing_ok=True)
     scene.to_sqlite()
     assert document.exists()
     with closing(open_existing(scene.here, scene.clock, entropy)) as opened:
-        assert [each.name for each in opened.seals.status().seals] == ["root.key", "spare", "other"]
+        assert [each.name for each in opened.seals.status().seals] == ["file", "spare", "other"]
 
 
 def test_a_backup_of_sqlite_is_restored_into_postgresql(scene: Scene, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ LONG = 3600.0
 
 
 def put_seal_document(filling: PostgresqlFilling, folder: DataFolder) -> None:
-    """Bring along the seals that are in a file of a data folder: other nodes do not have it."""
+    """Store the seals that are in a file of a data folder: other nodes do not have it."""
     document = document_of(folder, generation_of(_first(filling)))
     if document is not None:
         filling.put_seal_document(document.generation, encode_document(document))

@@ -127,7 +127,7 @@ class MoveToSqlite:
             raise DataFolderError(f"{self._old} is served by node {error}; stop it first") from None
 
     def _write_seal_document(self, opened: OpenFolder) -> None:
-        """Bring the seals along. The nodes have them in the database, and this folder may have an older file."""
+        """Write the file of the seals. The nodes have them in the database, and this folder may have an older file."""
         with opened.store.read() as reader:
             generation = generation_of(reader.domain_keys()[0])
         document = opened.unsealing.document_of(self._folder, generation)
