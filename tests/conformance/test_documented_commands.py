@@ -42,6 +42,7 @@ CHANGE = "a step of a change that the reader makes to the source"
 RELEASE = "makes a release: it needs the keys of the maintainer"
 PLACEHOLDERS = "a synopsis; its commands and options are compared with the command line below"
 FILE = "a file of AWS clients; tests/conformance/test_fixed_credentials.py has its like"
+MOVED = "test_moves_between_databases.py moves a deployment, and names a role and a host here"
 BACKED_UP = "needs age and a server's data folder; tests/conformance/test_backups.py runs the same"
 MANIFEST = "a part of a manifest of Kubernetes; its paths and times are those of the text"
 LOADED = "settings; tests/architecture/test_documents.py loads them"
@@ -65,6 +66,7 @@ LEFT_OUT = {
     ("README.md", "strongroom audit verify [--public-key FILE]"): PLACEHOLDERS,
     ("README.md", "strongroom backup [--to FILE|FOLDER]"): PLACEHOLDERS,
     ("docs/operations.md", "age-keygen -o"): BACKED_UP,
+    ("docs/databases.md", 'strongroom database migrate --store "postgresql'): MOVED,
     ("CONTRIBUTING.md", '"""GetContextKeysForCustomPolicy'): CHANGE,
     ("CONTRIBUTING.md", "(\n"): CHANGE,
     ("CONTRIBUTING.md", ".venv/bin/python -m pytest -q"): CHANGE,

@@ -407,8 +407,5 @@ def upgrade() -> None:
     )
     op.execute(f"INSERT INTO schema_window (oldest, newest) VALUES ('{revision}', '{revision}')")  # noqa: S608 - ours
     op.execute(sa.text("INSERT INTO generation (number, tag) VALUES (0, :tag)").bindparams(tag=system_entropy(8)))
-    op.execute(
-        sa.text(
-            "INSERT INTO database_history (ordinal, history_id, began_after) VALUES (1, :history_id, 0)"
-        ).bindparams(history_id=system_entropy(8).hex())
-    )
+    begin = sa.text("INSERT INTO database_history (ordinal, history_id, began_after) VALUES (1, :history_id, 0)")
+    op.execute(begin.bindparams(history_id=system_entropy(8).hex()))
