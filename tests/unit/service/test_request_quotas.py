@@ -159,3 +159,21 @@ def test_quotas_hold_for_all_workers_together(tmp_path: Path) -> None:
     new = RequestQuotas(settings, ("us-east-1",), SharedBuckets(tmp_path / "request-quotas"))
     assert allowed(now + 1, [new, *workers]) == 0
     assert allowed(now + 1.25, [new, *workers]) == 2
+
+
+def test_a_node_uses_its_share_of_a_quota() -> None:
+    quotas, operation = RequestQuotas([RequestQuota("CreateAlias", 10)], ["us-east-1"]), TABLE["CreateAlias"]
+
+    def let_through(now: float) -> int:
+        count = 0
+        with contextlib.suppress(ThrottlingException):
+            while True:
+                quotas.spend(operation, ListAliasesRequest(), [], "111122223333", "us-east-1", now)
+                count += 1
+        return count
+
+    assert let_through(0) == 10
+    quotas.share = 0.5
+    assert [let_through(now) for now in (1, 2)] == [5, 5]
+    quotas.share = 1.0
+    assert [let_through(now) for now in (3, 4)] == [10, 10]
