@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from clients import client_of
-from nodes import Node, Nodes, nodes_of, running_nodes
+from nodes import Node, Nodes, nodes_of, running_nodes, strongroom_on
 from postgresql import Cluster
 from server_processes import wait_until
 
@@ -159,3 +159,23 @@ def is_refused(client: "KMSClient") -> bool:
             raise
         return True
     return False
+
+
+def test_a_copy_of_a_data_folder_is_refused_beside_the_server_that_it_is_a_copy_of(
+    nodes: Nodes, tmp_path: Path
+) -> None:
+    first = nodes[0]
+    copied = tmp_path / "copy"
+    shutil.copytree(first.data, copied, ignore=shutil.ignore_patterns("metrics"))
+    serve = ("serve", "--listen", "127.0.0.1:0", "--data", str(copied))
+    done = strongroom_on(first.environment, *serve)
+    assert done.returncode == 1
+    assert f"another server serves as node {node_id(first)}, from a copy of `{copied}`" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    client_of(first.server).generate_random(NumberOfBytes=1)
+    assert "The log is whole." in run(first, "audit", "verify", "--from", str(nodes[1].data))
+    # The same folder starts again at once after a kill: its page knows the lease that it had.
+    first.kill()
+    first.start()
+    client_of(first.server).generate_random(NumberOfBytes=1)
+    assert "The log is whole." in run(first, "audit", "verify", "--from", str(nodes[1].data))
