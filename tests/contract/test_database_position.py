@@ -104,6 +104,7 @@ NOT_COUNTED = {
     "put_last_accessed_job": "it can be made again",
     "rewrap_audit_key": "an older copy of it opens as long as its domain key is there, which is counted",
     "renew_codes": "the rows say what they said before; the end of the domain key that made the old codes is counted",
+    "put_seal_document": "domain keys that its root key does not open are found at the next start",
     "add_audit_key": "verification of the log needs it, and finds it missing",
     "put_audit_mark": "the log is read from an earlier place",
     "retire_node": "the audit log states it",

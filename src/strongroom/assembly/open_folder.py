@@ -19,6 +19,7 @@ from strongroom.assembly.registrar import Registrar
 from strongroom.assembly.rewrapping import Rewrapping
 from strongroom.assembly.root_keys import RootKeys
 from strongroom.assembly.row_authentication import authenticate_rows
+from strongroom.assembly.seal_documents import stored_document
 from strongroom.assembly.seals import Seals
 from strongroom.assembly.tokens import ConfiguredToken, key_backend_of
 from strongroom.assembly.unsealing import Unsealing
@@ -87,6 +88,8 @@ class OpenFolder:
             if not also_older:
                 require_all_committed(database, store)
             self.unsealing = unsealing = unsealing or Unsealing(settings, entropy)
+            if database.is_shared:
+                unsealing.document_of = partial(stored_document, store)
             new_regions = settings.regions if taken else ()
             self.token = ConfiguredToken(unsealing, self.folder.token_login, problems)
             undo.callback(self.token.close)

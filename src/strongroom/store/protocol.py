@@ -24,6 +24,7 @@ from strongroom.store.subjects.keys import KeyReader, KeyWriter
 from strongroom.store.subjects.nodes import NodeReader, NodeWriter
 from strongroom.store.subjects.records import RecordReader, RecordWriter
 from strongroom.store.subjects.reports import ReportReader, ReportWriter
+from strongroom.store.subjects.seals import SealReader, SealWriter
 from strongroom.store.subjects.xks_proxies import XksProxyReader, XksProxyWriter
 
 T = TypeVar("T")
@@ -39,6 +40,7 @@ class Reader(
     XksProxyReader,
     AuditReader,
     DomainKeyReader,
+    SealReader,
     HistoryReader,
     NodeReader,
     RecordReader,
@@ -58,6 +60,7 @@ class Transaction(
     XksProxyWriter,
     AuditWriter,
     DomainKeyWriter,
+    SealWriter,
     HistoryWriter,
     NodeWriter,
     RecordWriter,

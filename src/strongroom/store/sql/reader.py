@@ -32,6 +32,7 @@ from strongroom.store.sql.schema import (
     key_usage,
     kms_key,
 )
+from strongroom.store.sql.seals import SealReads
 from strongroom.store.sql.statements import KEY, of, of_key, where
 from strongroom.store.sql.xks_proxies import XksProxyReads
 from strongroom.store.subjects.records import Opens
@@ -72,6 +73,7 @@ class SqlReader(
     XksProxyReads,
     AuditReads,
     DomainKeyReads,
+    SealReads,
     HistoryReads,
     NodeReads,
 ):

@@ -56,6 +56,7 @@ NOT_COVERED = {"access_key": frozenset({"last_used_at", "last_used_region", "las
 
 UNAUTHENTICATED = {
     "domain_key": "sealed by the root key, bound to scope and version",
+    "seal_document": "authenticated by the root key",
     "audit_key": "wrapped under a domain key, bound to its purpose",
     "audit_checkpoint": "its statements are signed by the audit key",
     "audit_mark": "where the last uses of keys were read up to; it decides nothing",

@@ -318,6 +318,14 @@ xks_proxy_key = Table(
     ForeignKeyConstraint(["prefix"], ["xks_proxy.prefix"], name="xks_proxy_key_proxy"),
 )
 
+seal_document = Table(
+    "seal_document",
+    metadata,
+    # Only a database that nodes share has a row, one; otherwise the document is a file in the data folder.
+    Column("generation", Integer, primary_key=True, autoincrement=False),
+    Column("document", LargeBinary, nullable=False),
+)
+
 audit_key = Table(
     "audit_key",
     metadata,

@@ -35,6 +35,7 @@ from strongroom.store.sql.schema import (
     key_usage,
     kms_key,
 )
+from strongroom.store.sql.seals import SealWrites
 from strongroom.store.sql.statements import (
     KEY,
     insert_below_limit,
@@ -117,6 +118,7 @@ class SqlTransaction(
     XksProxyWrites,
     AuditWrites,
     DomainKeyWrites,
+    SealWrites,
     HistoryWrites,
     NodeWrites,
 ):

@@ -55,6 +55,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("writer"),
     )
     op.create_table(
+        "seal_document",
+        sa.Column("generation", sa.Integer, autoincrement=False, nullable=False),
+        sa.Column("document", sa.LargeBinary, nullable=False),
+        sa.PrimaryKeyConstraint("generation"),
+    )
+    op.create_table(
         "audit_key",
         sa.Column("version", sa.Integer, autoincrement=False, nullable=False),
         sa.Column("wrapped_secret", sa.LargeBinary, nullable=False),

@@ -11,6 +11,12 @@ depends_on = None
 
 def upgrade() -> None:
     op.create_table(
+        "seal_document",
+        sa.Column("generation", sa.Integer, autoincrement=False, nullable=False),
+        sa.Column("document", sa.LargeBinary, nullable=False),
+        sa.PrimaryKeyConstraint("generation"),
+    )
+    op.create_table(
         "retired_node",
         sa.Column("node", sa.String(12), nullable=False),
         sa.Column("retired_at", sa.Float, nullable=False),
