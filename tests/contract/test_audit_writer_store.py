@@ -96,7 +96,7 @@ def test_a_node_is_retired_once(store: Store) -> None:
 
 
 def test_writers_of_several_nodes_record_their_checkpoints_and_marks_at_once(store: Store, other: Store) -> None:
-    """And each has its own in the end; none waits for another one for ever."""
+    """And each has its own in the end; none waits for another one without a limit."""
     names = [f"{node}{worker}" for node in ("a1b2c3d4e5f6", "0123456789ab") for worker in ("w0", "w1", "cli")]
 
     def known(name: str, number: int) -> KnownWriter:
