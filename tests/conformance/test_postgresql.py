@@ -187,7 +187,7 @@ def test_mistakes_of_an_operator_are_named(postgresql: Cluster, database: str, t
     initialize(node)
     port = postgresql.port
     wrong = {
-        "postgresql://u:secret@h/d&": "`store` is not valid: it is no connection string or URI of libpq",
+        "postgresql://u@h/d&password=secret": "`store` is not valid: the name of the database has `&`",
         "mysql://u:secret@h/d": "STRONGROOM_STORE is not valid: it must be the address of a PostgreSQL database",
         f"host=127.0.0.1 port=1 dbname={database} user={SERVER} password=secret": "Connection refused",
         f"host=127.0.0.1 port={port} dbname=absent user={SERVER} password=secret": 'database "absent" does not exist',
