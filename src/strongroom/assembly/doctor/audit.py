@@ -13,11 +13,13 @@ from strongroom.assembly.doctor.results import Finding, critical, ok, unknown, w
 from strongroom.assembly.doctor.scene import Scene
 from strongroom.assembly.node import require_node_id
 from strongroom.audit.chain import name_time
+from strongroom.audit.report import Kind
 from strongroom.clock import DAY
 from strongroom.store.audit.segment_reader import UnreadableSegmentError
 from strongroom.store.audit.segments import end_of_chain, mark_at_end
 from strongroom.store.records import AuditWriterRecord
 
+_LOST_REMEDY = "ship the audit log, so that less is lost next time; what is left of it still verifies"
 _SHOWN = 5
 _STALE = 300.0
 """After so many seconds, lines of a running server should have been signed. It does that every few seconds."""
@@ -41,7 +43,8 @@ def check_log(scene: Scene) -> Iterator[Finding]:
     remedy = "look at all findings with: strongroom audit verify; find out who changed the log, and keep a copy of it"
     for each in report.findings[:_SHOWN]:
         where = f"{each.file}:{each.line}: " if each.file else ""
-        yield critical(f"{where}{each.kind}: {each.text}", remedy)
+        text = f"{where}{each.kind}: {each.text}"
+        yield warning(text, _LOST_REMEDY) if each.kind is Kind.LOST else critical(text, remedy)
     more = len(report.findings) - _SHOWN + report.further
     if more > 0:
         yield critical(f"and {more} other findings", remedy)
