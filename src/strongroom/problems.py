@@ -32,6 +32,8 @@ class Subject(StrEnum):
     """Domain keys that a command has made and this process cannot open."""
     CLOCK = "clock"
     AUDIT = "audit"
+    AUDIT_SHIPPING = "audit-shipping"
+    """A destination that the audit log is not shipped to, or too slowly."""
     CERTIFICATE = "certificate"
     REGIONS = "regions"
     TOKEN = "token"  # noqa: S105 - a hardware token
