@@ -21,11 +21,12 @@ _OPTIONS = {"regions": "region"}
 
 RELOADED = frozenset(
     {"tls_cert", "tls_key", "tls_min_version", "tls_ciphers", "tls_client_ca"}
-    | {"log_level", "keeper_interval", "worker_timeout", "drain"}
+    | {"log_level", "keeper_interval", "worker_timeout", "drain", "lease"}
 )
 """The settings that a running server takes on when it is told to read its settings anew."""
 _TLS_FILES = {"tls_cert", "tls_key", "tls_client_ca"}
 
+_STORE_SCHEMES = ("postgresql://", "postgres://")
 _MAX_PORT = 65_535
 _LARGEST_OBJECT = 4_000_000_000
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(?:[a-z0-9._-]+|\[[0-9a-f:]+\])(?::([0-9]{1,5}))?")
@@ -55,6 +56,7 @@ def load(
     except msgspec.DecodeError as error:
         raise SettingsError(_explained(str(error), places, file)) from None
     _require_text(settings, places)
+    _require_store(settings, places)
     require_listener(settings)
     if settings.metrics_listen is not None:
         _require_address("metrics-listen", settings.metrics_listen)
@@ -92,6 +94,18 @@ def _require_text(settings: Settings, places: Mapping[str, str]) -> None:
             raise SettingsError(
                 f"{places[name.replace('_', '-')]} is not valid: it is not UTF-8; rename the file"
             ) from None
+
+
+def _require_store(settings: Settings, places: Mapping[str, str]) -> None:
+    """Refuse what cannot be the address of a database. It may hold a password, so no message has it."""
+    store = settings.store
+    if store and not store.startswith(_STORE_SCHEMES) and not re.match(r"\s*[a-z_]+\s*=", store):
+        raise SettingsError(
+            f"{places['store']} is not valid: it must be the address of a PostgreSQL database "
+            "(`postgresql://USER@HOST/DATABASE`), or empty for SQLite in the data folder"
+        )
+    if not store and settings.store_password_file is not None:
+        raise SettingsError(f"{places['store-password-file']} needs `store`, the address of a PostgreSQL database")
 
 
 def changed(before: Settings, after: Settings) -> set[str]:

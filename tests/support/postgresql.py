@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -108,12 +108,15 @@ class Cluster:
         """Stop all its processes for a while, as if its machine was paused; the kernel still accepts connections."""
         processes = self._processes()
         for process in processes:
-            os.kill(process, signal.SIGSTOP)
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGSTOP)
         try:
             yield
         finally:
             for process in processes:
-                os.kill(process, signal.SIGCONT)
+                # Some end by themselves as soon as the first one continues.
+                with suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGCONT)
 
     def _processes(self) -> list[int]:
         leader = int((self._data / "postmaster.pid").read_text().split()[0])

@@ -78,7 +78,7 @@ def open_audit_key(store: Store, secrets: ServiceSecrets, entropy: Entropy, fold
     with store.read() as reader:
         if reader.audit_writer_records() or (folder.is_dir() and segments_of(folder)):
             # With a new one, nothing that was signed before could be verified.
-            raise UnsealError("`strongroom.db` has lost its audit key; restore it from a backup")
+            raise UnsealError("the database has lost its audit key; restore it from a backup")
     return _unwrapped(_make_audit_key(store, secrets.wrap(entropy(SECRET_LENGTH), AUDIT_KEY_BINDING)), secrets)
 
 
@@ -94,7 +94,7 @@ def _unwrapped(wrapped: bytes, secrets: ServiceSecrets) -> AuditKey:
         return AuditKey(secrets.unwrap(wrapped, AUDIT_KEY_BINDING))
     except UnsealError as error:
         raise UnsealError(
-            f"the audit key in the database strongroom.db is damaged ({error}); restore the database from a backup"
+            f"the audit key in the database is damaged ({error}); restore the database from a backup"
         ) from None
 
 

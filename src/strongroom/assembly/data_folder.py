@@ -7,6 +7,7 @@
       strongroom.db-writer       empty; locked by the process that writes
       root.key          0600, the root key that seals the domain keys; with ``seal.json``, the key of its seal ``file``
       seal.json         0600, the root key, wrapped by each seal, once a seal was added
+      generation        0600, with PostgreSQL: the page of memory in which this node's agent says what is current
       node-id           0600, the identity of this node, made at its first start
       credentials       0600, access keys of account roots and services, for AWS clients
       env.sh, env.fish  0600, shell commands that point AWS clients at the server, written by each start
@@ -54,9 +55,14 @@ class FolderInUseError(DataFolderError):
 class DataFolder:
     """The paths of one data folder."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, shared: str | None = None) -> None:
+        """``shared`` is what messages call the database, if that is not in this folder, but shared by nodes."""
         self.path = path
         self.database = path / "strongroom.db"
+        self.is_shared = shared is not None
+        self.database_name = f"`{self.database}`" if shared is None else shared
+        """What messages call the database."""
+        self.generation = path / "generation"
         self.root_key = path / "root.key"
         self.seal = path / "seal.json"
         self.next_seal = path / "seal.json.next"
@@ -152,7 +158,8 @@ class DataFolder:
         """Refuse a folder that is missing, or that this user may not read; raises DataFolderError."""
         try:
             os.close(os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-            self.database.stat()
+            if not self.is_shared:
+                self.database.stat()
         except OSError as error:
             raise DataFolderError(
                 f"`{self.path}` cannot be read as a data folder: {error.strerror}; name the folder with --data, and "
@@ -228,7 +235,15 @@ def _require_own_content(folder: DataFolder) -> None:
     one must be, or no folder: a pipe or a device has no end, and a read of it may never return.
     """
     database = [folder.path / (folder.database.name + suffix) for suffix in ("", "-wal", "-shm", "-journal", "-writer")]
-    files = (*database, folder.node_id, folder.seal, folder.next_seal, folder.clock, folder.clock_accepted)
+    files = (
+        *database,
+        folder.generation,
+        folder.node_id,
+        folder.seal,
+        folder.next_seal,
+        folder.clock,
+        folder.clock_accepted,
+    )
     folders = (folder.audit, folder.problems, folder.shipping)
     for path in (*files, *folder.locks, *folders):
         try:
@@ -277,7 +292,7 @@ def require_database(folder: DataFolder) -> None:
 def served_before(folder: DataFolder, state: str, left: Path) -> DataFolderError:
     """Return the refusal of a database in the given state, with what shows that it was not always so."""
     return DataFolderError(
-        f"`{folder.database}` {state}, but `{left}` is there: this folder was served before. "
+        f"{folder.database_name} {state}, but `{left}` is there: this folder was served before. "
         "Restore the database that belongs to it, or choose another --data to begin anew"
     )
 

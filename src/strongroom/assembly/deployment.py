@@ -10,7 +10,6 @@ from typing import Self
 
 from strongroom.assembly.audit_log import end_idle_chains, idle_writers, open_audit_key, open_audit_log
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
-from strongroom.assembly.database_check import is_checked_at_once
 from strongroom.assembly.key_back_ends import require_certificates
 from strongroom.assembly.node import require_node_id
 from strongroom.assembly.open_folder import OpenFolder
@@ -69,7 +68,7 @@ class Deployment:
                 undo.callback(os.close, take_folder(settings, clock, entropy))
             problems = Problems(DataFolder(settings.folder).problems, worker_name(worker))
             undo.callback(problems.close)
-            opened = OpenFolder(settings, clock, entropy, problems, unsealing=unsealing)
+            opened = OpenFolder(settings, clock, entropy, problems, unsealing=unsealing, serving=True)
             undo.callback(opened.close)
             if settings.request_quotas:
                 buckets = None
@@ -122,11 +121,12 @@ class Deployment:
             opened.clock_watch,
             usage,
             keep_domain_keys=partial(opened.domain_keys.keep, every_days=settings.domain_key_rotation_days),
-            at_start=partial(quarantine_damaged, opened.folder, opened.store, opened.store.quarantine),
+            at_start=partial(quarantine_damaged, opened.database, opened.store, opened.store.quarantine),
         )
         self._saves_clock = not worker
         self.clock_watch = opened.clock_watch
-        if not worker and (settings.serve_damaged or not is_checked_at_once(self.folder)):
+        # Reading all of a shared database at every start of a node would be too much for it.
+        if not worker and not opened.database.is_shared and (settings.serve_damaged or not opened.database.is_small()):
             opened.store.check()
         self.chores = self.keeper.upkeep if worker else self.keeper.run
         """Periodic work. The first worker also does the work that is done once for all workers."""
@@ -165,11 +165,16 @@ def take_folder(settings: Settings, clock: Clock, entropy: Entropy) -> int:
     return lock
 
 
-def ready_folder(settings: Settings, clock: Clock, entropy: Entropy, unsealing: Unsealing | None = None) -> None:
-    """Make a data folder ready that this process has locked; raises what ``Deployment`` does."""
+def ready_folder(
+    settings: Settings, clock: Clock, entropy: Entropy, unsealing: Unsealing | None = None, *, first: bool = False
+) -> None:
+    """Make a data folder ready that this process has locked; raises what ``Deployment`` does.
+
+    The ``first`` keys of a database that nodes share, and its account, are made only if this is asked for.
+    """
     require_certificates(settings)
     clear_problems(DataFolder(settings.folder).problems)
-    with closing(OpenFolder(settings, clock, entropy, unsealing=unsealing, taken=True)) as opened:
+    with closing(OpenFolder(settings, clock, entropy, unsealing=unsealing, taken=True, first=first)) as opened:
         with opened.folder.registering(wait=False) as alone:
             if alone:
                 try:
@@ -179,16 +184,21 @@ def ready_folder(settings: Settings, clock: Clock, entropy: Entropy, unsealing: 
                     logger.warning("cannot remove what a change of the seals has left: %s", error)
         if settings.fips:
             opened.seals.require_approved()
-        _ensure_account(opened, settings)
+        _ensure_account(opened, settings, first=first)
         for problem in opened.profiles.problems():
             logger.warning("%s", problem)
 
 
-def _ensure_account(opened: OpenFolder, settings: Settings) -> None:
+def _ensure_account(opened: OpenFolder, settings: Settings, *, first: bool) -> None:
     """Make the account and its root access key at the first start; raises DataFolderError if other accounts exist."""
     try:
         with opened.store.read() as reader:
             if reader.account(settings.account) is not None:
+                if first:
+                    raise DataFolderError(
+                        f"{opened.folder.database_name} has account {settings.account} already: it was initialized "
+                        "before; start the server"
+                    )
                 return
     except QuarantinedIdentityException:
         # It is there. The log says what is wrong with it; all else can be served.
@@ -202,6 +212,12 @@ def _ensure_account(opened: OpenFolder, settings: Settings) -> None:
     with opened.store.read() as reader:
         if reader.keys_by_region():
             raise DataFolderError(
-                f"`{opened.folder.database}` has keys and no account: its accounts are lost; restore it from a backup"
+                f"{opened.folder.database_name} has keys and no account: its accounts are lost; restore a backup"
             )
+    if opened.database.is_shared and not first:
+        raise DataFolderError(
+            f"{opened.folder.database_name} has no account: its first keys were being made when that was interrupted; "
+            "run again, on the node where that was: strongroom init"
+        )
     opened.registrar.create_account(settings.account, settings.regions[0], "default")
+    open_audit_key(opened.store, opened.backends.secrets, opened.entropy, opened.folder.audit)

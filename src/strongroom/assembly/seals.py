@@ -43,9 +43,8 @@ from strongroom.crypto.seals.tpm import DEVICE
 from strongroom.entropy import Entropy
 from strongroom.keys.arns import locator_of
 from strongroom.settings import SettingsError
-from strongroom.store.protocol import Transaction
+from strongroom.store.protocol import Store, Transaction
 from strongroom.store.scopes import AccountScope
-from strongroom.store.sqlite.store import SqlStore
 from strongroom.whole_files import replace_file
 
 logger = logging.getLogger(__name__)
@@ -87,7 +86,7 @@ class Seals:
     def __init__(  # noqa: PLR0913 - what a seal is made and recorded with
         self,
         folder: DataFolder,
-        store: SqlStore,
+        store: Store,
         unsealing: Unsealing,
         trail: CommandTrail,
         entropy: Entropy,

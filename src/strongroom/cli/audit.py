@@ -7,7 +7,9 @@ from pathlib import Path
 import click
 
 from strongroom.assembly.audit_log import key_names, open_audit_key, size_of_log, verify_log
-from strongroom.assembly.data_folder import DataFolder, DataFolderError, open_store_to_read
+from strongroom.assembly.data_folder import DataFolder, DataFolderError
+from strongroom.assembly.databases.chosen import database_of
+from strongroom.assembly.databases.database import Database
 from strongroom.audit.search import Query
 from strongroom.cli.audit_output import record_table, show_report, writer_table
 from strongroom.cli.data_folder import open_data_folder, readable_errors
@@ -89,8 +91,8 @@ def verify(
 def writers(data: str | None, config: Path | None) -> None:
     """List the writers of the audit log, of all nodes that share the database. Times are UTC."""
     with readable_errors():
-        folder = DataFolder(read_settings(config, data=data).folder)
-        with closing(open_store_to_read(folder)) as store, store.read() as reader:
+        database = database_of(read_settings(config, data=data), SystemClock(), system_entropy)
+        with closing(database.open_to_read()) as store, store.read() as reader:
             found = reader.audit_writer_records()
     for row in writer_table(found):
         click.echo(row)
@@ -128,10 +130,11 @@ def search(  # noqa: PLR0913 - the options of one question
     begin, end = event_time_of(since, "--since"), event_time_of(until, "--until")
     with readable_errors():
         settings = read_settings(config, data=data)
-        folder = _require_log(DataFolder(settings.folder))
+        database = database_of(settings, SystemClock(), system_entropy)
+        folder = _require_log(database.folder)
         keys = frozenset[str]()
         if key is not None:
-            with _store_of(folder) as store:
+            with _store_of(database) as store:
                 keys = key_names(store, settings, key)
         query = Query(keys=keys, principal=principal, event=event, since=begin, until=end, denied=denied)
         found = search_log((folder.audit, *archives), query)
@@ -150,9 +153,10 @@ def _to_verify(
             yield opened.folder, key.public(), opened.store
         return
     with readable_errors():
-        folder = _require_log(DataFolder(read_settings(config, data=data).folder))
+        database = database_of(read_settings(config, data=data), SystemClock(), system_entropy)
+        folder = _require_log(database.folder)
         key_given = read_public_key(pem, "--public-key")
-        with _store_of(folder) as store:
+        with _store_of(database) as store:
             yield folder, key_given, store
 
 
@@ -164,10 +168,10 @@ def _require_log(folder: DataFolder) -> DataFolder:
 
 
 @contextmanager
-def _store_of(folder: DataFolder) -> Iterator[Readable | None]:
-    """Open the database of a folder for reading, if it exists."""
-    if not folder.database.exists():
+def _store_of(database: Database) -> Iterator[Readable | None]:
+    """Open a database for reading, if it exists."""
+    if not database.is_there():
         yield None
         return
-    with closing(open_store_to_read(folder)) as store:
+    with closing(database.open_to_read()) as store:
         yield store

@@ -14,6 +14,7 @@ from strongroom.cli.domain_keys import domain_keys
 from strongroom.cli.explain import explain_command, who_can_command
 from strongroom.cli.hsm import hsm
 from strongroom.cli.identity_provider import identity_provider
+from strongroom.cli.init import init
 from strongroom.cli.key import key
 from strongroom.cli.restore import restore
 from strongroom.cli.seal import seal
@@ -29,7 +30,7 @@ def main() -> None:
 
 
 for command in (
-    *(serve, account, service, seal, hsm, domain_keys, key, identity_provider, explain_command, who_can_command),
+    *(serve, init, account, service, seal, hsm, domain_keys, key, identity_provider, explain_command, who_can_command),
     *(audit, clock, database, backup, restore, doctor, xks_proxy),
 ):
     main.add_command(command)

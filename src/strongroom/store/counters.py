@@ -1,4 +1,4 @@
-"""The counters of the store. The store writes them under a lock of its own; other threads may read them."""
+"""The counters of the store and of leases. One thread writes them, or a lock is held; other threads may read them."""
 
 from collections.abc import Mapping
 
@@ -29,4 +29,40 @@ class StoreCounters:
 
     def count_fault(self, kind: FaultKind) -> None:
         """Count a fault. Call it under the store's lock."""
+        self.faults = {**self.faults, kind: self.faults[kind] + 1}
+
+
+class AgentCounters:
+    """Counts of what the agent of a node does. Durations are in seconds."""
+
+    def __init__(self) -> None:
+        self.renewals: Mapping[str, int] = dict.fromkeys(("renewed", "removed", "waiting", "failed"), 0)
+        """How attempts to renew the lease ended. It is replaced, never changed.
+
+        ``removed``: others had gone on without this node. ``waiting``: another process may have its name.
+        """
+        self.renewal_duration = Histogram()
+        """How long renewals took, with what they published."""
+        self.published = 0
+        """How many changes of the database were published on the page."""
+        self.connections = 0
+        self.joins = 0
+        self.resets = 0
+        """How often everything had to be forgotten."""
+        self.members = 0
+        """How many nodes there were at the last renewal."""
+        self.faults: Mapping[FaultKind, int] = dict.fromkeys(FaultKind, 0)
+
+    def note_renewal(self, outcome: str, duration: float | None = None) -> None:
+        """Count an attempt to renew the lease."""
+        self.renewals = {**self.renewals, outcome: self.renewals[outcome] + 1}
+        if duration is not None:
+            self.renewal_duration.note(duration)
+
+    def note_published(self, before: int, after: int) -> None:
+        """Count the changes between two numbers of the generation. Another history may have a lower one."""
+        self.published += max(0, after - before)
+
+    def count_fault(self, kind: FaultKind) -> None:
+        """Count a fault of the database."""
         self.faults = {**self.faults, kind: self.faults[kind] + 1}

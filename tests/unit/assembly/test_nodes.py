@@ -13,6 +13,7 @@ from local_deployment import LocalDeployment, entropy
 from strongroom.assembly import data_folder
 from strongroom.assembly.audit_log import known_writers, open_audit_key, open_audit_log, verify_log
 from strongroom.assembly.data_folder import DataFolderError
+from strongroom.assembly.databases.database import OwnStore
 from strongroom.assembly.open_folder import OpenFolder
 from strongroom.audit.chain import KnownWriter
 from strongroom.audit.report import Kind, Report
@@ -170,7 +171,8 @@ def test_a_use_on_another_node_is_seen_once_it_is_written_down(tmp_path: Path, c
         node.deployment.close()
 
 
-def execute(store: SqlStore, statement: str) -> None:
+def execute(store: OwnStore, statement: str) -> None:
+    assert isinstance(store, SqlStore)
     store.write(lambda transaction: transaction._connection.exec_driver_sql(statement))
 
 

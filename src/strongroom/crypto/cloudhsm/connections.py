@@ -39,6 +39,8 @@ logger = logging.getLogger(__name__)
 
 _TRYING, _ANOTHER = 10.0, 1.0
 """Seconds that Connect waits for a token, and for another call that connects the same store."""
+_ENDING = 10.0
+"""Seconds that Connect waits for the end of the earlier connection, in which calls may hang."""
 _ERRORS = {
     Absence.LOST: ConnectionErrorCode.NETWORK_ERRORS,
     Absence.MISSING: ConnectionErrorCode.CLUSTER_NOT_FOUND,
@@ -74,11 +76,31 @@ class ConnectionOptions(msgspec.Struct, frozen=True):
 
 
 class _Opened(msgspec.Struct):
-    """The connection of one store. ``number`` is that of the store's connection; the lock is held to change it."""
+    """The connection of one store. ``number`` is that of the store's connection; the lock is held to change it.
+
+    ``ending`` is True while the lock is held only to close the connection of a store that was disconnected.
+    """
 
     lock: threading.Lock
     number: int = 0
     token: ModuleToken | None = None
+    ending: bool = False
+
+    def lock_to_connect(self) -> bool:
+        """Take the lock for a new connection; return False if another call is connecting the store.
+
+        The end of an earlier connection is waited for: it is of no other call, and would leave the store disconnected
+        without an attempt.
+        """
+        return self.lock.acquire(timeout=_ANOTHER) or (self.ending and self.lock.acquire(timeout=_ENDING))
+
+    def end(self) -> None:
+        """Close the connection; the caller has the lock."""
+        self.ending = True
+        try:
+            self.close()
+        finally:
+            self.ending = False
 
     def close(self) -> None:
         if self.token is not None:
@@ -134,7 +156,7 @@ class ClusterConnections:
     def try_connection(self, store: CustomKeyStore) -> ConnectionErrorCode | None:
         """See ``Clusters``."""
         opened = self._of(store)
-        if not opened.lock.acquire(timeout=_ANOTHER):
+        if not opened.lock_to_connect():
             raise TokenUnavailableError(f"{store.store_id} is being connected by another call")
         try:
             # A login is the process's: without closing it, no password would be checked.
@@ -166,7 +188,7 @@ class ClusterConnections:
             if store is None or store.state is not ConnectionState.CONNECTED or store.connections != opened.number:
                 with opened.lock:
                     if store is None or store.connections >= opened.number:
-                        opened.close()
+                        opened.end()
 
     def close(self) -> None:
         """End all sessions."""

@@ -5,16 +5,16 @@ tables or advisory locks. So a pooler that gives each transaction another connec
 False.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InvalidRequestError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from strongroom.store.postgresql.address import Address
 from strongroom.store.postgresql.connection import STATEMENT_LIMIT, StoreConnection
 
 DATABASE_ERRORS = (DBAPIError, psycopg.Error, PoolTimeoutError)
@@ -43,6 +43,7 @@ class Database:
         self.engine = engine
         self.name = name
         self._epoch = 0
+        self._ending = ExitStack()
         event.listen(engine, "connect", self._note_epoch)
         event.listen(engine, "checkout", self._require_epoch)
 
@@ -72,8 +73,13 @@ class Database:
         """Have every connection closed before it is used again."""
         self._epoch += 1
 
+    def on_close(self, act: Callable[[], object]) -> None:
+        """Have ``act`` called before the connections are closed, after what was given later."""
+        self._ending.callback(act)
+
     def close(self) -> None:
         """Close all connections."""
+        self._ending.close()
         self.engine.dispose()
 
     def _note_epoch(self, _connection: StoreConnection, record: ConnectionPoolEntry) -> None:
@@ -85,29 +91,29 @@ class Database:
 
 
 def open_postgresql(
-    address: str,
+    address: str | Address,
     *,
     size: int = POOL_SIZE,
     wait: float = POOL_TIMEOUT,
     statement_limit: float = STATEMENT_LIMIT,
     prepare: bool = True,
 ) -> Database:
-    """Return the database at ``address``, a connection string or URI of libpq. It connects when it is used.
+    """Return the database at ``address``, or at a connection string or URI of libpq. It connects when it is used.
 
     An address may name several hosts; with ``target_session_attrs=read-write`` the first that is writable is used
     (postgresql.org, "Connection Strings"). At most ``size`` connections are open; a thread waits ``wait`` seconds for
     one. ``statement_limit`` is the deadline of a statement, in seconds. ``prepare`` keeps statements that are used
     often prepared on the server, which some poolers do not support.
 
-    Raises psycopg.ProgrammingError for an address that is no connection string.
+    Raises AddressError for a text that is no connection string.
     """
-    named = conninfo_to_dict(address)
+    place = Address(address) if isinstance(address, str) else address
     # Values in the address count.
-    timeout = named.get("connect_timeout", CONNECT_TIMEOUT)
+    timeout = place.parts.get("connect_timeout", CONNECT_TIMEOUT)
 
     def connect() -> StoreConnection:
         connection = StoreConnection.connect(
-            address,
+            place.conninfo(),
             autocommit=True,
             prepare_threshold=5 if prepare else None,
             connect_timeout=timeout,
@@ -133,7 +139,7 @@ def open_postgresql(
         # Errors show no values of rows: they get into logs.
         hide_parameters=True,
     )
-    return Database(engine, str(named.get("dbname", "the database")))
+    return Database(engine, place.name)
 
 
 @contextmanager

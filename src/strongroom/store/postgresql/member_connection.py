@@ -115,11 +115,12 @@ class MemberConnection:
         return cursor
 
     def _join(self, request: Join) -> bool:
-        old = request.replaces
+        old, about = request.replaces, request.about
+        said = about.release, about.listen, about.regions, about.workers
         if old is None:
-            values: tuple[object, ...] = (request.node, request.incarnation, request.lease, request.release)
+            values: tuple[object, ...] = (request.node, request.incarnation, request.lease, *said)
             return self._execute(statements.INSERT, values).rowcount == 1
-        values = (request.incarnation, request.lease, request.release, old.node, old.incarnation, old.renewed)
+        values = (request.incarnation, request.lease, *said, old.node, old.incarnation, old.renewed)
         return self._execute(statements.REPLACE, values).rowcount == 1
 
     def _changes(self, request: ReadChanges) -> FoundChanges:

@@ -14,13 +14,14 @@ _QUICK = "WITH quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'o
 _MEMBER = "node, incarnation, renewed, acked, lease"
 FIND = f"SELECT {_MEMBER} FROM member WHERE node = %s"
 FIND_ALL = f"SELECT generation.number, {_MEMBER} FROM generation LEFT JOIN member ON true"
-INSERT = f"""{_DURABLE} INSERT INTO member (node, incarnation, renewed, acked, lease, release, joined_at)
-    SELECT %s, %s, 0, 0, %s, %s, extract(epoch FROM clock_timestamp()) FROM durable
-    ON CONFLICT (node) DO NOTHING"""
-REPLACE = f"""{_DURABLE} UPDATE member SET incarnation = %s, renewed = 0, acked = 0, lease = %s, release = %s,
-    joined_at = extract(epoch FROM clock_timestamp()) FROM durable
+_NOW = "extract(epoch FROM clock_timestamp())"
+_ABOUT = "release, listen, regions, workers"
+INSERT = f"""{_DURABLE} INSERT INTO member (node, incarnation, renewed, acked, lease, {_ABOUT}, joined_at, renewed_at)
+    SELECT %s, %s, 0, 0, %s, %s, %s, %s, %s, {_NOW}, {_NOW} FROM durable ON CONFLICT (node) DO NOTHING"""
+REPLACE = f"""{_DURABLE} UPDATE member SET incarnation = %s, renewed = 0, acked = 0, lease = %s,
+    release = %s, listen = %s, regions = %s, workers = %s, joined_at = {_NOW}, renewed_at = {_NOW} FROM durable
     WHERE node = %s AND incarnation = %s AND renewed = %s"""
-RENEW = f"""{_DURABLE} UPDATE member SET renewed = renewed + 1 FROM durable, generation
+RENEW = f"""{_DURABLE} UPDATE member SET renewed = renewed + 1, renewed_at = {_NOW} FROM durable, generation
     WHERE node = %s AND incarnation = %s RETURNING generation.number, generation.tag"""
 # One statement, so that all it reads is of one snapshot.
 CHANGES = """SELECT generation.number, generation.tag, change.sequence, change.tag, kind, account, region, name

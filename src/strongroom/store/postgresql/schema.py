@@ -75,8 +75,14 @@ member = Table(
     Column("acked", BigInteger, nullable=False),
     # Its lease, seconds: how long others wait for it. Nodes may have different ones while the setting is changed.
     Column("lease", Float, nullable=False),
+    # What a node says of itself: its release, where it listens, its Regions by commas, its worker processes.
     Column("release", _text(64), nullable=False),
+    Column("listen", _text(), nullable=False),
+    Column("regions", _text(), nullable=False),
+    Column("workers", Integer, nullable=False),
+    # By the clock of the database.
     Column("joined_at", Float, nullable=False),
+    Column("renewed_at", Float, nullable=False),
 )
 
 receipt = Table(

@@ -17,12 +17,14 @@ def require_this_schema(connection: Connection) -> None:
     """Make sure that a database has the schema of this release, and holds all text; raises WrongSchemaError."""
     encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
     if encoding != "UTF8":
-        raise WrongSchemaError(f"the database has the encoding {encoding}; make one with ENCODING 'UTF8'")
+        raise WrongSchemaError(f"it has the encoding {encoding}; make one with ENCODING 'UTF8'")
     if not inspect(connection).has_table("alembic_version"):
-        raise WrongSchemaError("the database has no tables of Strongroom; its owner has to make them")
+        raise WrongSchemaError(
+            "it has no tables of Strongroom; make them, as the owner of the database, with: strongroom database migrate"
+        )
     found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars().all()
     if list(found) != [SCHEMA]:
         raise WrongSchemaError(
-            f"the database has schema {', '.join(found) or 'of no release'}, and this release of Strongroom uses "
-            f"schema {SCHEMA}; use the release that made it, or upgrade it"
+            f"it has schema {', '.join(found) or 'of no release'}, and this release of Strongroom uses {SCHEMA}; "
+            "use the release that made it, or upgrade it, as its owner, with: strongroom database migrate"
         )

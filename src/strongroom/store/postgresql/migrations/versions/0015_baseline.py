@@ -221,7 +221,11 @@ def upgrade() -> None:
         sa.Column("acked", sa.BigInteger, nullable=False),
         sa.Column("lease", sa.Float, nullable=False),
         sa.Column("release", _text(64), nullable=False),
+        sa.Column("listen", _text(), nullable=False),
+        sa.Column("regions", _text(), nullable=False),
+        sa.Column("workers", sa.Integer, nullable=False),
         sa.Column("joined_at", sa.Float, nullable=False),
+        sa.Column("renewed_at", sa.Float, nullable=False),
         sa.PrimaryKeyConstraint("node"),
     )
     op.create_table(
