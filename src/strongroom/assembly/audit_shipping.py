@@ -12,6 +12,7 @@ import msgspec
 from strongroom.assembly.data_folder import DataFolder
 from strongroom.audit_destinations import AuditDestination
 from strongroom.clock import Clock
+from strongroom.server.required_shipping import RequiredShipping
 from strongroom.settings import APPROVED_TLS_SUITES, TLS_SUITES, Settings, SettingsError
 from strongroom.shipping.destination import Destination, Piece, Place
 from strongroom.shipping.folder import FolderDestination
@@ -20,6 +21,7 @@ from strongroom.shipping.s3 import MISSING, Bucket, S3Destination
 from strongroom.shipping.shipper import Shipper
 from strongroom.shipping.source import Source, time_of
 from strongroom.shipping.syslog import SyslogDestination
+from strongroom.store.audit.log import AuditLog
 from strongroom.whole_files import read_regular
 
 _ONE_PIECE = 1 << 16
@@ -76,6 +78,14 @@ def open_shippers(settings: Settings, clock: Clock, taken: Callable[[], None]) -
         )
         for each in settings.audit_ship
     ]
+
+
+def required_shipping(settings: Settings, writer: str, log: AuditLog) -> RequiredShipping | None:
+    """Return what a worker's replies wait for; None if no destination is required."""
+    if not any(each.required for each in settings.audit_ship):
+        return None
+    folder = DataFolder(settings.folder).shipping
+    return RequiredShipping(folder, writer, log.last_line, settings.audit_ship_timeout)
 
 
 def places_of(settings: Settings) -> dict[str, dict[str, Place]]:

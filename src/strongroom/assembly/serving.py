@@ -104,6 +104,7 @@ def serve_as(
             counters=counters,
             observers=[each for each in (access_log, tracing) if each is not None],
             tls=tls,
+            required=deployment.required_shipping,
         )
 
         def renew(renewed: Settings) -> None:

@@ -30,7 +30,7 @@ def fetch(bucket: Bucket, to: Path, progress: Callable[[int], object]) -> tuple[
     return len(segments) + len(unfinished), size
 
 
-def _join(  # noqa: PLR0913 - what is copied, from where to where
+def _join(
     bucket: Bucket,
     client: Any,  # noqa: ANN401 - its methods are made from a description
     segment: str,

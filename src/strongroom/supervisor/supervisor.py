@@ -35,7 +35,7 @@ class ProcessError(Exception):
 
 
 class Supervisor:
-    """Runs ``settings.workers`` workers, an agent if nodes share the database, and what ships the audit log if asked to.
+    """Runs ``settings.workers`` workers, an agent if nodes share the database, and what ships the audit log.
 
     The settings must name a port, not 0, so that all workers share it.
     ``lock`` is the file descriptor of the data folder's lock, which every process inherits. ``reload`` reads the
