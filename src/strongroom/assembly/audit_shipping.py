@@ -9,19 +9,20 @@ from threading import Event
 
 import msgspec
 
-from strongroom.assembly.data_folder import DataFolder
+from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.audit_destinations import AuditDestination
 from strongroom.clock import Clock
 from strongroom.server.required_shipping import RequiredShipping
 from strongroom.settings import APPROVED_TLS_SUITES, TLS_SUITES, Settings, SettingsError
 from strongroom.shipping.destination import Destination, Piece, Place
 from strongroom.shipping.folder import FolderDestination
-from strongroom.shipping.progress import Progress, Status
+from strongroom.shipping.progress import DamagedProgressError, Progress, Status
 from strongroom.shipping.s3 import MISSING, Bucket, S3Destination
 from strongroom.shipping.shipper import Shipper
-from strongroom.shipping.source import Source, time_of
+from strongroom.shipping.source import Source, has_taken, time_of
 from strongroom.shipping.syslog import SyslogDestination
 from strongroom.store.audit.log import AuditLog
+from strongroom.store.audit.segments import Segment
 from strongroom.whole_files import read_regular
 
 _ONE_PIECE = 1 << 16
@@ -88,10 +89,15 @@ def required_shipping(settings: Settings, writer: str, log: AuditLog) -> Require
     return RequiredShipping(folder, writer, log.last_line, settings.audit_ship_timeout)
 
 
-def places_of(settings: Settings) -> dict[str, dict[str, Place]]:
-    """Return how far each destination has come with each writer; raises DamagedProgressError, OSError."""
+def owed_to(settings: Settings, segment: Segment) -> str | None:
+    """Return a destination that has not the whole of a complete segment; None if there is none.
+
+    Raises DataFolderError if it is not known how far a destination has come, OSError.
+    """
     folder = DataFolder(settings.folder).shipping
-    return {each.to: Progress(folder, each.to).load() for each in settings.audit_ship}
+    return next(
+        (each.to for each in settings.audit_ship if not has_taken(_places(Progress(folder, each.to)), segment)), None
+    )
 
 
 def statuses_of(settings: Settings) -> list[Status]:
@@ -104,13 +110,13 @@ def statuses_of(settings: Settings) -> list[Status]:
 def reports(settings: Settings, clock: Clock) -> list[DestinationReport]:
     """Compare each destination's places with the log, also while nothing is shipped.
 
-    Raises DamagedProgressError, OSError.
+    Raises DataFolderError, OSError.
     """
     statuses = {each.to: each for each in statuses_of(settings)}
     found = []
     for each in settings.audit_ship:
         source = Source(DataFolder(settings.folder).audit, clock.now)
-        places = Progress(DataFolder(settings.folder).shipping, each.to).load()
+        places = _places(Progress(DataFolder(settings.folder).shipping, each.to))
         lines = size = 0
         oldest = clock.now()
         for writer in source.chains():
@@ -142,6 +148,13 @@ def bucket_of(found: AuditDestination) -> Bucket:
     name, prefix = found.bucket
     cert = None if found.cert is None or found.key is None else (found.cert, found.key)
     return Bucket(name, prefix, found.endpoint, found.region, found.ca, cert)
+
+
+def _places(progress: Progress) -> dict[str, Place]:
+    try:
+        return progress.load()
+    except DamagedProgressError as error:
+        raise DataFolderError(str(error)) from None
 
 
 def _destination(found: AuditDestination, settings: Settings, clock: Clock) -> Destination:

@@ -6,6 +6,7 @@ from strongroom import __version__
 from strongroom.cli.account import account
 from strongroom.cli.audit import audit
 from strongroom.cli.audit_archive import archive, prune
+from strongroom.cli.audit_shipping import fetch, shipping
 from strongroom.cli.backup import backup
 from strongroom.cli.clock import clock
 from strongroom.cli.database import database
@@ -34,5 +35,5 @@ for command in (
     *(audit, clock, database, backup, restore, doctor, xks_proxy),
 ):
     main.add_command(command)
-for command in (archive, prune):
+for command in (archive, prune, shipping, fetch):
     audit.add_command(command)

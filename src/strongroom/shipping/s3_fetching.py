@@ -4,11 +4,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+import msgspec
+
 from strongroom.audit.chain import parse_name
 from strongroom.shipping.destination import DestinationError
 from strongroom.shipping.s3 import OPEN, Bucket, call, client_of, part_name
 
 _CHUNK = 1 << 20
+
+
+def size_of(bucket: Bucket) -> int:
+    """Return the size of all objects of the log in bytes; raises DestinationError."""
+    return sum(each.size for each in _objects(bucket, client_of(bucket)))
 
 
 def fetch(bucket: Bucket, to: Path, progress: Callable[[int], object]) -> tuple[int, int]:
@@ -60,21 +67,35 @@ def _append(bucket: Bucket, client: Any, name: str, file: IO[bytes], progress: C
     return int(call(bucket, copy))
 
 
+class _Object(msgspec.Struct, frozen=True):
+    """A segment, or with an offset a part of one, and its size in bytes."""
+
+    segment: str
+    offset: int | None
+    size: int
+
+
 def _listed(bucket: Bucket, client: Any) -> tuple[set[str], dict[str, list[int]]]:  # noqa: ANN401
     """Return the names of the segments that are there as a whole, and the offsets of the parts of others."""
     segments, parts = set[str](), dict[str, list[int]]()
+    for each in _objects(bucket, client):
+        if each.offset is None:
+            segments.add(each.segment)
+        else:
+            parts.setdefault(each.segment, []).append(each.offset)
+    return segments, parts
+
+
+def _objects(bucket: Bucket, client: Any) -> list[_Object]:  # noqa: ANN401
+    found = list[_Object]()
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket.name, Prefix=bucket.prefix)
 
     def read() -> None:
         for page in pages:
             for each in page.get("Contents", ()):
                 name, _, offset = each["Key"].removeprefix(bucket.prefix).removeprefix(OPEN).partition("/")
-                if parse_name(name) is None:
-                    continue
-                if offset.isdecimal():
-                    parts.setdefault(name, []).append(int(offset))
-                elif not offset:
-                    segments.add(name)
+                if parse_name(name) is not None and (not offset or offset.isdecimal()):
+                    found.append(_Object(name, int(offset) if offset else None, int(each["Size"])))
 
     call(bucket, read)
-    return segments, parts
+    return found
