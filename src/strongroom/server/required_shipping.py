@@ -57,7 +57,7 @@ class RequiredShipping:
         return not self._failing
 
     def hold(self, done: Done) -> None:
-        """Call ``done`` with None when all lines that were written so far are taken, or with an error if that is late."""
+        """Call ``done`` with None when all lines written so far are taken, or with an error if that is late."""
         last = self._last_line()
         if last <= self._taken:
             done(None)

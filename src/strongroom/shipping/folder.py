@@ -107,10 +107,10 @@ class FolderDestination:
         """Return the open file of a segment, which is made if it is new; raises OSError."""
         found = self._open.get(segment)
         if found is not None:
-            if os.fstat(found).st_nlink:
+            # What is open stays writable when the folder is unmounted or moved, and nobody would find it.
+            if os.path.samestat(os.fstat(found), (self._path / segment).stat()):
                 return found
-            # Someone has removed the file that was open.
-            os.close(self._open.pop(segment))
+            raise OSError(errno.ESTALE, f"`{segment}` is another file now")
         if len(self._open) >= _MOST_OPEN:
             self.close()
         if not (self._path / MARK).exists():

@@ -96,8 +96,9 @@ class S3Destination:
         # The storage compares the digest with what it has got, and a retention demands one.
         members: dict[str, object] = {"ChecksumSHA256": b64encode(digest).decode()}
         if self._retain_days:
-            until = datetime.fromtimestamp(self._now() + self._retain_days * DAY, UTC)
+            until = datetime.fromtimestamp(int(self._now() + self._retain_days * DAY), UTC)
             members |= {"ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": until}
+            members |= {"ChecksumAlgorithm": "SHA256"}
         call(
             self._bucket,
             lambda: self._client.put_object(
