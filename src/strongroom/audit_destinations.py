@@ -11,7 +11,7 @@ Kind = Literal["folder", "syslog", "s3"]
 SYSLOG_PORT = 6514
 """The port of syslog over TLS (RFC 5425, 4.1)."""
 
-_SCHEMES: dict[str, Kind] = {"folder": "folder", "syslog+tls": "syslog", "s3": "s3"}
+_KINDS: dict[str, Kind] = {"folder:": "folder", "syslog+tls://": "syslog", "s3://": "s3"}
 _FileName = Annotated[str, Meta(min_length=1)]
 
 
@@ -44,10 +44,10 @@ class AuditDestination(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     @property
     def kind(self) -> Kind:
         """What kind of destination this is; raises AddressError."""
-        scheme = self.to.partition(":")[0]
-        if scheme not in _SCHEMES:
-            raise AddressError("it must be folder:/PATH, syslog+tls://HOST:PORT or s3://BUCKET/PREFIX")
-        return _SCHEMES[scheme]
+        for beginning, kind in _KINDS.items():
+            if self.to.startswith(beginning):
+                return kind
+        raise AddressError("it must be folder:/PATH, syslog+tls://HOST:PORT or s3://BUCKET/PREFIX")
 
     @property
     def folder(self) -> str:

@@ -22,7 +22,7 @@ from tls_files import Pair
 
 
 class MemoryDestination:
-    """Keeps what it takes. It fails while ``fault`` is set, before it takes anything."""
+    """Keeps the pieces that it gets. It fails while ``fault`` is set, before it takes anything."""
 
     def __init__(self, *, whole: bool = False) -> None:
         self.takes_whole_segments = whole

@@ -107,7 +107,7 @@ class FolderDestination:
         """Return the open file of a segment, which is made if it is new; raises OSError."""
         found = self._open.get(segment)
         if found is not None:
-            # What is open stays writable when the folder is unmounted or moved, and nobody would find it.
+            # What is open stays writable when the folder is unmounted or moved.
             if os.path.samestat(os.fstat(found), (self._path / segment).stat()):
                 return found
             raise OSError(errno.ESTALE, f"`{segment}` is another file now")

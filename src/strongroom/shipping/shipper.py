@@ -84,7 +84,6 @@ class Shipper:
                 pause = min(2 * pause, _LONGEST_PAUSE)
                 continue
             if self._status.failing:
-                logger.info("the audit log is shipped to %s again", self.to)
                 self._status = msgspec.structs.replace(self._status, failing="", since=0.0)
             pause = _FIRST_PAUSE
             if draining and not moved:
@@ -233,8 +232,6 @@ class Shipper:
                 logger.error("shipping to %s has failed", self.to, exc_info=error)
                 text = f"{type(error).__name__}: see the log"
         status = self._status
-        if text != status.failing:
-            logger.error("the audit log is not shipped to %s: %s", self.to, text)
         since = status.since if status.failing else self._now()
         self._status = msgspec.structs.replace(status, failing=text, since=since, failures=status.failures + 1)
 

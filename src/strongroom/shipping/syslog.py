@@ -3,7 +3,7 @@
 Messages have the format of RFC 5424 and are framed by their length in octets (RFC 5425, 4.3). Syslog has no
 acknowledgement. Lines count as taken when the server's kernel has acknowledged their bytes (tcp(7), ``SIOCOUTQ``), so a
 connection that breaks loses none that were on the way; they may come twice. What the server has received and not
-stored when it ends is lost, and nobody tells.
+stored when it ends is lost, and this is not told.
 """
 
 import fcntl
@@ -66,7 +66,9 @@ class SyslogDestination:
             raise DestinationError(
                 f"the certificate of {self._named} is not accepted: {error.verify_message}; see `ca` in `audit-ship`"
             ) from None
-        except (OSError, UnicodeError) as error:
+        except UnicodeError:
+            raise DestinationError(f"{self._named} cannot be connected to: it is no name of a host") from None
+        except OSError as error:
             raise DestinationError(f"{self._named} cannot be connected to: {_reason(error)}") from None
 
     def take(self, piece: Piece) -> None:
@@ -142,9 +144,9 @@ def _unacknowledged(connection: socket.socket) -> int:
     return found[0]
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: OSError) -> str:
     if isinstance(error, ssl.SSLError):
         return error.reason or str(error)
     if isinstance(error, TimeoutError):
         return str(error) or "it does not answer"
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return error.strerror or str(error)

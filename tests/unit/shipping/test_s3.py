@@ -99,7 +99,7 @@ def test_a_part_that_is_missing_is_named(bucket: Bucket, storage: int, disk: Dis
         fetched(bucket, tmp_path / "fetched")
 
 
-def test_objects_can_be_kept_from_being_deleted(bucket: Bucket, storage: int, disk: Disk) -> None:
+def test_objects_can_have_a_retention(bucket: Bucket, storage: int, disk: Disk) -> None:
     disk.write(disk.open(), "event")
     shipper = shipper_to(bucket, disk, retain_days=30)
     ship(shipper)
