@@ -245,8 +245,8 @@ def test_a_mistake_in_the_settings_is_one_line(tmp_path: Path, settings: str, sa
     assert "Traceback" not in ended.errors
 
 
-def test_a_folder_is_marked_in_a_folder_to_which_nothing_was_shipped_yet(tmp_path: Path, copy: Path) -> None:
+def test_a_folder_to_which_something_is_shipped_is_marked(tmp_path: Path, copy: Path) -> None:
     with serving(tmp_path, f'[[audit-ship]]\nto = "folder:{copy}"\n') as server:
         client_of(server).list_keys()
-        wait_until(lambda: (copy / MARK).exists())
+        wait_until((copy / MARK).exists)
         assert server.stop() == 0

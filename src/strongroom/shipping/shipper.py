@@ -20,7 +20,7 @@ _PIECE = 1 << 20
 _ENOUGH = 8 << 20
 """With so many bytes, a destination need not wait for its interval."""
 _LOOK = 1.0
-"""How often, in seconds, it is looked for new lines if nobody asks."""
+"""How often, in seconds, it is looked for new lines if no worker asks."""
 _SAVE = 1.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
 _HANGS = 45.0
