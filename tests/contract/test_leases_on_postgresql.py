@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy import Connection
 
 from postgresql import SERVER, Cluster
 from strongroom.clock import SystemClock
@@ -23,14 +24,18 @@ from strongroom.store.leases.requests import (
     FindMember,
     FoundChanges,
     Join,
+    Leave,
     Member,
     ReadChanges,
     Renew,
 )
 from strongroom.store.leases.view import View
 from strongroom.store.postgresql.agent import Agent
-from strongroom.store.postgresql.member_connection import MemberConnection, NotConfirmed
+from strongroom.store.postgresql.engine import open_postgresql
+from strongroom.store.postgresql.member_connection import MemberConnection, NotAdmitted, NotConfirmed
+from strongroom.store.postgresql.members import read_members
 from strongroom.store.postgresql.settler import Settler
+from strongroom.store.records import MemberRecord
 
 NODE = "0123456789ab"
 LEASE = 1.0
@@ -113,6 +118,38 @@ def test_a_row_is_replaced_only_as_it_was_found(connection: MemberConnection) ->
     assert connection.perform(Join(NODE, b"j" * 16, 2.0, About("2"), member(connection))) is True
     assert member(connection) == Member(NODE, b"j" * 16, 0, 0, 2.0)
     assert connection.perform(Renew(NODE, b"i" * 16)) is None
+
+
+def test_a_retired_node_gets_no_lease(connection: MemberConnection, address: str) -> None:
+    join = Join(NODE, b"i" * 16, LEASE, About("1"), None)
+    connection.perform(join)
+    found = member(connection)
+    with closing(psycopg.connect(address, autocommit=True)) as other:
+        other.execute("INSERT INTO retired_node VALUES (%s, 1, '0123456789abcli')", (NODE,))
+    assert connection.perform(Renew(NODE, b"i" * 16)) is None
+    with pytest.raises(NotAdmitted, match=f"node {NODE} was retired"):
+        connection.perform(Join(NODE, b"j" * 16, LEASE, About("1"), found))
+    connection.perform(Leave(NODE, b"i" * 16))
+    with pytest.raises(NotAdmitted, match=f"node {NODE} was retired"):
+        connection.perform(join)
+
+
+def test_members_are_found_with_their_workers_and_whether_they_live(connection: MemberConnection, address: str) -> None:
+    with closing(open_postgresql(address)) as database, database.engine.connect() as reader:
+        assert read_members(reader) == []
+        connection.perform(Join(NODE, b"i" * 16, LEASE, About("1", workers=3), None))
+        connection.perform(Join("ffffffffffff", b"j" * 16, 0.1, About("1"), None))
+        reader.rollback()
+        until(lambda: [each.is_alive for each in _again(reader)] == [True, False])
+        assert [(each.node, each.workers) for each in _again(reader)] == [(NODE, 3), ("ffffffffffff", 1)]
+        until(lambda: not any(each.is_alive for each in _again(reader)))
+        connection.perform(Renew(NODE, b"i" * 16))
+        assert _again(reader)[0].is_alive
+
+
+def _again(reader: Connection) -> list[MemberRecord]:
+    reader.rollback()
+    return read_members(reader)
 
 
 def test_a_renewal_says_which_generation_it_saw(connection: MemberConnection, address: str) -> None:

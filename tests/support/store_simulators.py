@@ -27,6 +27,7 @@ class WrappedStore:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.settling = store.settling
 
     def write(self, act: Callable[[Transaction], T], *scopes: Scope) -> T:
         return self.store.write(act, *scopes)
@@ -36,6 +37,9 @@ class WrappedStore:
 
     def version(self) -> bytes:
         return self.store.version()
+
+    def require_answers(self) -> None:
+        self.store.require_answers()
 
     def confirm(self) -> None:
         self.store.confirm()

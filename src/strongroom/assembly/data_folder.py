@@ -65,6 +65,7 @@ class DataFolder:
         self.generation = path / "generation"
         self.root_key = path / "root.key"
         self.seal = path / "seal.json"
+        self.seal_name = f"`{self.seal}`" if shared is None else f"the seal document of {shared}"
         self.next_seal = path / "seal.json.next"
         """The seal document of the next root key, while that is rotated."""
         self.node_id = path / "node-id"

@@ -28,6 +28,7 @@ from strongroom.problems import clear as clear_problems
 from strongroom.service.audit_trail import AuditTrail
 from strongroom.service.credentials import Credentials
 from strongroom.service.pipeline import Pipeline
+from strongroom.service.quota_share import QuotaShare
 from strongroom.service.readiness import Readiness
 from strongroom.service.request_quotas import RequestQuotas
 from strongroom.service.service import Service
@@ -38,6 +39,9 @@ from strongroom.settings import Settings
 from strongroom.usage.access_key_usage import AccessKeyUsage
 
 logger = logging.getLogger(__name__)
+
+_LAST_WRITES = 3.0
+"""How long each write may take when a server stops, seconds."""
 
 
 class Deployment:
@@ -61,7 +65,6 @@ class Deployment:
         """
         self.settings = settings
         workers = 1 if worker is None else settings.workers
-        quotas = None
         with ExitStack() as undo:
             if release is not None:
                 undo.callback(release)
@@ -71,12 +74,8 @@ class Deployment:
             undo.callback(problems.close)
             opened = OpenFolder(settings, clock, entropy, problems, unsealing=unsealing, serving=True)
             undo.callback(opened.close)
-            if settings.request_quotas:
-                buckets = None
-                if workers > 1:
-                    buckets = undo.enter_context(closing(SharedBuckets(opened.folder.request_quotas)))
-                quotas = RequestQuotas(settings.request_quotas, settings.regions, buckets)
             self.node = require_node_id(opened.folder)
+            quotas = _quotas(settings, workers, opened.folder, undo)
             audit_key = open_audit_key(opened.store, opened.backends.secrets, opened.entropy, opened.folder.audit)
             writer = WriterId(self.node, worker or 0).name
             self.log = open_audit_log(
@@ -98,6 +97,7 @@ class Deployment:
             opened.backends.key_uses.write(*marks)
             self._undo = undo.pop_all()
         self.folder = opened.folder
+        self._store = opened.store
         self.problems = problems
         self.backends = opened.backends
         self.registrar = opened.registrar
@@ -131,7 +131,8 @@ class Deployment:
         # Reading all of a shared database at every start of a node would be too much for it.
         if not worker and not opened.database.is_shared and (settings.serve_damaged or not opened.database.is_small()):
             opened.store.check()
-        self.chores = self.keeper.upkeep if worker else self.keeper.run
+        share = QuotaShare(quotas, opened.store, self.node) if opened.database.is_shared else None
+        self.chores: Callable[[], None] = partial(_chores, share, self.keeper.upkeep if worker else self.keeper.run)
         """Periodic work. The first worker also does the work that is done once for all workers."""
 
     def __enter__(self) -> Self:
@@ -144,6 +145,9 @@ class Deployment:
 
     def close(self) -> None:
         """Save the last uses and what is known of the time, write the audit lines that wait, and release the folder."""
+        # A database that does not answer must not keep the process from ending. What is not written now is found in the
+        # audit log by the next start.
+        self._store.hurry(_LAST_WRITES)
         self.keeper.upkeep(stopping=True)
         if self._saves_clock:
             try:
@@ -151,6 +155,20 @@ class Deployment:
             except OSError as error:
                 logger.warning("cannot write `%s`: %s", self.folder.clock, error)
         self._undo.close()
+
+
+def _quotas(settings: Settings, workers: int, folder: DataFolder, undo: ExitStack) -> RequestQuotas | None:
+    """Return the request quotas of a node, which its workers share; None if there are none."""
+    if not settings.request_quotas:
+        return None
+    buckets = undo.enter_context(closing(SharedBuckets(folder.request_quotas))) if workers > 1 else None
+    return RequestQuotas(settings.request_quotas, settings.regions, buckets)
+
+
+def _chores(share: QuotaShare | None, keep: Callable[[], None]) -> None:
+    if share is not None:
+        share.refresh()
+    keep()
 
 
 def take_folder(settings: Settings, clock: Clock, entropy: Entropy) -> int:
@@ -216,7 +234,8 @@ def _ensure_account(opened: OpenFolder, settings: Settings, *, first: bool) -> N
     with opened.store.read() as reader:
         if reader.keys_by_region():
             raise DataFolderError(
-                f"{opened.folder.database_name} has keys and no account: its accounts are lost; restore a backup"
+                f"{opened.folder.database_name} has keys and no account: its accounts are lost; "
+                "restore it from a backup"
             )
     if opened.database.is_shared and not first:
         raise DataFolderError(

@@ -47,7 +47,7 @@ def _require_no_other(database: Database) -> None:
         if database.is_there():
             raise DataFolderError(
                 f"{folder.database_name} has its keys already: it was initialized before; to serve it here too, copy "
-                f"`root.key` from the data folder of a node that serves it to `{folder.path}`, with mode 0600"
+                f"`root.key` from such a node to `{folder.path}`, unless another seal opens the root key"
             )
 
 

@@ -12,13 +12,13 @@ from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.clock import Clock
 from strongroom.entropy import Entropy
 from strongroom.node_id import NodeId
-from strongroom.problems import AGENT, Problems
+from strongroom.problems import AGENT, Problems, Subject
 from strongroom.settings import Settings
 from strongroom.store.counters import AgentCounters
 from strongroom.store.leases.membership import Membership
 from strongroom.store.leases.page import PageFile, PageWriter
 from strongroom.store.leases.requests import About
-from strongroom.store.postgresql.agent import Agent
+from strongroom.store.postgresql.agent import NOT_ENDED, Agent
 from strongroom.store.postgresql.member_connection import MemberConnection
 
 logger = logging.getLogger(__name__)
@@ -43,11 +43,12 @@ class NodeAgent:
         Raises DataFolderError if another agent has the page, and OSError if it cannot be written.
         """
         folder = DataFolder(settings.folder)
+        self._page = folder.generation
         try:
             self._file = PageFile(folder.generation, clock.boot(), writing=True)
         except BlockingIOError:
             raise DataFolderError(f"`{folder.generation}` is locked by another agent of this node; end it") from None
-        self._problems = Problems(folder.problems, AGENT)
+        self.problems = Problems(folder.problems, AGENT)
         self._clock = clock
         self._lease = settings.lease
         about = About(__version__, settings.listen, ",".join(settings.regions), settings.workers)
@@ -59,7 +60,7 @@ class NodeAgent:
             clock,
             settings.lease,
             poll=settings.store_poll,
-            problems=self._problems,
+            problems=self.problems,
         )
         # A daemon, because a database that does not answer must not keep the process from ending.
         self._thread = threading.Thread(target=self._agent.run, name="agent", daemon=True)
@@ -72,6 +73,13 @@ class NodeAgent:
     def start(self) -> None:
         """Begin to join the other nodes. What goes wrong is tried again, and logged."""
         self._thread.start()
+
+    def look(self) -> None:
+        """Report a page that was removed or replaced: workers that start from now on would never see a lease."""
+        if not self._file.is_in_place():
+            self.problems.report(
+                Subject.STORE, f"`{self._page}` was removed or replaced while the server runs; restart the server"
+            )
 
     def goes_on(self) -> bool:
         """Tell whether it has neither ended nor been at one step for much longer than any may take."""
@@ -88,5 +96,5 @@ class NodeAgent:
         self._agent.stop()
         self._thread.join(patience)
         if self._thread.is_alive():
-            logger.warning("the database does not answer, so changes of other nodes wait for this one's lease to end")
-        self._problems.close()
+            logger.warning(NOT_ENDED)
+        self.problems.close()

@@ -12,13 +12,14 @@ from strongroom.assembly.domain_key_rotation import DomainKeyRotation, follow_do
 from strongroom.assembly.domain_keys import Protection, open_domain_keys
 from strongroom.assembly.key_back_ends import open_key_backends
 from strongroom.assembly.key_policies import KeyPolicies
-from strongroom.assembly.node import claim_old_writers, ensure_node_id, read_node_id
+from strongroom.assembly.node import claim_old_writers, ensure_node_id, read_node_id, require_not_retired
 from strongroom.assembly.profiles import Profiles
 from strongroom.assembly.provider_keys import ProviderKeys
 from strongroom.assembly.registrar import Registrar
 from strongroom.assembly.rewrapping import Rewrapping
 from strongroom.assembly.root_keys import RootKeys
 from strongroom.assembly.row_authentication import authenticate_rows
+from strongroom.assembly.seal_documents import stored_document
 from strongroom.assembly.seals import Seals
 from strongroom.assembly.tokens import ConfiguredToken, key_backend_of
 from strongroom.assembly.unsealing import Unsealing
@@ -87,6 +88,8 @@ class OpenFolder:
             if not also_older:
                 require_all_committed(database, store)
             self.unsealing = unsealing = unsealing or Unsealing(settings, entropy)
+            if database.is_shared:
+                unsealing.document_of = partial(stored_document, store)
             new_regions = settings.regions if taken else ()
             self.token = ConfiguredToken(unsealing, self.folder.token_login, problems)
             undo.callback(self.token.close)
@@ -103,7 +106,9 @@ class OpenFolder:
             )
             key_backends, key_stores = back_ends.key_backends, back_ends.key_stores
             if taken:
-                claim_old_writers(self.folder, store, ensure_node_id(self.folder, entropy))
+                node = ensure_node_id(self.folder, entropy)
+                require_not_retired(self.folder, store, node)
+                claim_old_writers(self.folder, store, node)
             self.clock_watch = ClockWatch(clock, ClockFiles(self.folder), self.problems, last_checkpoint(store))
             self.backends = Backends(
                 store=store,
@@ -126,7 +131,7 @@ class OpenFolder:
                 web_identities=_web_identities(settings),
                 attestations=attestations,
                 key_uses=KeyUses(
-                    store, AuditTail(self.folder.audit), _USES, partial(_is_local, read_node_id(self.folder))
+                    store, AuditTail(self.folder.audit), _USES, partial(_is_local, read_node_id(self.folder)), clock.now
                 ),
                 managed_rotation_days=settings.managed_rotation_days,
                 customer_keys=settings.customer_keys,

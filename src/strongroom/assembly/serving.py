@@ -26,7 +26,8 @@ from strongroom.telemetry.access_log import AccessLog
 from strongroom.telemetry.log_queue import LogQueue
 from strongroom.telemetry.logs import name_node, set_log_level
 from strongroom.telemetry.metrics import Sources, WorkerMetrics
-from strongroom.telemetry.metrics_listener import Meeting, MetricsListener
+from strongroom.telemetry.metrics_listener import MetricsListener
+from strongroom.telemetry.metrics_meeting import meeting_of
 
 if TYPE_CHECKING:
     from strongroom.telemetry.tracing import Tracing
@@ -124,7 +125,7 @@ def _showing_metrics(settings: Settings, sources: Sources, workers: int) -> Iter
     if settings.metrics_listen is None:
         yield
         return
-    meeting = Meeting(settings.folder / "metrics", tuple(map(worker_name, range(workers))))
+    meeting = meeting_of(settings, workers)
     with (
         closing(join_port(*address_of(settings.metrics_listen))) as listener,
         MetricsListener(listener, WorkerMetrics(sources), meeting).serving(),

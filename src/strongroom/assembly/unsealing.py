@@ -52,6 +52,8 @@ class Unsealing:
         self._passphrases = {} if known is None else dict(known.passphrases)
         self._pin = None if known is None else known.pin
         self._root_key = None if known is None else RootKey(known.root_key, known.generation)
+        self.document_of: Callable[[DataFolder, int | None], SealDocument | None] = document_of
+        """Returns the seal document of a generation, as ``document_of`` does; a shared database has its own."""
         self.token: SealToken | None = None
         """The hardware token of the settings, if something has opened one."""
         self.opened_by = ""
@@ -86,16 +88,16 @@ class Unsealing:
         return RootKeySeal(self._root_key, self._entropy)
 
     def _open(self, folder: DataFolder, generation: int | None) -> RootKey:
-        document = document_of(folder, generation)
+        document = self.document_of(folder, generation)
         if document is None:
             return self.open_file(folder)
         try:
             root_key = self.open_document(folder, document)
             document.require_authentic(root_key)
         except UnsealError as error:
-            raise UnsealError(f"`{folder.seal}`: {error}") from None
+            raise UnsealError(f"{folder.seal_name}: {error}") from None
         except SealUnavailableError as error:
-            raise SealUnavailableError(f"`{folder.seal}`: {error}") from None
+            raise SealUnavailableError(f"{folder.seal_name}: {error}") from None
         return root_key
 
     def open_file(self, folder: DataFolder) -> RootKey:

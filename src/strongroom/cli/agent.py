@@ -7,6 +7,8 @@ on standard input, and stops it after them by closing that. The kernel kills it 
 import logging
 import select
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
@@ -16,9 +18,13 @@ from strongroom.assembly.node_agent import NodeAgent
 from strongroom.cli.supervised_process import SupervisedProcess
 from strongroom.clock import SystemClock
 from strongroom.entropy import system_entropy
+from strongroom.node_id import NodeId
 from strongroom.problems import AGENT
+from strongroom.settings import Settings
 from strongroom.supervisor.process_slot import HEARTBEAT_INTERVAL
+from strongroom.telemetry.agent_metrics import AgentMetrics
 from strongroom.telemetry.logs import name_node, set_log_level
+from strongroom.telemetry.metrics_meeting import MetricsPeer, meeting_of
 
 logger = logging.getLogger(__name__)
 
@@ -40,15 +46,28 @@ def agent() -> None:
         node = require_node_id(database.folder)
         name_node(log, node)
         node_agent = NodeAgent(settings, node, database.connect_member, clock, system_entropy)
-        node_agent.start()
-        _watch(process, node_agent)
-        node_agent.stop(_PATIENCE)
+        with _showing_metrics(settings, node, node_agent):
+            node_agent.start()
+            _watch(process, node_agent)
+            node_agent.stop(_PATIENCE)
+
+
+@contextmanager
+def _showing_metrics(settings: Settings, node: NodeId, node_agent: NodeAgent) -> Iterator[None]:
+    """Give the workers the metrics of this process, if they serve metrics; raises OSError if that is not possible."""
+    if settings.metrics_listen is None:
+        yield
+        return
+    own = AgentMetrics(node, node_agent.counters, node_agent.problems)
+    with MetricsPeer(own, meeting_of(settings, settings.workers)).serving():
+        yield
 
 
 def _watch(process: SupervisedProcess, node_agent: NodeAgent) -> None:
     """Send heartbeats as long as the agent goes on, and give it new settings, until the supervisor ends it."""
     settings = process.settings
     while not settings.ended:
+        node_agent.look()
         if node_agent.goes_on():
             process.send_heartbeat()
         readable, _, _ = select.select([settings.descriptor], [], [], HEARTBEAT_INTERVAL)

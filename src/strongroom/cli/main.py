@@ -6,6 +6,7 @@ from strongroom import __version__
 from strongroom.cli.account import account
 from strongroom.cli.audit import audit
 from strongroom.cli.audit_archive import archive, prune
+from strongroom.cli.audit_retire import retire
 from strongroom.cli.audit_shipping import fetch, shipping
 from strongroom.cli.backup import backup
 from strongroom.cli.clock import clock
@@ -17,6 +18,7 @@ from strongroom.cli.hsm import hsm
 from strongroom.cli.identity_provider import identity_provider
 from strongroom.cli.init import init
 from strongroom.cli.key import key
+from strongroom.cli.nodes import nodes
 from strongroom.cli.restore import restore
 from strongroom.cli.seal import seal
 from strongroom.cli.serve import serve
@@ -32,8 +34,8 @@ def main() -> None:
 
 for command in (
     *(serve, init, account, service, seal, hsm, domain_keys, key, identity_provider, explain_command, who_can_command),
-    *(audit, clock, database, backup, restore, doctor, xks_proxy),
+    *(audit, clock, database, backup, restore, doctor, nodes, xks_proxy),
 ):
     main.add_command(command)
-for command in (archive, prune, shipping, fetch):
+for command in (archive, prune, retire, shipping, fetch):
     audit.add_command(command)

@@ -22,11 +22,15 @@ from strongroom.telemetry.answered_call import CallObserver
 
 
 class Capacity(msgspec.Struct, frozen=True):
-    """What a worker takes on: threads of each lane, connections, and bytes held for them beyond a little for each."""
+    """What a worker takes on: threads of each lane, connections, and bytes held for them beyond a little for each.
+
+    ``lease_wait`` is how long a request may wait for a lease of the node, seconds.
+    """
 
     threads: Mapping[Lane, int]
     connections: int
     held: int
+    lease_wait: float = 1.0
 
 
 class Front:
@@ -59,6 +63,7 @@ class Front:
             clock,
             threads=capacity.threads,
             timed=bool(observers),
+            lease_wait=capacity.lease_wait,
         )
         self.limits = self._dispatcher.limits
         turns = TurnQueue(loop, self._dispatcher.take_turn, refusals.busy, self._replies.flush)

@@ -33,11 +33,14 @@ from strongroom.server.tls import Tls
 from strongroom.service.counters import CallCounters
 from strongroom.service.service import Service
 from strongroom.settings import Settings
+from strongroom.store.leases.bounds import RENEWALS
 from strongroom.telemetry.answered_call import CallObserver
 
 logger = logging.getLogger(__name__)
 
 _BACKLOG = 2048
+_LONGEST_LEASE_WAIT = 1.0
+"""How long a request waits for a lease at most, seconds: clients that retry should rather ask another node."""
 _STOP = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -144,7 +147,12 @@ class Server:
             gateway,
             self._service,
             self._log,
-            Capacity(threads, connections_within_limits(settings.max_connections), settings.held_bytes),
+            Capacity(
+                threads,
+                connections_within_limits(settings.max_connections),
+                settings.held_bytes,
+                lease_wait=min(_LONGEST_LEASE_WAIT, settings.lease / RENEWALS),
+            ),
             self._clock,
             counters=self._counters,
             observers=self._observers,

@@ -1,9 +1,33 @@
 """The counters of the store and of leases. One thread writes them, or a lock is held; other threads may read them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+
+import msgspec
 
 from strongroom.histogram import Histogram
 from strongroom.store.faults import FaultKind
+
+
+class NodeMeasures(msgspec.Struct, frozen=True):
+    """What is measured in a process that serves beside other nodes. Durations are in seconds."""
+
+    lease_left: float
+    """For how long the lease runs; 0 without one."""
+    missing: int
+    """How often there was no lease when the process looked."""
+    outdated_reads: int
+    """How many reads were discarded: what answered was not the current primary."""
+    settling: Histogram
+    """How long commits took to settle."""
+    waited_out: int
+    """How many of them settled because a lease had ended, not because all nodes had acknowledged them."""
+    unsettled: int
+    """How many wait now."""
+    settle_failures: int
+    """How often the members could not be read."""
+    connections_in_use: int
+    connection_waits: Histogram
+    """How long threads waited for a connection to the database."""
 
 
 class StoreCounters:
@@ -26,6 +50,8 @@ class StoreCounters:
         self.check_duration = 0.0
         self.quarantined = 0
         """How many records are quarantined now: they failed authentication, or cannot be read."""
+        self.measure_node: Callable[[], NodeMeasures | None] = lambda: None
+        """Returns what is measured beside other nodes; None where there are none."""
 
     def count_fault(self, kind: FaultKind) -> None:
         """Count a fault. Call it under the store's lock."""

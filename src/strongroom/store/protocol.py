@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
 from strongroom.audit.database_history import DatabasePosition
+from strongroom.store.leases.unsettled import Settling
 from strongroom.store.records import Changes
 from strongroom.store.scopes import Scope
 from strongroom.store.subjects.aliases import AliasReader, AliasWriter
@@ -20,8 +21,10 @@ from strongroom.store.subjects.grants import GrantReader, GrantWriter
 from strongroom.store.subjects.history import HistoryReader, HistoryWriter
 from strongroom.store.subjects.identities import IdentityReader, IdentityWriter
 from strongroom.store.subjects.keys import KeyReader, KeyWriter
+from strongroom.store.subjects.nodes import NodeReader, NodeWriter
 from strongroom.store.subjects.records import RecordReader, RecordWriter
 from strongroom.store.subjects.reports import ReportReader, ReportWriter
+from strongroom.store.subjects.seals import SealReader, SealWriter
 from strongroom.store.subjects.xks_proxies import XksProxyReader, XksProxyWriter
 
 T = TypeVar("T")
@@ -37,7 +40,9 @@ class Reader(
     XksProxyReader,
     AuditReader,
     DomainKeyReader,
+    SealReader,
     HistoryReader,
+    NodeReader,
     RecordReader,
     Protocol,
 ):
@@ -55,7 +60,9 @@ class Transaction(
     XksProxyWriter,
     AuditWriter,
     DomainKeyWriter,
+    SealWriter,
     HistoryWriter,
+    NodeWriter,
     RecordWriter,
     Protocol,
 ):
@@ -72,6 +79,11 @@ class Readable(Protocol):
 
 class Store(Readable, Protocol):
     """Durable state. Safe to use from several threads."""
+
+    @property
+    def settling(self) -> Settling | None:
+        """How answers wait for other nodes; None if every process knows of a write as soon as it has returned."""
+        ...
 
     def write(self, act: Callable[[Transaction], T], *scopes: Scope) -> T:
         """Run ``act`` in a write transaction; return its result once that is durable.
@@ -93,6 +105,10 @@ class Store(Readable, Protocol):
 
         A change is what has an entry in the change log. It is cheap.
         """
+        ...
+
+    def require_answers(self) -> None:
+        """Make sure that calls can be answered now; raises KmsError if not. It may wait for the database."""
         ...
 
     def confirm(self) -> None:

@@ -19,6 +19,10 @@ class OwnStore(Store, Protocol):
     counters: StoreCounters
     quarantine: Quarantine
 
+    def hurry(self, limit: float) -> None:
+        """Give reads and writes ``limit`` seconds at most from now on: this process is about to end."""
+        ...
+
     def authenticate(self, authenticator: RowAuthenticator, problems: Problems) -> None:
         """Authenticate rows from now on. Before that, only what is protected in other ways may be read."""
         ...

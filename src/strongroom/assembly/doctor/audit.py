@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import msgspec
 
 from strongroom.assembly.audit_archive import due_segments
+from strongroom.assembly.audit_folders import AuditFolders
 from strongroom.assembly.audit_log import size_of_log, verify_log
 from strongroom.assembly.audit_shipping import reports
 from strongroom.assembly.backups.records import BackupRecord, backup_records
@@ -29,10 +30,12 @@ def check_log(scene: Scene) -> Iterator[Finding]:
     """Find out whether the whole log is as it was written, with the archives that were named."""
     folder = _require_log(scene.folder)
     key, store = scene.audit_key, scene.store
-    folders = (folder.audit, *scene.options.archives)
-    with scene.progress("Verifying the audit log", size_of_log(folders)) as advance:
+    folders = AuditFolders((folder.audit,), scene.options.archives)
+    # A database in the data folder has one node. Otherwise the chains of other nodes are on their disks.
+    nodes = folders.nodes() if scene.settings.is_on_postgresql else None
+    with scene.progress("Verifying the audit log", size_of_log(folders.every)) as advance:
         try:
-            report = verify_log(folders, None, key, store, advance, boot=scene.clock.boot())
+            report = verify_log(folders, nodes, key, store, advance, boot=scene.clock.boot())
         except UnreadableSegmentError as error:
             yield unknown(str(error), "run this again")
             return

@@ -9,7 +9,7 @@ from strongroom.assembly.doctor.results import Finding, critical, ok, unknown, w
 from strongroom.assembly.doctor.scene import Scene
 from strongroom.assembly.key_back_ends import loading_key_backends
 from strongroom.assembly.record_check import check_records
-from strongroom.assembly.unsealing import document_of, not_its_root_key
+from strongroom.assembly.unsealing import not_its_root_key
 from strongroom.crypto.domain_keys import DomainKeys
 from strongroom.crypto.seal import SealedDomainKey, UnsealError
 from strongroom.crypto.seals.document import SealKind
@@ -69,7 +69,7 @@ def check_root_key(scene: Scene) -> Iterator[Finding]:
 
 def _of_seals(scene: Scene) -> Iterator[Finding]:
     """Find out whether the seals can be relied on: that there is more than one, unless it is a file."""
-    document = document_of(scene.folder, generation_of(scene.sealed[0]))
+    document = scene.unsealing.document_of(scene.folder, generation_of(scene.sealed[0]))
     if document is not None and len(document.entries) == 1 and document.entries[0].kind is not SealKind.FILE:
         yield warning(
             f"{document.entries[0].name!a} is the only seal: if it is lost, all keys are",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar, cast, runtime_checkable
 
@@ -13,6 +14,7 @@ from strongroom.assembly.databases.chosen import database_of
 from strongroom.assembly.databases.database import Database, ReadStore
 from strongroom.assembly.databases.sqlite import SqliteDatabase
 from strongroom.assembly.domain_key_rotation import follow_domain_keys
+from strongroom.assembly.seal_documents import stored_document
 from strongroom.assembly.tokens import ConfiguredToken
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.clock import DAY, Clock
@@ -133,6 +135,8 @@ class Scene:
         folder, sealed = self.folder, self.sealed
         # A seal may need it.
         _ = self.token
+        if folder.is_shared:
+            self.unsealing.document_of = partial(stored_document, self.store)
         return self._once("root-key", lambda: self.unsealing.seal(folder, sealed), "seal")
 
     @property

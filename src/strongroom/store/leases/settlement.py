@@ -10,10 +10,14 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from strongroom.histogram import Histogram
 from strongroom.store.leases.bounds import LONGEST_LEASE, over_everywhere
 from strongroom.store.leases.requests import FoundMembers, Member
 
 Done = Callable[[], None]
+
+_DURATIONS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+"""Upper bounds in seconds, up to the longest lease."""
 
 
 class _Waiting(msgspec.Struct, frozen=True):
@@ -39,6 +43,8 @@ class Settlement:
         self._waiting: list[_Waiting] = []
         self._suspects: dict[tuple[str, bytes], _Suspect] = {}
         self._newest = 0
+        self.durations = Histogram(_DURATIONS)
+        """How long settled changes had waited."""
         self.waited_out = 0
         """How many changes were answered because a lease had ended, not because all had acknowledged them."""
 
@@ -48,9 +54,9 @@ class Settlement:
         return not self._waiting and not self._suspects
 
     @property
-    def is_waiting(self) -> bool:
-        """Whether a change waits."""
-        return bool(self._waiting)
+    def waiting(self) -> int:
+        """How many changes wait."""
+        return len(self._waiting)
 
     def add(self, number: int, committed_at: float, done: Done) -> None:
         """Have ``done`` called when a commit is settled. ``committed_at`` is read after the commit has returned."""
@@ -76,7 +82,7 @@ class Settlement:
             self.waited_out += bool(is_over and leases)
             (settled if is_over else waiting).append(each)
         self._waiting = waiting
-        return [each.done for each in settled], removals
+        return self._done(settled, read_at), removals
 
     def is_ahead_of(self, found: FoundMembers) -> bool:
         """Whether a change waits that the server which found the members does not know."""
@@ -91,6 +97,11 @@ class Settlement:
         if not self._waiting:
             # What cannot be read cannot be removed either. The next change will find it.
             self._suspects.clear()
+        return self._done(settled, now)
+
+    def _done(self, settled: Sequence[_Waiting], now: float) -> list[Done]:
+        for each in settled:
+            self.durations.note(now - each.committed_at)
         return [each.done for each in settled]
 
     def _suspect(self, members: Sequence[Member], read_at: float) -> list[Member]:

@@ -10,8 +10,8 @@ from strongroom.problems import Problems
 from strongroom.store.postgresql.engine import Database
 from strongroom.store.postgresql.settler import Settler
 from strongroom.store.postgresql.store import PostgresqlStore
+from strongroom.store.postgresql.transaction import PostgresqlTransaction
 from strongroom.store.scopes import Scope
-from strongroom.store.sql.transaction import SqlTransaction
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ class SettledStore(PostgresqlStore):
         self._settled = 0
 
     @override
-    def write(self, act: Callable[[SqlTransaction], T], *scopes: Scope) -> T:
+    def write(self, act: Callable[[PostgresqlTransaction], T], *scopes: Scope) -> T:
         """Run a write as every store does; return when no node serves what was before it."""
         result = super().write(act, *scopes)
         # Of this write, or of one of another thread that has committed since.

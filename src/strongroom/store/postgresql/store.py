@@ -19,6 +19,7 @@ from strongroom.store.fault_watch import FaultWatch
 from strongroom.store.faults import FaultKind
 from strongroom.store.integrity import IntegrityWatch
 from strongroom.store.leases.generation import Generation
+from strongroom.store.leases.unsettled import Settling
 from strongroom.store.postgresql.change_log import CollectedChanges, SeenChanges, trim
 from strongroom.store.postgresql.engine import Database, driver_of, long_statements
 from strongroom.store.postgresql.faults import Retry, fault_met, retry_of, unfit_value
@@ -33,7 +34,6 @@ from strongroom.store.row_authenticator import RowAuthenticator
 from strongroom.store.scopes import Scope
 from strongroom.store.sql.row_guard import RowGuard
 from strongroom.store.sql.sections import TableReader
-from strongroom.store.sql.transaction import SqlTransaction
 
 T = TypeVar("T")
 
@@ -61,6 +61,7 @@ class PostgresqlStore:
 
         ``problems`` takes what an operator must know. ``time_limit`` is in seconds, as ``timer`` counts them.
         """
+        self.settling: Settling | None = None
         self._database = database
         self._entropy = entropy
         self._timing = Timing(timer, time.sleep, time_limit)
@@ -116,7 +117,7 @@ class PostgresqlStore:
                     raise
             self._timing.pause(_PAUSE)
 
-    def write(self, act: Callable[[SqlTransaction], T], *scopes: Scope) -> T:
+    def write(self, act: Callable[[PostgresqlTransaction], T], *scopes: Scope) -> T:
         """Run ``act`` in a write transaction after locking the rows of ``scopes``, perhaps with others (``groups``)."""
         begun = self._timing.timer()
         try:
@@ -164,6 +165,17 @@ class PostgresqlStore:
         """Return the newest number and tag of the change log. It asks the database."""
         with self._typed_faults(writing=False), self._begun_read() as (_, generation):
             return generation.number.to_bytes(8, "big") + generation.tag
+
+    def hurry(self, limit: float) -> None:
+        """Give reads and writes ``limit`` seconds from now on, and each statement as long."""
+        self._timing = msgspec.structs.replace(self._timing, limit=limit)
+        self._database.hurry(limit)
+
+    def require_answers(self) -> None:
+        """Make sure that the database can be read."""
+        self.confirm()
+        with self.read() as reader:
+            reader.domain_keys()
 
     def confirm(self) -> None:
         """Say which faults of the database have ended."""

@@ -19,6 +19,7 @@ from strongroom.store.sql.grants import GrantReads
 from strongroom.store.sql.history import HistoryReads
 from strongroom.store.sql.identities import IdentityReads
 from strongroom.store.sql.key_rows import KEY_ROW, PARTS_OF_KEY, damaged_key, read_key
+from strongroom.store.sql.nodes import NodeReads
 from strongroom.store.sql.reports import ReportReads
 from strongroom.store.sql.row_check import check_rows
 from strongroom.store.sql.row_codes import codes_under_older
@@ -31,6 +32,7 @@ from strongroom.store.sql.schema import (
     key_usage,
     kms_key,
 )
+from strongroom.store.sql.seals import SealReads
 from strongroom.store.sql.statements import KEY, of, of_key, where
 from strongroom.store.sql.xks_proxies import XksProxyReads
 from strongroom.store.subjects.records import Opens
@@ -71,7 +73,9 @@ class SqlReader(
     XksProxyReads,
     AuditReads,
     DomainKeyReads,
+    SealReads,
     HistoryReads,
+    NodeReads,
 ):
     """One consistent state, seen through one connection. See ``protocol.Reader``."""
 

@@ -56,9 +56,11 @@ NOT_COVERED = {"access_key": frozenset({"last_used_at", "last_used_region", "las
 
 UNAUTHENTICATED = {
     "domain_key": "sealed by the root key, bound to scope and version",
+    "seal_document": "authenticated by the root key",
     "audit_key": "wrapped under a domain key, bound to its purpose",
     "audit_checkpoint": "its statements are signed by the audit key",
     "audit_mark": "where the last uses of keys were read up to; it decides nothing",
+    "retired_node": "it refuses a start; what was lost is stated in the signed audit log",
     "database_history": "compared with the notes in the signed audit log at each start",
     "change": "what the caches of running processes forget; it is trimmed, and no decision is read from it",
     "key_count": "derived: the check of the whole database compares it with the keys",

@@ -18,6 +18,7 @@ from strongroom.store.sql.schema import domain_key, metadata
 from strongroom.store.sql.statements import KEY
 
 LEFT_OUT = {
+    "seal_document": "a section of its own, whether the document was here or in a file",
     "change": "tells running processes what to read again; nothing has been read from a restored database yet",
     "database_history": "a restored database has a history of its own, so that no audit log takes it for another",
     "audit_mark": "positions in the files of an audit log, which stays with the node that wrote it",
@@ -44,6 +45,7 @@ KEPT = frozenset(
         "kms_key",
         "last_accessed_job",
         "principal_use",
+        "retired_node",
         "xks_proxy",
         "xks_proxy_credential",
         "xks_proxy_key",

@@ -20,6 +20,7 @@ from strongroom.store.sql.grants import GrantWrites
 from strongroom.store.sql.history import HistoryWrites
 from strongroom.store.sql.identities import IdentityWrites
 from strongroom.store.sql.key_rows import sealed_key
+from strongroom.store.sql.nodes import NodeWrites
 from strongroom.store.sql.reader import SqlReader
 from strongroom.store.sql.reports import ReportWrites
 from strongroom.store.sql.row_codes import adopt_rows, renew_codes
@@ -34,6 +35,7 @@ from strongroom.store.sql.schema import (
     key_usage,
     kms_key,
 )
+from strongroom.store.sql.seals import SealWrites
 from strongroom.store.sql.statements import (
     KEY,
     insert_below_limit,
@@ -116,7 +118,9 @@ class SqlTransaction(
     XksProxyWrites,
     AuditWrites,
     DomainKeyWrites,
+    SealWrites,
     HistoryWrites,
+    NodeWrites,
 ):
     """One write transaction. See ``protocol.Transaction``.
 
@@ -137,7 +141,7 @@ class SqlTransaction(
     def add_account(self, record: AccountRecord) -> None:
         """Insert an account."""
         self._connection.execute(_ADD_ACCOUNT, self._guard.sealed(account, rows.account_values(record)))
-        self._log(ChangeKind.ACCOUNT, record.account, "", record.account)
+        self._changes.add(ChangeKind.ACCOUNT, record.account, "", record.account, is_new=True)
 
     def save_account(self, record: AccountRecord) -> None:
         """Replace the alias and the password policy of an account."""
@@ -168,7 +172,8 @@ class SqlTransaction(
             self._connection.execute(_ADD_MATERIAL, rows.material_values(key, ordinal))
         if key.tags:
             self._connection.execute(_ADD_TAG, rows.tag_values(key))
-        self._log_key(key.locator)
+        # Whoever looks for it reads the database: that there is no such key is never cached.
+        self._changes.add(ChangeKind.KEY, key.account, key.region, key.key_id, is_new=True)
         return True
 
     def save_key(self, before: KmsKey, after: KmsKey) -> None:
@@ -212,8 +217,11 @@ class SqlTransaction(
         self._log(ChangeKind.GRANT, locator.account, locator.region, f"{locator.key_id}/")
         self._log_key(locator)
 
-    def note_key_uses(self, uses: Sequence[KeyUse]) -> None:
-        """Save the last use of each of some keys, unless a later one is saved or the key does not exist."""
+    def note_key_uses(self, uses: Sequence[KeyUse], now: float) -> None:
+        """Save the last use of each of some keys, unless a later one is saved or the key does not exist.
+
+        One that is a day later than ``now`` is replaced.
+        """
         values = [
             of_key(use.locator)
             | {
@@ -221,6 +229,7 @@ class SqlTransaction(
                 "use_used_at": use.used_at,
                 "use_event_id": use.event_id,
                 "use_request_id": use.request_id,
+                "now": now,
             }
             for use in uses
         ]

@@ -19,6 +19,7 @@ from strongroom.store.counters import StoreCounters
 from strongroom.store.fault_watch import FaultWatch
 from strongroom.store.faults import FaultKind
 from strongroom.store.integrity import IntegrityWatch
+from strongroom.store.leases.unsettled import Settling
 from strongroom.store.quarantine import Quarantine
 from strongroom.store.records import Changes
 from strongroom.store.retries import run_with_retries
@@ -54,6 +55,7 @@ class SqlStore:
 
         ``problems`` takes what an operator must know.
         """
+        self.settling: Settling | None = None
         self._engine = engine
         path = Path(str(engine.url.database))
         self._wal_index = WalIndex(path)
@@ -143,6 +145,16 @@ class SqlStore:
                 # The id of another history is read when it is asked for.
                 of_same = position.history == history
                 self._position = msgspec.structs.replace(position, change=change) if of_same else None
+
+    def hurry(self, limit: float) -> None:
+        """Do nothing: this waits for other processes of the machine only, and briefly."""
+
+    def require_answers(self) -> None:
+        """Make sure that the database is where it was, and can be read."""
+        self.confirm()
+        self.version()
+        with self.read() as reader:
+            reader.domain_keys()
 
     def confirm(self) -> None:
         """Check whether the database was moved, replaced or removed. If so, every later call fails.
