@@ -57,6 +57,8 @@ OPENSSL = "a file for OpenSSL; test_fips.py uses it"
 SERVES = "serves until it is stopped; test_xks_proxy_operation.py does"
 REAL_AWS = "needs an account of AWS"
 DATABASE = "for a database server; tests/support/postgresql.py sets the same limits, and connects"
+SET_UP = "needs a database server; tests/conformance/test_postgresql.py runs the same"
+
 LEFT_OUT = {
     ("README.md", "strongroom serve [--data DIR]"): PLACEHOLDERS,
     ("README.md", "strongroom account create ID"): PLACEHOLDERS,
@@ -97,6 +99,10 @@ LEFT_OUT = {
     ("docs/settings.md", "[[request-quotas]]"): LOADED,
     ("docs/databases.md", "ALTER ROLE strongroom_serve"): DATABASE,
     ("docs/databases.md", "postgresql://strongroom_serve"): DATABASE,
+    ("docs/databases.md", "CREATE ROLE strongroom_owner"): DATABASE,
+    ("docs/databases.md", "strongroom database migrate --store"): SET_UP,
+    ("docs/databases.md", "store ="): LOADED,
+    ("docs/databases.md", "strongroom database accept-older"): SET_UP,
     ("docs/xks-proxy.md", "strongroom xks-proxy serve"): SERVES,
     ("docs/xks-proxy.md", "aws kms create-custom-key-store"): REAL_AWS,
     ("docs/settings.md", "cors-origins ="): LOADED,

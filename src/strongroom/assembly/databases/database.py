@@ -1,4 +1,4 @@
-"""What a deployment asks of its database, whichever that is."""
+"""What a deployment asks of its database: SQLite or PostgreSQL."""
 
 from contextlib import AbstractContextManager
 from typing import Protocol

@@ -48,7 +48,10 @@ class PostgresqlDatabase:
 
     def connect_member(self, timeout: float | None = None) -> MemberConnection:
         """Connect for the protocol of leases; ``timeout`` is that of a statement, by default that of the settings."""
-        return MemberConnection(self.address.conninfo(), timeout or self._settings.store_timeout)
+        settings = self._settings
+        return MemberConnection(
+            self.address.conninfo(), timeout or settings.store_timeout, prepare=not settings.store_pooler
+        )
 
     def is_there(self) -> bool:
         """Tell whether the database was initialized: it has domain keys."""
