@@ -185,6 +185,7 @@ def test_metric_names_follow_prometheus_conventions_and_are_documented(
                 *(
                     "worker",
                     "node",
+                    "destination",
                     "service",
                     "operation",
                     "outcome",
