@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from strongroom.assembly.audit_log import end_idle_chains, idle_writers, open_audit_key, open_audit_log
+from strongroom.assembly.audit_shipping import require_destinations, required_shipping
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.assembly.key_back_ends import require_certificates
 from strongroom.assembly.node import require_node_id
@@ -48,7 +49,7 @@ _TURN = 30.0
 class Deployment:
     """One data folder, opened to serve it: the service, its keeper and its audit log. Close it afterwards."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0915 - each part, once
         self,
         settings: Settings,
         clock: Clock,
@@ -106,7 +107,9 @@ class Deployment:
         self.token = opened.token
         self.domain_keys = opened.unsealed_keys
         self.back_ends = opened.back_ends
-        trail = AuditTrail(self.log, opened.entropy)
+        self.required_shipping = required_shipping(settings, writer, self.log)
+        shipped = None if self.required_shipping is None else self.required_shipping.takes
+        trail = AuditTrail(self.log, opened.entropy, shipped)
         usage = AccessKeyUsage(opened.store)
         record_limit = RecordRateLimit()
         credentials = Credentials(opened.backends.snapshot)
@@ -197,6 +200,7 @@ def ready_folder(
     The ``first`` keys of a database that nodes share, and its account, are made only if this is asked for.
     """
     require_certificates(settings)
+    require_destinations(settings)
     clear_problems(DataFolder(settings.folder).problems)
     with closing(OpenFolder(settings, clock, entropy, unsealing=unsealing, taken=True, first=first)) as opened:
         with opened.folder.registering(wait=False) as alone:

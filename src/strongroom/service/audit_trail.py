@@ -3,7 +3,7 @@
 A record is written when the front has flushed the log. ``call_facts`` says what a record of a call holds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 from msgspec import UnsetType
@@ -54,15 +54,25 @@ _OURSELVES = "kms.amazonaws.com"
 class AuditTrail:
     """Adds records to the audit log. Safe to use from several threads."""
 
-    def __init__(self, log: AuditSink, entropy: Entropy) -> None:
+    def __init__(self, log: AuditSink, entropy: Entropy, shipped: Callable[[], bool] | None = None) -> None:
+        """Record in a log. ``shipped`` tells whether the destinations that are required take what is written to it."""
         self._log = log
+        self._shipped = shipped
         self.event_id = UuidBatch(entropy)
         """Makes the id of a record."""
         self._heads: dict[tuple[str, ...], tuple[Credential, bytes]] = {}
 
     def writable(self) -> bool:
         """Tell whether what happens now can be recorded."""
-        return self._log.writable()
+        return self._log.writable() and (self._shipped is None or self._shipped())
+
+    def obstacle(self) -> str | None:
+        """Return why nothing can be recorded now; None if it can."""
+        if not self._log.writable():
+            return "the audit log cannot be written"
+        if not self.writable():
+            return "a required destination of the audit log does not take what is written"
+        return None
 
     def call(self, ended: Completed | Refused, event_id: str) -> None:
         """Record a verified call with its response or its error."""

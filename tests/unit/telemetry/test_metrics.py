@@ -18,6 +18,7 @@ from strongroom.operations.kms.table import TABLE
 from strongroom.operations.lanes import Lane
 from strongroom.problems import Problems
 from strongroom.service.counters import SUCCESS, CallCounters
+from strongroom.shipping.progress import Status
 from strongroom.store.counters import AgentCounters, NodeMeasures
 from strongroom.telemetry.access_log import AccessLog
 from strongroom.telemetry.agent_metrics import AgentMetrics
@@ -47,6 +48,7 @@ def sources_of(local: LocalDeployment, counters: CallCounters, worker: str = "w0
         deployment.backends.snapshot,
         deployment.problems,
         access_log,
+        shipping=lambda: [Status("folder:/mnt/audit", lines=3, lag=1.5)],
         certificate_expires=lambda: 1_800_000_000.0,
     )
 
@@ -183,6 +185,7 @@ def test_metric_names_follow_prometheus_conventions_and_are_documented(
                 *(
                     "worker",
                     "node",
+                    "destination",
                     "service",
                     "operation",
                     "outcome",

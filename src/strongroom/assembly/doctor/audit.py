@@ -7,6 +7,7 @@ import msgspec
 from strongroom.assembly.audit_archive import due_segments
 from strongroom.assembly.audit_folders import AuditFolders
 from strongroom.assembly.audit_log import size_of_log, verify_log
+from strongroom.assembly.audit_shipping import reports
 from strongroom.assembly.backups.records import BackupRecord, backup_records
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.assembly.doctor.results import Finding, critical, ok, unknown, warning
@@ -86,6 +87,26 @@ def check_size(scene: Scene) -> Iterator[Finding]:
             f"; {due / _MEGABYTE:.1f} MB are older than {_OLD_DAYS} days and could be moved (strongroom audit archive)"
         )
     yield ok(text)
+
+
+def check_shipping(scene: Scene) -> Iterator[Finding]:
+    """Find out whether each destination has the log, and how far behind it is."""
+    settings = scene.settings
+    if not settings.audit_ship:
+        yield ok("the audit log is shipped nowhere")
+        return
+    _require_log(scene.folder)
+    for each in reports(settings, scene.clock):
+        lacks = f"{each.to} lacks {each.size / _MEGABYTE:.1f} MB of the log, the oldest of {each.lag:.0f} s ago"
+        if each.failing:
+            yield warning(f"{each.to} does not take the log: {each.failing}", "see docs/audit-shipping.md")
+        elif each.lag > settings.audit_ship_lag:
+            remedy = "look at it with: strongroom audit shipping" if scene.is_served else "start the server"
+            yield warning(lacks, remedy)
+        elif each.size:
+            yield ok(lacks)
+        else:
+            yield ok(f"{each.to} has all of the log")
 
 
 def check_backup(scene: Scene) -> Iterator[Finding]:
