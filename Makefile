@@ -15,7 +15,7 @@ KEY_TESTS := $(addprefix tests/conformance/test_,$(addsuffix .py,encryption sign
 	$(addsuffix .py,openbao tink jwt ethereum aws_encryption_sdk))
 # Where this is set, as in many container images, every process would compile all our modules again: half of its start.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help demo demo-identities demo-hardware serve quick test test-hardware lint check format bench bench-scale bench-backup bench-decisions bench-fronts bench-hardware bench-leases soak faults fuzz lock
+.PHONY: help demo demo-identities demo-hardware serve quick test test-hardware lint check format bench bench-scale bench-backup bench-decisions bench-fronts bench-hardware bench-leases bench-nodes soak faults fuzz lock
 
 help: ## Show these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -108,6 +108,12 @@ bench-hardware: ## Measure what each depth of key protection adds to a hardware 
 bench-leases: ## Measure what leases of nodes that share a PostgreSQL cost
 	@tools/venv bench
 	@PYTHONPATH=tools:tests/support .venv/bin/python bench/leases.py
+
+bench-nodes: ## Measure what PostgreSQL and several nodes cost, beside SQLite (ROUNDS=5 SECONDS=2)
+	@command -v wrk >/dev/null || tools/apt wrk
+	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || tools/apt postgresql
+	@tools/venv bench
+	@PYTHONPATH=tools:tests/support .venv/bin/python bench/node_costs.py --rounds $(ROUNDS) --seconds $(SECONDS)
 
 soak: ## Make all kinds of calls for a while, and check that memory does not grow (MINUTES=10)
 	@command -v wrk >/dev/null || tools/apt wrk
