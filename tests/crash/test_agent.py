@@ -17,7 +17,7 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
 from clients import client_of
-from nodes import Node, nodes_of, prepare
+from nodes import Node, initialize, nodes_of
 from postgresql import Cluster
 from scrapes import scrape
 from server_processes import is_alive, tree_of, wait_until
@@ -32,7 +32,7 @@ def node(postgresql: Cluster, tmp_path: Path) -> Iterator[Node]:
     with postgresql.database() as database:
         settings = {"STRONGROOM_LEASE": str(LEASE), "STRONGROOM_WORKER_TIMEOUT": str(TIMEOUT)}
         (node,) = nodes_of(postgresql, database, tmp_path / "data", 1, settings=settings)
-        prepare(node.environment, node.data)
+        initialize(node)
         with closing(node):
             yield node
 
@@ -218,7 +218,7 @@ def test_a_changed_lease_is_taken_on_without_a_restart(node: Node, tmp_path: Pat
     config = tmp_path / "strongroom.toml"
     config.write_text("lease = 4\n")
     del node.environment["STRONGROOM_LEASE"]
-    node._options = ("--config", str(config))
+    node.options = ("--config", str(config))
     node.start()
     load = Load(node)
     processes = tree_of(node.supervisor)
