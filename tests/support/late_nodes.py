@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from strongroom.assembly.deployment import Deployment
-from strongroom.store.leases.unsettled import Unsettled
 from strongroom.store.leases.view import LeaseEnded
+from strongroom.store.unsettled import Unsettled
 
 
 class LateNodes:

@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from strongroom.audit.database_history import DatabasePosition
 from strongroom.keys.arns import AliasLocator, KeyLocator
+from strongroom.keys.kms_key import KmsKey
 from strongroom.store.protocol import Reader, Store, Transaction
 from strongroom.store.records import Change, ChangeKind, Changes
 from strongroom.store.retries import run_with_retries
@@ -34,6 +35,9 @@ class WrappedStore:
 
     def read(self) -> AbstractContextManager[Reader]:
         return self.store.read()
+
+    def load_key(self, locator: KeyLocator) -> KmsKey | None:
+        return self.store.load_key(locator)
 
     def version(self) -> bytes:
         return self.store.version()

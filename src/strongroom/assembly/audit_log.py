@@ -206,7 +206,7 @@ def verify_log(  # noqa: PLR0913 - all that a log is compared with
         return verifier.finish({})
     # Read after the files: everything that they note must be in the database by then.
     with store.read() as reader:
-        return verifier.finish(reader.audit_writers(), reader.database_position())
+        return verifier.finish(reader.audit_writers(), reader.database_position(), reader.earlier_histories())
 
 
 def _ends_of(logs: Sequence[Path], boot: str) -> Mapping[str, RecordedEnd]:

@@ -18,7 +18,7 @@ def compare_with_log(folder: DataFolder, store: Readable) -> SetBack | None:
     # In this order: a server may commit in between.
     notes = newest_notes(folder.audit)
     with store.read() as reader:
-        return find_set_back(notes, reader.database_position())
+        return find_set_back(notes, reader.database_position(), reader.earlier_histories())
 
 
 def require_all_committed(database: Database, store: Readable) -> None:

@@ -223,7 +223,8 @@ def _ensure_account(opened: OpenFolder, settings: Settings, *, first: bool) -> N
     with opened.store.read() as reader:
         if reader.keys_by_region():
             raise DataFolderError(
-                f"{opened.folder.database_name} has keys and no account: its accounts are lost; restore a backup"
+                f"{opened.folder.database_name} has keys and no account: its accounts are lost; "
+                "restore it from a backup"
             )
     if opened.database.is_shared and not first:
         raise DataFolderError(

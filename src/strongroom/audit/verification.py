@@ -136,14 +136,19 @@ class Verifier:
         """Add a finding about the segment's file as a whole."""
         self._find(kind, text)
 
-    def finish(self, writers: Mapping[str, KnownWriter], database: DatabasePosition | None = None) -> Report:
+    def finish(
+        self,
+        writers: Mapping[str, KnownWriter],
+        database: DatabasePosition | None = None,
+        earlier: Mapping[int, str] | None = None,
+    ) -> Report:
         """Return the report.
 
         ``writers`` is their state as recorded now, because servers may have written meanwhile. ``database`` is the
-        position of the database now; None if it is not judged.
+        position of the database now; None if it is not judged. For ``earlier``, see ``find_set_back``.
         """
         self._end_writer()
-        set_back = None if database is None else find_set_back(self._notes.values(), database)
+        set_back = None if database is None else find_set_back(self._notes.values(), database, earlier or {})
         if set_back is not None:
             self.report.findings.append(Finding(Kind.SET_BACK, "", 0, 0, set_back.text))
         before = self._writers

@@ -1,10 +1,13 @@
 """Holds requests that arrive while the node has no lease. They wait a moment for one, and no thread waits with them."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 
 from strongroom.server.turn_queue import Arrived
+
+logger = logging.getLogger(__name__)
 
 INTERVAL = 0.01
 """Between two looks for a lease, seconds."""
@@ -39,7 +42,7 @@ class LeaseWait:
         self._timer = timer
         self._waiting: deque[tuple[float, Arrived]] = deque()
         """With the time until which each waits, those that were received first at the front."""
-        self._look_again: asyncio.Handle | None = None
+        self._look_again: asyncio.TimerHandle | None = None
 
     @property
     def waiting(self) -> int:
@@ -63,16 +66,19 @@ class LeaseWait:
             self._look_again.cancel()
 
     def _look(self) -> None:
-        ready = self._has_lease()
-        now = self._timer()
         going: list[Arrived] = []
-        while self._waiting and len(going) < _AT_ONCE and (ready or self._waiting[0][0] <= now):
-            going.append(self._waiting.popleft()[1])
         self._look_again = None
-        if self._waiting:
+        try:
+            ready, now = self._has_lease(), self._timer()
+            while self._waiting and len(going) < _AT_ONCE and (ready or self._waiting[0][0] <= now):
+                going.append(self._waiting.popleft()[1])
+            (self._go_on if ready else self._give_up)(going)
+        except Exception:
+            logger.exception("requests that waited for a lease failed; dropping their connections: %d", len(going))
+            # Their clients would wait for replies that never come.
+            for connection, _ in going:
+                connection.drop()
+        # If it is set, a request was put back meanwhile.
+        if self._waiting and self._look_again is None:
             pause = 0.0 if len(going) == _AT_ONCE else INTERVAL
             self._look_again = self._loop.call_later(pause, self._look)
-        if ready:
-            self._go_on(going)
-        else:
-            self._give_up(going)

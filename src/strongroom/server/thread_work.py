@@ -16,7 +16,7 @@ from strongroom.server.lane_limits import Caller
 from strongroom.service.call import Call
 from strongroom.service.pipeline import Pipeline
 from strongroom.service.stages import Completed, Prepared, Refused, Suspended
-from strongroom.store.leases.unsettled import Unsettled
+from strongroom.store.unsettled import Unsettled
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Generic, TypeVar
 
-from strongroom.store.leases.unsettled import Unsettled
+from strongroom.store.unsettled import Unsettled
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,8 @@ from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
 from strongroom.audit.database_history import DatabasePosition
-from strongroom.store.leases.unsettled import Settling
+from strongroom.keys.arns import KeyLocator
+from strongroom.keys.kms_key import KmsKey
 from strongroom.store.records import Changes
 from strongroom.store.scopes import Scope
 from strongroom.store.subjects.aliases import AliasReader, AliasWriter
@@ -26,6 +27,7 @@ from strongroom.store.subjects.records import RecordReader, RecordWriter
 from strongroom.store.subjects.reports import ReportReader, ReportWriter
 from strongroom.store.subjects.seals import SealReader, SealWriter
 from strongroom.store.subjects.xks_proxies import XksProxyReader, XksProxyWriter
+from strongroom.store.unsettled import Settling
 
 T = TypeVar("T")
 
@@ -83,6 +85,13 @@ class Store(Readable, Protocol):
     @property
     def settling(self) -> Settling | None:
         """How answers wait for other nodes; None if every process knows of a write as soon as it has returned."""
+        ...
+
+    def load_key(self, locator: KeyLocator) -> KmsKey | None:
+        """Return a key with its materials, tags and aliases, in a consistent read of its own; None if there is none.
+
+        It is as cheap as the database allows.
+        """
         ...
 
     def write(self, act: Callable[[Transaction], T], *scopes: Scope) -> T:

@@ -136,3 +136,27 @@ def test_a_server_that_stops_forgets_requests_that_wait(direct: DirectClient, no
         assert await answer == 0
 
     run(direct, scenario)
+
+
+def test_a_look_for_a_lease_that_fails_drops_the_connections(
+    direct: DirectClient, nodes: LateNodes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A client must not wait for a reply that never comes."""
+
+    def fail(*_: Any) -> None:
+        raise LookupError
+
+    async def scenario(loopback: LoopbackServer) -> None:
+        waits = loopback.front._dispatcher._lease_wait
+        nodes.has_lease = False
+        answer = asyncio.create_task(loopback.call("ListKeys"))
+        await until(lambda: waits.waiting == 1)
+        monkeypatch.setattr(waits, "_go_on", fail)
+        nodes.has_lease = True
+        assert await answer == 0
+        assert waits.waiting == 0
+        monkeypatch.undo()
+        assert await loopback.call("ListKeys") == 200
+
+    run(direct, scenario)
+    assert "requests that waited for a lease failed; dropping their connections: 1" in caplog.messages

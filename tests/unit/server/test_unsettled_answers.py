@@ -13,7 +13,7 @@ from raw_connections import request_bytes
 from strongroom.operations.lanes import Lane
 from strongroom.server import unsettled_answers
 from strongroom.server.unsettled_answers import UnsettledAnswers
-from strongroom.store.leases.unsettled import Unsettled
+from strongroom.store.unsettled import Unsettled
 
 DATA = "ZGF0YQ=="
 MANY = 40

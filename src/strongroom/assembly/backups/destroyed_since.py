@@ -93,9 +93,14 @@ class _Reading(Verifier):
         super().begin(file)
 
     @override
-    def finish(self, writers: Mapping[str, KnownWriter], database: DatabasePosition | None = None) -> Report:
+    def finish(
+        self,
+        writers: Mapping[str, KnownWriter],
+        database: DatabasePosition | None = None,
+        earlier: Mapping[int, str] | None = None,
+    ) -> Report:
         self._hand_on()
-        return super().finish(writers, database)
+        return super().finish(writers, database, earlier)
 
     def _hand_on(self) -> None:
         """Hand on the lines that wait, with where the database is known to have been."""

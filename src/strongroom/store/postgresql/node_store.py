@@ -1,8 +1,7 @@
 """The store of one process of a node, which is as consistent with other nodes as with processes beside it."""
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TypeVar
 
 from sqlalchemy import Connection
@@ -12,38 +11,29 @@ from strongroom.entropy import Entropy
 from strongroom.problems import Problems
 from strongroom.store.counters import NodeMeasures
 from strongroom.store.leases.generation import Generation
-from strongroom.store.leases.unsettled import Unsettled
 from strongroom.store.leases.view import OutdatedRead, View
+from strongroom.store.postgresql.connection import StoreConnection
 from strongroom.store.postgresql.engine import Database
+from strongroom.store.postgresql.settled_store import SettledStore
 from strongroom.store.postgresql.settler import Settler
-from strongroom.store.postgresql.store import PostgresqlStore
-from strongroom.store.postgresql.transaction import PostgresqlTransaction
 from strongroom.store.records import Changes
-from strongroom.store.scopes import Scope
 
 T = TypeVar("T")
 
 
-class NodeStore(PostgresqlStore):
+class NodeStore(SettledStore):
     """A store whose node has an agent. ``view`` is of the agent's page, for one snapshot.
 
     ``version`` and ``changes`` look at the page instead of the database, and raise LeaseEnded without a lease. A read
-    that was answered by a server with an older state, or with another history, raises OutdatedRead, and its connection
-    is closed.
-
-    A write returns when it is settled on all nodes; in ``deferred``, before that. A write of things that are all new
-    has no need to settle: no node has anything in its caches that would be wrong.
+    that was answered by a server with an older state, or with another history, is begun again on a new connection; if
+    that is no better, it raises OutdatedRead.
     """
 
     def __init__(
         self, database: Database, entropy: Entropy, view: View, settler: Settler, *, problems: Problems | None = None
     ) -> None:
-        super().__init__(database, entropy, problems=problems)
-        self.settling = self
+        super().__init__(database, entropy, settler, problems=problems)
         self._view = view
-        self._settler = settler
-        self._settled = 0
-        self._of_thread = threading.local()
         self.counters.measure_node = self._measure
 
     @override
@@ -76,68 +66,22 @@ class NodeStore(PostgresqlStore):
         """Return what was published after a sequence number."""
         return self._view.changes(after)
 
-    @contextmanager
-    def deferred(self) -> Iterator[Unsettled]:
-        """Have the writes of this thread return when they are durable; see ``Settling``."""
-        unsettled = Unsettled()
-        self._of_thread.unsettled = unsettled
-        try:
-            yield unsettled
-        finally:
-            self._of_thread.unsettled = None
-
     @override
-    def write(self, act: Callable[[PostgresqlTransaction], T], *scopes: Scope) -> T:
-        """Run a write as every store does; return when no node serves what was before it."""
-        has_to_settle = False
-
-        def noted(transaction: PostgresqlTransaction) -> T:
-            nonlocal has_to_settle
-            # Those of the other writes of its group are there, too.
-            before = transaction.changes.contradicting, len(transaction.changes.entries)
-            result = act(transaction)
-            after = transaction.changes.contradicting, len(transaction.changes.entries)
-            # What changes nothing rests on what others have committed, which may have to settle.
-            has_to_settle = has_to_settle or after[0] > before[0] or after == before
-            return result
-
-        result = super().write(noted, *scopes)
-        if has_to_settle:
-            self._settle()
-        else:
-            self._settler.announce()
-        return result
-
-    def _settle(self) -> None:
-        """Settle the commit of this write, or one of another thread that was committed since."""
-        newest = self._newest.change
-        if newest <= self._settled:
-            return
-        unsettled: Unsettled | None = getattr(self._of_thread, "unsettled", None)
-        if unsettled is None:
-            self._settler.settle(newest)
-            self._settled = max(self._settled, newest)
-            return
-        unsettled.add()
-
-        def settled() -> None:
-            self._settled = max(self._settled, newest)
-            unsettled.settled()
-
-        self._settler.when_settled(newest, settled)
-
-    @override
-    def _begin_read(self, stack: ExitStack) -> tuple[Connection, Generation]:
+    def _begin(
+        self, stack: ExitStack, begin: Callable[[StoreConnection], tuple[Generation, T]]
+    ) -> tuple[Connection, Generation, T]:
         try:
-            return self._begin_current_read(stack)
+            return self._begin_current(stack, begin)
         except OutdatedRead:
-            # Perhaps the agent has just found another history, or another primary. There is a new connection now.
-            return self._begin_current_read(stack)
+            # Perhaps the agent has just found another history, or another primary.
+            return self._begin_current(stack, begin)
 
-    def _begin_current_read(self, stack: ExitStack) -> tuple[Connection, Generation]:
+    def _begin_current(
+        self, stack: ExitStack, begin: Callable[[StoreConnection], tuple[Generation, T]]
+    ) -> tuple[Connection, Generation, T]:
         with ExitStack() as trial:
             fill = self._view.begin_fill()
-            connection, generation = super()._begin_read(trial)
+            connection, generation, found = super()._begin(trial, begin)
             try:
                 self._view.check_fill(fill, generation)
             except OutdatedRead:
@@ -145,4 +89,4 @@ class NodeStore(PostgresqlStore):
                 connection.invalidate()
                 raise
             stack.push(trial.pop_all())
-            return connection, generation
+            return connection, generation, found

@@ -64,7 +64,10 @@ class Settler:
             self._changed.notify()
 
     def announce(self) -> None:
-        """Tell the nodes that there is a commit, which nobody waits for: what they know of it is not wrong."""
+        """Tell the nodes that there is a commit. No answer waits for them: nothing that they know is wrong after it.
+
+        If that fails, they find it when they renew their leases.
+        """
         with self._changed:
             self._has_news = True
             self._changed.notify()

@@ -18,7 +18,7 @@ from strongroom.store.sql.domain_keys import DomainKeyReads
 from strongroom.store.sql.grants import GrantReads
 from strongroom.store.sql.history import HistoryReads
 from strongroom.store.sql.identities import IdentityReads
-from strongroom.store.sql.key_rows import KEY_ROW, PARTS_OF_KEY, damaged_key, read_key
+from strongroom.store.sql.key_rows import KEY_ROW, PARTS_OF_KEY, KeyRows, damaged_key, key_of
 from strongroom.store.sql.nodes import NodeReads
 from strongroom.store.sql.reports import ReportReads
 from strongroom.store.sql.row_check import check_rows
@@ -89,13 +89,14 @@ class SqlReader(
 
     def key(self, locator: KeyLocator) -> KmsKey | None:
         """Return a key with its materials, tags and aliases."""
+        return key_of(self._guard, locator, self._key_rows(locator), whole=self._whole_keys)
+
+    def _key_rows(self, locator: KeyLocator) -> KeyRows | None:
         owner = of_key(locator)
         row = self._connection.execute(KEY_ROW, owner).one_or_none()
         if row is None:
-            self._guard.gone(kms_key, **msgspec.structs.asdict(locator))
             return None
-        materials, tags, aliases = (self._connection.execute(part, owner).all() for part in PARTS_OF_KEY)
-        return read_key(self._guard, row, materials, tags, aliases, whole=self._whole_keys)
+        return KeyRows(row, *(self._connection.execute(part, owner).all() for part in PARTS_OF_KEY))
 
     def damaged_key(self, locator: KeyLocator) -> DamagedKey | None:
         """Return what is left of a key of which a record is damaged or missing; None if none is, or all are."""

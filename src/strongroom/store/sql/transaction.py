@@ -15,7 +15,7 @@ from strongroom.store.sql import rows
 from strongroom.store.sql.audit import AuditWrites
 from strongroom.store.sql.change_log import ChangeLog, InsertedChanges
 from strongroom.store.sql.custom_key_stores import CustomKeyStoreWrites
-from strongroom.store.sql.domain_keys import DomainKeyWrites, require_domain_key
+from strongroom.store.sql.domain_keys import DomainKeyWrites
 from strongroom.store.sql.grants import GrantWrites
 from strongroom.store.sql.history import HistoryWrites
 from strongroom.store.sql.identities import IdentityWrites
@@ -137,6 +137,7 @@ class SqlTransaction(
         """Write through ``guard``. Entries of the change log go to ``changes``; otherwise each is inserted at once."""
         super().__init__(connection, guard)
         self._changes = changes or InsertedChanges(connection)
+        self._found_domain_keys = set()
 
     def add_account(self, record: AccountRecord) -> None:
         """Insert an account."""
@@ -168,11 +169,11 @@ class SqlTransaction(
             return False
         self._connection.execute(_ADD_KEY, sealed_key(self._guard, key))
         for ordinal, material in enumerate(key.materials):
-            require_domain_key(self._connection, key.region, material.token)
+            self._require_domain_key(key.region, material.token)
             self._connection.execute(_ADD_MATERIAL, rows.material_values(key, ordinal))
         if key.tags:
             self._connection.execute(_ADD_TAG, rows.tag_values(key))
-        # Whoever looks for it reads the database: that there is no such key is never cached.
+        # It contradicts no cache: that there is no such key is never cached.
         self._changes.add(ChangeKind.KEY, key.account, key.region, key.key_id, is_new=True)
         return True
 
@@ -286,7 +287,7 @@ class SqlTransaction(
         for ordinal, material in enumerate(after.materials):
             values = rows.material_values(after, ordinal)
             if known.get(material.material_id) != material:
-                require_domain_key(self._connection, after.region, material.token)
+                self._require_domain_key(after.region, material.token)
             if material.material_id not in known:
                 self._connection.execute(_ADD_MATERIAL, values)
             elif known[material.material_id] != material:

@@ -14,12 +14,13 @@ from sqlalchemy.exc import DBAPIError
 
 from strongroom.audit.database_history import DatabasePosition
 from strongroom.crypto.domain_keys import IAM_SCOPE
+from strongroom.keys.arns import KeyLocator
+from strongroom.keys.kms_key import KmsKey
 from strongroom.problems import Problems
 from strongroom.store.counters import StoreCounters
 from strongroom.store.fault_watch import FaultWatch
 from strongroom.store.faults import FaultKind
 from strongroom.store.integrity import IntegrityWatch
-from strongroom.store.leases.unsettled import Settling
 from strongroom.store.quarantine import Quarantine
 from strongroom.store.records import Changes
 from strongroom.store.retries import run_with_retries
@@ -39,6 +40,7 @@ from strongroom.store.sqlite.integrity import check_integrity
 from strongroom.store.sqlite.wal_index import WalIndex
 from strongroom.store.sqlite.write_ahead_log import WriteAheadLog
 from strongroom.store.sqlite.write_lock import WriteLock
+from strongroom.store.unsettled import Settling
 
 T = TypeVar("T")
 
@@ -91,6 +93,11 @@ class SqlStore:
             self.counters.reads += 1
         with self._typed_faults(writing=False), self._engine.connect() as connection:
             yield SqlReader(connection, self.guard)
+
+    def load_key(self, locator: KeyLocator) -> KmsKey | None:
+        """Return a key."""
+        with self.read() as reader:
+            return reader.key(locator)
 
     @contextmanager
     def read_tables(self) -> Iterator[TableReader]:

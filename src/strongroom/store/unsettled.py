@@ -1,7 +1,6 @@
 """What a call has committed and may not be answered yet: other nodes may still serve what was before it.
 
-The thread that has run the call goes on with others. Whoever holds the answer is told when it may leave. It does no
-I/O.
+The thread that has run the call goes on with others. What holds the answer is told when it may leave. It does no I/O.
 """
 
 from collections.abc import Callable
