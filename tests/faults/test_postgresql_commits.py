@@ -14,7 +14,7 @@ from postgresql import SERVER, Cluster
 from strongroom.entropy import system_entropy
 from strongroom.errors import WriteOutcomeUnknown
 from strongroom.keys.kms_key import KmsKey
-from strongroom.store.postgresql.change_log import RECEIPTS_KEPT
+from strongroom.store.postgresql import change_log
 from strongroom.store.postgresql.engine import open_postgresql
 from strongroom.store.postgresql.store import PostgresqlStore
 from strongroom.store.postgresql.writes import SETTLED_WITHIN
@@ -91,7 +91,7 @@ def test_a_commit_is_not_settled_when_its_receipt_may_have_been_removed(
 
     def add(transaction: Transaction) -> str:
         nonlocal stopped
-        stopped = 2 * RECEIPTS_KEPT
+        stopped = 2 * change_log.RECEIPTS_KEPT
         return add_letter(transaction)
 
     pool = open_postgresql(postgresql.address(database, SERVER, proxy.port))
@@ -101,7 +101,7 @@ def test_a_commit_is_not_settled_when_its_receipt_may_have_been_removed(
         with pytest.raises(WriteOutcomeUnknown):
             store.write(add, SCOPE)
     assert description(postgresql, database) == "x"
-    assert SETTLED_WITHIN < RECEIPTS_KEPT
+    assert SETTLED_WITHIN < change_log.RECEIPTS_KEPT
 
 
 @pytest.mark.parametrize("of_receipt", [AtCommit.PASS, AtCommit.LOSE, AtCommit.LOSE_ANSWER])

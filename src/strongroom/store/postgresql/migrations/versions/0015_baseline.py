@@ -15,6 +15,11 @@ def _text(length: int | None = None) -> sa.String:
     return sa.Text(collation="C") if length is None else sa.String(length, collation="C")
 
 
+def _of_key(name: str) -> sa.ForeignKeyConstraint:
+    key = ["account", "region", "key_id"]
+    return sa.ForeignKeyConstraint(key, [f"kms_key.{column}" for column in key], name=name)
+
+
 def upgrade() -> None:
     op.create_table(
         "access_key",
@@ -295,9 +300,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.Float, nullable=False),
         sa.Column("updated_at", sa.Float, nullable=False),
         sa.Column("row_mac", sa.LargeBinary),
-        sa.ForeignKeyConstraint(
-            ["account", "region", "key_id"], ["kms_key.account", "kms_key.region", "kms_key.key_id"], name="alias_key"
-        ),
+        _of_key("alias_key"),
         sa.PrimaryKeyConstraint("account", "region", "name"),
     )
     op.create_index("alias_of_key", "alias", ["account", "region", "key_id", "name"])
@@ -315,11 +318,7 @@ def upgrade() -> None:
         sa.Column("whatever_context", sa.Boolean, server_default=sa.true(), nullable=False),
         sa.Column("terms", _text(64)),
         sa.Column("row_mac", sa.LargeBinary),
-        sa.ForeignKeyConstraint(
-            ["account", "region", "key_id"],
-            ["kms_key.account", "kms_key.region", "kms_key.key_id"],
-            name="key_grant_key",
-        ),
+        _of_key("key_grant_key"),
         sa.PrimaryKeyConstraint("account", "region", "key_id", "grant_id"),
     )
     op.create_index("key_grant_grantee", "key_grant", ["account", "region", "key_id", "grantee", "label", "grant_id"])
@@ -352,11 +351,7 @@ def upgrade() -> None:
         sa.Column("rotation_type", _text(16)),
         sa.Column("expires_at", sa.Float),
         sa.Column("description", _text(256)),
-        sa.ForeignKeyConstraint(
-            ["account", "region", "key_id"],
-            ["kms_key.account", "kms_key.region", "kms_key.key_id"],
-            name="key_material_key",
-        ),
+        _of_key("key_material_key"),
         sa.PrimaryKeyConstraint("region", "material_id"),
     )
     op.create_index(
@@ -370,9 +365,7 @@ def upgrade() -> None:
         sa.Column("key_id", _text(64), nullable=False),
         sa.Column("tag_key", _text(128), nullable=False),
         sa.Column("tag_value", _text(256), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["account", "region", "key_id"], ["kms_key.account", "kms_key.region", "kms_key.key_id"], name="key_tag_key"
-        ),
+        _of_key("key_tag_key"),
         sa.PrimaryKeyConstraint("account", "region", "key_id", "tag_key"),
     )
     op.create_table(
