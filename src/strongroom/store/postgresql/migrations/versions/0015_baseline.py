@@ -15,6 +15,11 @@ def _text(length: int | None = None) -> sa.String:
     return sa.Text(collation="C") if length is None else sa.String(length, collation="C")
 
 
+def _single(name: str) -> sa.Column[bool]:
+    only = sa.CheckConstraint("single", name=name)
+    return sa.Column("single", sa.Boolean, only, server_default=sa.true(), nullable=False)
+
+
 def _of_key(name: str) -> sa.ForeignKeyConstraint:
     key = ["account", "region", "key_id"]
     return sa.ForeignKeyConstraint(key, [f"kms_key.{column}" for column in key], name=name)
@@ -114,13 +119,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "generation",
-        sa.Column(
-            "single",
-            sa.Boolean,
-            sa.CheckConstraint("single", name="generation_single"),
-            server_default=sa.true(),
-            nullable=False,
-        ),
+        _single("generation_single"),
         sa.Column("number", sa.BigInteger, nullable=False),
         sa.Column("tag", sa.LargeBinary, nullable=False),
         sa.PrimaryKeyConstraint("single"),
@@ -270,13 +269,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "schema_window",
-        sa.Column(
-            "single",
-            sa.Boolean,
-            sa.CheckConstraint("single", name="schema_window_single"),
-            server_default=sa.true(),
-            nullable=False,
-        ),
+        _single("schema_window_single"),
         sa.Column("oldest", _text(8), nullable=False),
         sa.Column("newest", _text(8), nullable=False),
         sa.Column("moved_to", _text()),
