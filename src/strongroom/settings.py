@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from strongroom.audit_destinations import AuditDestination
+
 TLS_SUITES = tuple(
     f"ECDHE-{signature}-{cipher}"
     for cipher in ("AES256-GCM-SHA384", "AES128-GCM-SHA256", "CHACHA20-POLY1305")
@@ -97,6 +99,21 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
 
     data: FileName = "strongroom-data"
     """The data folder; it is made with mode 0700 if missing."""
+    store: str = ""
+    """The database: empty for SQLite in the data folder, or the address of a PostgreSQL database (a connection string
+    or URI of libpq)."""
+    store_password_file: FileName | None = None
+    """A file with the password for the PostgreSQL database in its first line."""
+    store_timeout: Annotated[float, Meta(ge=0.5, le=60)] = 5.0
+    """How long a statement of the PostgreSQL database may take."""
+    store_connections: Annotated[int, Meta(ge=4, le=1000)] = 16
+    """The most connections of each worker to the PostgreSQL database."""
+    store_poll: Annotated[float, Meta(ge=0.01, le=60)] | None = None
+    """How often a node looks for what others have changed in the PostgreSQL database; without it, it is notified."""
+    store_pooler: bool = False
+    """Whether a pooler between may give each transaction another connection, so that no statement can be prepared."""
+    lease: Annotated[float, Meta(ge=2, le=60)] = 10.0
+    """How long a node serves while it does not reach the PostgreSQL database."""
     listen: str = "127.0.0.1:4599"
     """HOST:PORT; with port 0 the system chooses a free one."""
     regions: Annotated[tuple[Region, ...], Meta(min_length=1)] = ("us-east-1",)
@@ -157,6 +174,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """What an audit record survives once its answer is sent: a crash of the process (write) or machine (fsync)."""
     audit_segment_size: Annotated[int, Meta(ge=4096, le=_MOST)] = 67_108_864
     """The size at which a new file of the audit log is started; one is also started each day (UTC)."""
+    audit_ship: tuple[AuditDestination, ...] = ()
+    """Where the audit log is shipped to while it is written; without any, it is in the data folder alone."""
+    audit_ship_timeout: Annotated[float, Meta(ge=0.1, le=600)] = 5.0
+    """How long a call waits for the required destinations of the audit log before it is answered with an error."""
+    audit_ship_lag: PositiveSeconds = 300.0
+    """How old the oldest line may be that a destination lacks before that is a problem."""
     fips: bool = False
     """Use approved algorithms only, and refuse all others by name."""
     serve_damaged: bool = False
@@ -226,6 +249,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     def folder(self) -> Path:
         """The data folder as an absolute path."""
         return Path(self.data).absolute()
+
+    @property
+    def is_on_postgresql(self) -> bool:
+        """Whether the state is in a PostgreSQL database that several nodes can share."""
+        return bool(self.store)
 
     @property
     def address(self) -> tuple[str, int]:

@@ -23,6 +23,12 @@ class TokenBucket:
         self._tokens = capacity
         self._updated_at = now
 
+    def change_rate(self, rate: float, capacity: float, now: float) -> None:
+        """Gain another number of tokens a second from now on, and hold up to another ``capacity``."""
+        self._tokens = min(self.level(now), capacity)
+        self.rate = rate
+        self._capacity = capacity
+
     def level(self, now: float) -> float:
         """Return how many tokens there are; fewer than none after a request that cost more than was left."""
         if now > self._updated_at:

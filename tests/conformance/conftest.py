@@ -10,17 +10,18 @@ from accounts import Account
 from clients import client_of, client_with, credentials_of
 from custom_stores import OWNER, Stores
 from identities import Identities
-from local_server import RunningServer, running_server
+from local_server import RunningServer
 from multi_region_keys import EAST, SOUTH, WEST, new_primary
 from shared_keys import SharedKeys
+from stores import Serving
 from xks_stub import XksStub
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory, xks_stub: XksStub) -> Iterator[RunningServer]:
+def server(tmp_path_factory: pytest.TempPathFactory, xks_stub: XksStub, serving: Serving) -> Iterator[RunningServer]:
     folder = tmp_path_factory.mktemp("server")
     options = ("--config", str(xks_stub.written(folder)), "--region", "us-east-1", "--region", "eu-west-1")
-    with running_server(folder / "data", folder / "log", *options) as server:
+    with serving(folder / "data", folder / "log", *options) as server:
         yield server
         assert server.stop() == 0
     log = (folder / "log").read_text()
@@ -74,11 +75,11 @@ def stores(owner: Account) -> Iterator[Stores]:
 
 
 @pytest.fixture(scope="session")
-def three_regions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+def three_regions(tmp_path_factory: pytest.TempPathFactory, serving: Serving) -> Iterator[RunningServer]:
     """A server of its own for what reaches across Regions."""
     folder = tmp_path_factory.mktemp("regions")
     options = [option for region in (EAST, WEST, SOUTH) for option in ("--region", region)]
-    with running_server(folder / "data", folder / "log", *options) as server:
+    with serving(folder / "data", folder / "log", *options) as server:
         yield server
         assert server.stop() == 0
     assert "Traceback" not in (folder / "log").read_text()

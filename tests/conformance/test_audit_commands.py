@@ -120,7 +120,7 @@ def test_a_table_for_people(scene: Scene) -> None:
 
 def test_nodes_and_workers_are_shown(scene: Scene) -> None:
     node = (scene.data / "node-id").read_text().splitlines()[-1]
-    assert f"node {node}: w0" in succeed(scene.data, "audit", "verify").splitlines()
+    assert f"node {node}: w0 (not stopped); " in succeed(scene.data, "audit", "verify")
     head, row = succeed(scene.data, "audit", "writers").splitlines()
     assert head.split() == ["NODE", "WRITER", "FIRST", "SEEN", "LAST", "CHECKPOINT", "STOPPED"]
     found, writer, first, last, stopped = row.split()

@@ -71,7 +71,7 @@ def test_each_change_has_a_record_with_the_user_who_made_it(server: RunningServe
     assert [json.loads(line)["eventName"] for line in found.splitlines()] == [each["eventName"] for each in records]
     client_of(server).list_keys()
     node = (data / "node-id").read_text().splitlines()[-1]
-    assert f"node {node}: w0, cli" in succeed(data, "audit", "verify").splitlines()
+    assert f"node {node}: w0 (not stopped), cli (stopped); " in succeed(data, "audit", "verify")
     (row,) = [line for line in succeed(data, "audit", "writers").splitlines() if "cli" in line]
     assert row.split()[:2] == [node, f"{node}cli"]
     assert row.endswith(" yes")

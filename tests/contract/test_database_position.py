@@ -97,6 +97,9 @@ WRITES: dict[str, list[Act]] = {
 }
 
 NOT_COUNTED = {
+    "add_destruction": "it is part of an erasure, which is counted",
+    "defer_destruction": "it is tried sooner",
+    "remove_destruction": "what is destroyed already is destroyed again, which does nothing",
     "note_key_uses": "the audit log has the uses",
     "note_access_key_use": "a crash may lose the last minute",
     "note_principal_uses": "a crash may lose the last minute",
@@ -104,8 +107,10 @@ NOT_COUNTED = {
     "put_last_accessed_job": "it can be made again",
     "rewrap_audit_key": "an older copy of it opens as long as its domain key is there, which is counted",
     "renew_codes": "the rows say what they said before; the end of the domain key that made the old codes is counted",
+    "put_seal_document": "domain keys that its root key does not open are found at the next start",
     "add_audit_key": "verification of the log needs it, and finds it missing",
     "put_audit_mark": "the log is read from an earlier place",
+    "retire_node": "the audit log states it",
     "put_audit_writer": "verification of the log compares it",
     "claim_audit_writers": "it is done again at the next start",
     "forget_audit_writers": "a restore does it before a server can open the database",

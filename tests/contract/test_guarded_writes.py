@@ -6,7 +6,9 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy.exc import IntegrityError
 
-from keys_builder import make_key
+from keys_builder import locator, make_key
+from strongroom.crypto.domain_keys import DomainKeys
+from strongroom.crypto.seal import SealedDomainKey
 from strongroom.errors import DependencyTimeoutException
 from strongroom.keys.arns import AliasLocator, KeyLocator
 from strongroom.keys.custom_key_stores import ConnectionState, CustomKeyStore, CustomKeyStoreType
@@ -14,6 +16,7 @@ from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import KeyManager
 from strongroom.store.protocol import Store, Transaction
 from strongroom.store.records import AliasRecord
+from strongroom.store.scopes import AccountScope
 
 NOW = 1_790_000_000.0
 ACCOUNT = "111122223333"
@@ -99,3 +102,30 @@ def test_a_custom_key_store_is_inserted_then_updated(store: Store) -> None:
         assert reader.custom_key_stores(ACCOUNT, REGION) == [after]
     with pytest.raises(IntegrityError):
         store.write(lambda transaction: transaction.put_custom_key_store(replace(CUSTOM, store_id="cks-2", name="two")))
+
+
+def test_a_domain_key_that_was_removed_in_the_same_write_is_missed(store: Store, domain_keys: DomainKeys) -> None:
+    """What a write has found is looked for once: it stays, unless the write itself removes it."""
+    domain_key = SealedDomainKey(REGION, 1, b"sealed")
+
+    def key_with_token(number: int) -> KmsKey:
+        key = make_key(number)
+        token = domain_keys.wrap(REGION, b"material", b"bound")
+        return replace(key, materials=(replace(key.materials[0], token=token),))
+
+    def both(transaction: Transaction) -> None:
+        transaction.add_domain_key(domain_key)
+        transaction.add_key(key_with_token(1))
+        transaction.add_key(key_with_token(2))
+
+    def remove(transaction: Transaction) -> None:
+        transaction.add_key(key_with_token(3))
+        transaction.remove_domain_key(domain_key)
+        transaction.add_key(key_with_token(4))
+
+    store.write(both, AccountScope(""))
+    with pytest.raises(DependencyTimeoutException):
+        store.write(remove, AccountScope(""))
+    with store.read() as reader:
+        assert reader.domain_keys() == [domain_key]
+        assert reader.key(locator(3)) is None

@@ -247,8 +247,8 @@ def test_the_last_use_of_an_access_key_is_not_in_the_change_log(store: Store) ->
     start = store.changes(0).last
 
     def change(transaction: Transaction) -> None:
-        transaction.note_access_key_use(AccessKeyUse("AKIA1", NOW, "eu-west-1", "kms"))
-        transaction.note_access_key_use(AccessKeyUse("AKIA9", NOW, "eu-west-1", "kms"))
+        transaction.note_access_key_use(AccessKeyUse("AKIA1", NOW, "eu-west-1", "kms"), NOW)
+        transaction.note_access_key_use(AccessKeyUse("AKIA9", NOW, "eu-west-1", "kms"), NOW)
 
     store.write(change)
     assert store.changes(start).entries == []
@@ -313,8 +313,8 @@ def test_a_use_of_an_access_key_in_the_future_is_replaced_by_the_next_one(store:
     """The clock was ahead when it was noted."""
     store.write(lambda transaction: transaction.add_access_key(access_key(1)))
     wrong, right = (AccessKeyUse("AKIA1", NOW + at, "us-east-1", "kms") for at in (31 * DAY, 0))
-    store.write(lambda transaction: transaction.note_access_key_use(wrong))
-    store.write(lambda transaction: transaction.note_access_key_use(right))
+    store.write(lambda transaction: transaction.note_access_key_use(wrong, NOW))
+    store.write(lambda transaction: transaction.note_access_key_use(right, NOW))
     with store.read() as reader:
         record = reader.access_key("AKIA1")
     assert record is not None
@@ -324,8 +324,8 @@ def test_a_use_of_an_access_key_in_the_future_is_replaced_by_the_next_one(store:
 def test_a_later_use_of_an_access_key_is_not_replaced_by_an_earlier_one(store: Store) -> None:
     store.write(lambda transaction: transaction.add_access_key(access_key(1)))
     late, early = (AccessKeyUse("AKIA1", NOW + at, f"region-{at}", "kms") for at in (1, 0))
-    store.write(lambda transaction: transaction.note_access_key_use(late))
-    store.write(lambda transaction: transaction.note_access_key_use(early))
+    store.write(lambda transaction: transaction.note_access_key_use(late, NOW))
+    store.write(lambda transaction: transaction.note_access_key_use(early, NOW))
     with store.read() as reader:
         record = reader.access_key("AKIA1")
     assert record is not None

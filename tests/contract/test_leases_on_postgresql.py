@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy import Connection
 
 from postgresql import SERVER, Cluster
 from strongroom.clock import SystemClock
@@ -17,11 +18,24 @@ from strongroom.store.leases.bounds import over_everywhere
 from strongroom.store.leases.generation import Generation
 from strongroom.store.leases.membership import Membership
 from strongroom.store.leases.page import PageFile, PageReader, PageWriter
-from strongroom.store.leases.requests import Acknowledge, FindMember, FoundChanges, Join, Member, ReadChanges, Renew
+from strongroom.store.leases.requests import (
+    About,
+    Acknowledge,
+    FindMember,
+    FoundChanges,
+    Join,
+    Leave,
+    Member,
+    ReadChanges,
+    Renew,
+)
 from strongroom.store.leases.view import View
 from strongroom.store.postgresql.agent import Agent
-from strongroom.store.postgresql.member_connection import MemberConnection, NotConfirmed
+from strongroom.store.postgresql.engine import open_postgresql
+from strongroom.store.postgresql.member_connection import MemberConnection, NotAdmitted, NotConfirmed
+from strongroom.store.postgresql.members import read_members
 from strongroom.store.postgresql.settler import Settler
+from strongroom.store.records import MemberRecord
 
 NODE = "0123456789ab"
 LEASE = 1.0
@@ -90,24 +104,56 @@ def member(connection: MemberConnection, node: str = NODE) -> Member | None:
 
 
 def test_a_member_joins_once(connection: MemberConnection) -> None:
-    join = Join(NODE, b"i" * 16, LEASE, "1", None)
+    join = Join(NODE, b"i" * 16, LEASE, About("1"), None)
     assert connection.perform(join) is True
     assert connection.perform(join) is False
     assert member(connection) == Member(NODE, b"i" * 16, 0, 0, LEASE)
 
 
 def test_a_row_is_replaced_only_as_it_was_found(connection: MemberConnection) -> None:
-    connection.perform(Join(NODE, b"i" * 16, LEASE, "1", None))
+    connection.perform(Join(NODE, b"i" * 16, LEASE, About("1"), None))
     found = member(connection)
     connection.perform(Renew(NODE, b"i" * 16))
-    assert connection.perform(Join(NODE, b"j" * 16, 2.0, "2", found)) is False
-    assert connection.perform(Join(NODE, b"j" * 16, 2.0, "2", member(connection))) is True
+    assert connection.perform(Join(NODE, b"j" * 16, 2.0, About("2"), found)) is False
+    assert connection.perform(Join(NODE, b"j" * 16, 2.0, About("2"), member(connection))) is True
     assert member(connection) == Member(NODE, b"j" * 16, 0, 0, 2.0)
     assert connection.perform(Renew(NODE, b"i" * 16)) is None
 
 
+def test_a_retired_node_gets_no_lease(connection: MemberConnection, address: str) -> None:
+    join = Join(NODE, b"i" * 16, LEASE, About("1"), None)
+    connection.perform(join)
+    found = member(connection)
+    with closing(psycopg.connect(address, autocommit=True)) as other:
+        other.execute("INSERT INTO retired_node VALUES (%s, 1, '0123456789abcli')", (NODE,))
+    assert connection.perform(Renew(NODE, b"i" * 16)) is None
+    with pytest.raises(NotAdmitted, match=f"node {NODE} was retired"):
+        connection.perform(Join(NODE, b"j" * 16, LEASE, About("1"), found))
+    connection.perform(Leave(NODE, b"i" * 16))
+    with pytest.raises(NotAdmitted, match=f"node {NODE} was retired"):
+        connection.perform(join)
+
+
+def test_members_are_found_with_their_workers_and_whether_they_live(connection: MemberConnection, address: str) -> None:
+    with closing(open_postgresql(address)) as database, database.engine.connect() as reader:
+        assert read_members(reader) == []
+        connection.perform(Join(NODE, b"i" * 16, LEASE, About("1", workers=3), None))
+        connection.perform(Join("ffffffffffff", b"j" * 16, 0.1, About("1"), None))
+        reader.rollback()
+        until(lambda: [each.is_alive for each in _again(reader)] == [True, False])
+        assert [(each.node, each.workers) for each in _again(reader)] == [(NODE, 3), ("ffffffffffff", 1)]
+        until(lambda: not any(each.is_alive for each in _again(reader)))
+        connection.perform(Renew(NODE, b"i" * 16))
+        assert _again(reader)[0].is_alive
+
+
+def _again(reader: Connection) -> list[MemberRecord]:
+    reader.rollback()
+    return read_members(reader)
+
+
 def test_a_renewal_says_which_generation_it_saw(connection: MemberConnection, address: str) -> None:
-    connection.perform(Join(NODE, b"i" * 16, LEASE, "1", None))
+    connection.perform(Join(NODE, b"i" * 16, LEASE, About("1"), None))
     number = commit(address)
     generation = connection.perform(Renew(NODE, b"i" * 16))
     assert isinstance(generation, Generation)
@@ -128,7 +174,7 @@ def test_changes_come_with_the_generation_that_they_lead_to(connection: MemberCo
 
 def test_nothing_is_acknowledged_that_the_database_does_not_have(connection: MemberConnection, address: str) -> None:
     number = commit(address)
-    connection.perform(Join(NODE, b"i" * 16, LEASE, "1", None))
+    connection.perform(Join(NODE, b"i" * 16, LEASE, About("1"), None))
     assert connection.perform(Acknowledge(NODE, b"i" * 16, number + 1)) is False
     assert connection.perform(Acknowledge(NODE, b"j" * 16, number)) is False
     assert connection.perform(Acknowledge(NODE, b"i" * 16, number)) is True
@@ -138,7 +184,7 @@ def test_nothing_is_acknowledged_that_the_database_does_not_have(connection: Mem
 
 
 def test_a_member_is_removed_only_if_it_was_not_renewed(connection: MemberConnection) -> None:
-    connection.perform(Join(NODE, b"i" * 16, LEASE, "1", None))
+    connection.perform(Join(NODE, b"i" * 16, LEASE, About("1"), None))
     found = connection.members().members[0]
     connection.perform(Renew(NODE, b"i" * 16))
     connection.remove(found)
@@ -179,7 +225,7 @@ def test_an_agent_that_stops_is_not_waited_for(address: str, tmp_path: Path, con
 
 
 def test_a_node_that_is_gone_is_waited_for_once(address: str, connection: MemberConnection) -> None:
-    connection.perform(Join(NODE, b"i" * 16, LEASE, "1", None))
+    connection.perform(Join(NODE, b"i" * 16, LEASE, About("1"), None))
     with closing(Settler(lambda: MemberConnection(address, 5.0), CLOCK)) as settler:
         number = commit(address)
         began = time.monotonic()
@@ -192,7 +238,7 @@ def test_a_node_that_is_gone_is_waited_for_once(address: str, connection: Member
 
 
 def test_callers_that_wait_hold_no_thread(address: str, connection: MemberConnection) -> None:
-    connection.perform(Join(NODE, b"i" * 16, LEASE, "1", None))
+    connection.perform(Join(NODE, b"i" * 16, LEASE, About("1"), None))
     settled: list[int] = []
     with closing(Settler(lambda: MemberConnection(address, 5.0), CLOCK)) as settler:
         threads = threading.active_count()
@@ -207,7 +253,7 @@ def test_callers_that_wait_hold_no_thread(address: str, connection: MemberConnec
 
 
 def test_a_settler_outlives_its_connection(address: str, connection: MemberConnection, postgresql: Cluster) -> None:
-    connection.perform(Join(NODE, b"i" * 16, LEASE, "1", None))
+    connection.perform(Join(NODE, b"i" * 16, LEASE, About("1"), None))
     settled = threading.Event()
     with closing(Settler(lambda: MemberConnection(address, 5.0), CLOCK)) as settler:
         settler.when_settled(commit(address), settled.set)
@@ -223,7 +269,7 @@ def test_a_server_that_does_not_know_a_change_does_not_settle_it(postgresql: Clu
         postgresql.database() as former,
         closing(MemberConnection(address, 5.0)) as connection,
     ):
-        connection.perform(Join(NODE, b"i" * 16, LEASE, "1", None))
+        connection.perform(Join(NODE, b"i" * 16, LEASE, About("1"), None))
         addresses = [postgresql.address(former, SERVER), address]
         number = commit(address)
         began = time.monotonic()
@@ -237,7 +283,7 @@ def test_an_agent_outlives_its_connections(address: str, tmp_path: Path, postgre
     with closing(RunningAgent(address, tmp_path / "page")) as node:
         node.view.wait_for_lease(10)
         for _ in range(3):
-            connections = node.agent.connections
+            connections = node.agent.counters.connections
             postgresql.run(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'strongroom'"
             )
@@ -249,7 +295,7 @@ def test_an_agent_outlives_its_connections(address: str, tmp_path: Path, postgre
 
 
 def has_reconnected(node: RunningAgent, connections: int) -> bool:
-    return node.agent.connections > connections
+    return node.agent.counters.connections > connections
 
 
 def test_two_agents_with_the_id_of_one_node_do_not_serve_together(address: str, tmp_path: Path) -> None:
@@ -266,15 +312,15 @@ def test_a_frozen_server_ends_leases_and_is_found_again(address: str, tmp_path: 
         node.view.wait_for_lease(10)
         with postgresql.frozen():
             until(lambda: node.membership.lease_left < 0, LEASE + 1)
-            until(lambda: node.agent.failures > 0, LEASE + 1)
+            until(lambda: node.agent.counters.renewals["failed"] > 0, LEASE + 1)
         node.view.wait_for_lease(20)
 
 
 def test_a_commit_that_no_standby_has_confirmed_renews_no_lease(
     address: str, connection: MemberConnection, postgresql: Cluster
 ) -> None:
-    connection.perform(Join(NODE, b"i" * 16, LEASE, "1", None))
-    connection.perform(Join("another", b"i" * 16, LEASE, "1", None))
+    connection.perform(Join(NODE, b"i" * 16, LEASE, About("1"), None))
+    connection.perform(Join("another", b"i" * 16, LEASE, About("1"), None))
     postgresql.run("ALTER SYSTEM SET synchronous_standby_names = 'missing'", "SELECT pg_reload_conf()")
     try:
         until(lambda: waits_for_a_standby(address))

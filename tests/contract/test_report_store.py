@@ -37,18 +37,18 @@ def test_the_last_use_of_each_service_is_kept(store: Store) -> None:
         replace(use, unique_id="AROAWORKER"),
         replace(use, unique_id="AROAABSENT"),
     ]
-    store.write(lambda transaction: transaction.note_principal_uses(noted))
+    store.write(lambda transaction: transaction.note_principal_uses(noted, NOW))
     later = replace(use, used_at=NOW + 5, region="us-east-1")
-    store.write(lambda transaction: transaction.note_principal_uses([later]))
-    store.write(lambda transaction: transaction.note_principal_uses([use]))
-    store.write(lambda transaction: transaction.note_principal_uses([]))
+    store.write(lambda transaction: transaction.note_principal_uses([later], NOW))
+    store.write(lambda transaction: transaction.note_principal_uses([use], NOW))
+    store.write(lambda transaction: transaction.note_principal_uses([], NOW))
     assert uses(store, "AIDAALICE") == [later, noted[1]]
     assert uses(store, "AIDAALICE", "AROAWORKER", "AROAABSENT") == [later, noted[1], noted[2]]
     assert uses(store) == []
     # One that is a day later than the next was noted while the clock was ahead.
     wrong = replace(use, used_at=NOW + 31 * DAY)
-    store.write(lambda transaction: transaction.note_principal_uses([wrong]))
-    store.write(lambda transaction: transaction.note_principal_uses([later]))
+    store.write(lambda transaction: transaction.note_principal_uses([wrong], NOW))
+    store.write(lambda transaction: transaction.note_principal_uses([later], NOW))
     assert uses(store, "AIDAALICE") == [later, noted[1]]
     many = [f"AIDA{number}" for number in range(1200)]
     assert uses(store, *many, "AROAWORKER") == [noted[2]]
@@ -59,7 +59,7 @@ def test_uses_and_reports_are_not_in_the_change_log(store: Store) -> None:
     start = store.changes(0).last
 
     def change(transaction: Transaction) -> None:
-        transaction.note_principal_uses([use])
+        transaction.note_principal_uses([use], NOW)
         transaction.put_credential_report(CredentialReport(ACCOUNT, NOW, b"user"))
         transaction.put_last_accessed_job(job)
 
@@ -72,7 +72,7 @@ def test_what_is_known_of_a_principal_goes_with_it(store: Store) -> None:
     jobs = [job, replace(job, job_id="b" * 36, subject="AROAWORKER")]
 
     def change(transaction: Transaction) -> None:
-        transaction.note_principal_uses([use, replace(use, unique_id="AROAWORKER")])
+        transaction.note_principal_uses([use, replace(use, unique_id="AROAWORKER")], NOW)
         for each in jobs:
             transaction.put_last_accessed_job(each)
 

@@ -373,7 +373,7 @@ def test_a_later_use_of_a_key_is_not_replaced_by_an_earlier_one(store: Store) ->
     )
 
     def saved(*uses: KeyUse) -> KeyUse | None:
-        store.write(lambda transaction: transaction.note_key_uses(uses))
+        store.write(lambda transaction: transaction.note_key_uses(uses, NOW))
         with store.read() as reader:
             assert reader.key_use(other.locator) is None
             return reader.key_use(key.locator)

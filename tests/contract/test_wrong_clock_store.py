@@ -34,13 +34,16 @@ def test_keys_that_a_wrong_clock_has_dated_are_found(store: Store) -> None:
 
 
 def note_key_uses(use: KeyUse, transaction: Transaction) -> None:
-    transaction.note_key_uses([use])
+    transaction.note_key_uses([use], NOW)
 
 
 def test_a_use_in_the_future_is_replaced_by_the_next_one(store: Store) -> None:
-    """The clock was ahead when it was noted."""
+    """The clock was ahead when it was noted.
+
+    A use of days ago, which is found in the log of a node that was down, does not take the place of another node's.
+    """
     key = add(store, make_key(1))
-    uses = [KeyUse(key.locator, "Encrypt", at, "event", "request") for at in (NOW + DAY + 1, NOW, NOW - DAY)]
+    uses = [KeyUse(key.locator, "Encrypt", at, "event", "request") for at in (NOW + DAY + 1, NOW, NOW - 3 * DAY)]
     for use in uses:
         store.write(partial(note_key_uses, use))
     with store.read() as reader:

@@ -291,7 +291,7 @@ def test_values_that_postgresql_cannot_hold_are_refused(store: PostgresqlStore) 
         with pytest.raises(ValidationException):
             store.write(lambda t: t.save_key(KEY, replace(KEY, description=value)))  # noqa: B023 - run at once
     with pytest.raises(ValidationException):
-        store.write(lambda t: t.note_key_uses([KeyUse(KEY.locator, "E" * 65, NOW, "e", "r")]))
+        store.write(lambda t: t.note_key_uses([KeyUse(KEY.locator, "E" * 65, NOW, "e", "r")], NOW))
     assert load(store) == KEY
     assert sum(store.counters.faults.values()) == 0
 

@@ -1,7 +1,9 @@
 """A server's data folder, the ``strongroom`` commands that work on it, and accounts created by them."""
 
+import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,9 @@ from audits import last_audit_record
 from clients import client_with, credentials_of
 from identities import Identities
 from local_server import RunningServer
+
+settings_of: dict[Path, Mapping[str, str]] = {}
+"""A data folder whose state is elsewhere → the environment of commands that work on it."""
 
 
 def data_of(server: RunningServer) -> Path:
@@ -24,7 +29,8 @@ def last_record(server: RunningServer) -> dict[str, Any]:
 def strongroom(data: Path, *arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run ``strongroom`` with a data folder, as an administrator does, in a folder: by default, the current one."""
     command = [sys.executable, "-m", "strongroom", *arguments, "--data", str(data)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=folder)
+    environment = {**os.environ, **settings_of.get(data, {})}
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=folder, env=environment)
 
 
 def succeed(data: Path, *arguments: str) -> str:

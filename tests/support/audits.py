@@ -1,8 +1,16 @@
-"""Reads the audit log of a data folder: every line of every segment, in order."""
+"""Reads the audit log of a data folder: every line of every segment, in order.
+
+If nodes share a deployment with it, theirs are read as well: their folders are beside it, with its name and a number.
+"""
 
 import json
 from pathlib import Path
 from typing import Any
+
+
+def node_folders(data: Path) -> list[Path]:
+    """Return the data folders of all nodes of a deployment, given that of the first."""
+    return [data, *sorted(data.parent.glob(f"{data.name}-node*[0-9]"))]
 
 
 def audit_files(data: Path) -> list[Path]:
@@ -13,12 +21,16 @@ def audit_files(data: Path) -> list[Path]:
 
 def command_files(data: Path) -> list[Path]:
     """Return the segments that commands have written, oldest first."""
-    return sorted((data / "audit").glob("*cli-*.jsonl"))
+    return _segments(data, "*cli-*.jsonl")
 
 
 def all_audit_files(data: Path) -> list[Path]:
-    """Return every segment in a data folder."""
-    return sorted((data / "audit").glob("*.jsonl"))
+    """Return every segment in a data folder, and in those of the nodes beside it."""
+    return _segments(data, "*.jsonl")
+
+
+def _segments(data: Path, pattern: str) -> list[Path]:
+    return [path for folder in node_folders(data) for path in sorted((folder / "audit").glob(pattern))]
 
 
 def audit_lines(data: Path) -> list[bytes]:
@@ -43,14 +55,27 @@ def audit_records(data: Path) -> list[dict[str, Any]]:
 
 
 def last_audit_record(data: Path) -> dict[str, Any]:
-    """Return the newest record, reading from the end of the log; raises LookupError if there is none."""
-    for path in reversed(audit_files(data)):
+    """Return the newest record, reading from the end of the log; raises LookupError if there is none.
+
+    Of records of the same second on several nodes, it is the one in the file that was written last.
+    """
+    found = [_last_of(node) for node in node_folders(data)]
+    newest = max((each for each in found if each), key=lambda each: (each[1]["eventTime"], each[0]), default=None)
+    if newest is None:
+        raise LookupError("the audit log has no record")
+    return newest[1]
+
+
+def _last_of(node: Path) -> tuple[int, dict[str, Any]] | None:
+    """Return the last record of one node, and when its file was written."""
+    commands = {*command_files(node)}
+    for path in sorted((node / "audit").glob("*.jsonl"), reverse=True):
         for line in reversed(path.read_bytes().splitlines()):
-            if b'"eventName"' in line:
+            if path not in commands and b'"eventName"' in line:
                 record: dict[str, Any] = json.loads(line)
                 del record["chain"]
-                return record
-    raise LookupError("the audit log has no record")
+                return path.stat().st_mtime_ns, record
+    return None
 
 
 def audit_bytes(data: Path) -> bytes:

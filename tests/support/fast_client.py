@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit
 
 from botocore.credentials import Credentials
@@ -40,23 +40,41 @@ class CallRefused(Exception):
         return self.status >= 500
 
 
+class KmsClient(Protocol):
+    """What calls KMS and IAM, and raises CallRefused and NoAnswer."""
+
+    request_id: str
+    """The id of the last request that was answered."""
+
+    def __call__(self, operation: str, **request: Any) -> dict[str, Any]: ...
+
+    def query(self, service: str, action: str, **fields: str) -> str: ...
+
+    def close(self) -> None: ...
+
+
 class FastClient:
     """Calls KMS and IAM in one Region. One thread at a time may use it."""
 
     def __init__(
-        self, server: RunningServer, credentials: Credentials | None = None, region: str = "us-east-1"
+        self,
+        server: RunningServer,
+        credentials: Credentials | None = None,
+        region: str = "us-east-1",
+        *,
+        patience: float = PATIENCE,
     ) -> None:
+        """``patience`` is how many seconds one reply may take."""
         self._netloc = urlsplit(server.endpoint).netloc
         self._credentials = credentials or credentials_of(server)
         self._region = region
-        self._connection = http.client.HTTPConnection(self._netloc, timeout=PATIENCE)
+        self._connection = http.client.HTTPConnection(self._netloc, timeout=patience)
         self.request_id = ""
         """The id of the last request that was answered."""
 
     def __call__(self, operation: str, **request: Any) -> dict[str, Any]:
         """Call KMS; raises CallRefused and NoAnswer. Bytes are given, and returned, in Base64 as on the wire."""
-        headers = {"x-amz-target": f"TrentService.{operation}", "content-type": _JSON}
-        answer = self._send("kms", headers, json.dumps(request).encode())
+        answer = self._send("kms", kms_headers(operation), json.dumps(request).encode())
         found: dict[str, Any] = json.loads(answer or b"{}")
         return found
 
@@ -71,7 +89,9 @@ class FastClient:
 
     def _send(self, service: str, headers: Mapping[str, str], body: bytes) -> bytes:
         try:
-            self._connection.request("POST", "/", body, self._signed(service, headers, body))
+            scope = (self._region, service)
+            signed = signed_headers(self._credentials, self._netloc, scope, headers, body)
+            self._connection.request("POST", "/", body, signed)
             response = self._connection.getresponse()
             received = response.read()
         except (OSError, http.client.HTTPException) as error:
@@ -83,21 +103,30 @@ class FastClient:
             raise _refusal(response.status, received)
         return received
 
-    def _signed(self, service: str, headers: Mapping[str, str], body: bytes) -> dict[str, str]:
-        """Return the headers with a signature (AWS General Reference, Signature Version 4)."""
-        now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")  # noqa: TID251 - a client
-        signed = dict(sorted({**headers, "host": self._netloc, "x-amz-date": now}.items()))
-        names, scope = ";".join(signed), f"{now[:8]}/{self._region}/{service}/aws4_request"
-        lines = "".join(f"{name}:{value}\n" for name, value in signed.items())
-        canonical = f"POST\n/\n\n{lines}\n{names}\n{sha256(body).hexdigest()}"
-        text = f"AWS4-HMAC-SHA256\n{now}\n{scope}\n{sha256(canonical.encode()).hexdigest()}"
-        key = _signing_key(str(self._credentials.secret_key), scope)
-        credential = f"Credential={self._credentials.access_key}/{scope}"
-        signature = hmac.new(key, text.encode(), sha256).hexdigest()
-        return {
-            **signed,
-            "authorization": f"AWS4-HMAC-SHA256 {credential}, SignedHeaders={names}, Signature={signature}",
-        }
+
+def kms_headers(operation: str) -> dict[str, str]:
+    """Return the headers of a call of KMS that say what is called."""
+    return {"x-amz-target": f"TrentService.{operation}", "content-type": _JSON}
+
+
+def signed_headers(
+    credentials: Credentials, netloc: str, scope: tuple[str, str], headers: Mapping[str, str], body: bytes
+) -> dict[str, str]:
+    """Return the headers with a signature of now (AWS General Reference, Signature Version 4).
+
+    ``scope`` is the Region and the service, ``netloc`` the host and its port.
+    """
+    now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")  # noqa: TID251 - a client
+    token = {"x-amz-security-token": credentials.token} if credentials.token else {}
+    signed = dict(sorted({**headers, **token, "host": netloc, "x-amz-date": now}.items()))
+    names, place = ";".join(signed), f"{now[:8]}/{'/'.join(scope)}/aws4_request"
+    lines = "".join(f"{name}:{value}\n" for name, value in signed.items())
+    canonical = f"POST\n/\n\n{lines}\n{names}\n{sha256(body).hexdigest()}"
+    text = f"AWS4-HMAC-SHA256\n{now}\n{place}\n{sha256(canonical.encode()).hexdigest()}"
+    key = _signing_key(str(credentials.secret_key), place)
+    signature = hmac.new(key, text.encode(), sha256).hexdigest()
+    credential = f"Credential={credentials.access_key}/{place}"
+    return {**signed, "authorization": f"AWS4-HMAC-SHA256 {credential}, SignedHeaders={names}, Signature={signature}"}
 
 
 @lru_cache(maxsize=64)

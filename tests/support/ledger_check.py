@@ -149,8 +149,9 @@ class Check:
             marker = {"Marker": page["NextMarker"]}
 
 
-def unrecorded(data: Path, ledger: Ledger, at: int | None = None) -> list[str]:
-    """Return the ids of calls that were answered by a moment and have no record in the audit log of a data folder."""
+def unrecorded(data: Path | Iterable[Path], ledger: Ledger, at: int | None = None) -> list[str]:
+    """Return the ids of calls that were answered by a moment and have no record in the audit logs of data folders."""
+    folders = [data] if isinstance(data, Path) else data
     # A power cut can leave lines that are no JSON.
-    recorded = {found[1].decode() for found in _REQUEST_ID.finditer(audit_bytes(data))}
+    recorded = {found[1].decode() for folder in folders for found in _REQUEST_ID.finditer(audit_bytes(folder))}
     return [each for each, moment in ledger.requests.items() if (at is None or moment <= at) and each not in recorded]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from fast_client import CallRefused, FastClient, NoAnswer
+from fast_client import CallRefused, FastClient, KmsClient, NoAnswer
 from key_import import entropy, wrapped
 from ledger import Kind, Ledger, Subject
 from local_server import RunningServer
@@ -27,7 +27,7 @@ class LedgerLoad:
 
     def __init__(
         self,
-        client: FastClient,
+        client: KmsClient,
         ledger: Ledger,
         numbers: "itertools.count[int]",
         wrapping: str = "RSAES_OAEP_SHA_256",
@@ -80,7 +80,7 @@ class LedgerLoad:
         sent = self._ledger.moment()
         origin = {"Origin": "EXTERNAL"} if external else {}
         tags = [{"TagKey": "round", "TagValue": str(number)}]
-        key_id: str = self._call("CreateKey", Tags=tags, **origin)["KeyMetadata"]["KeyId"]
+        key_id: str = self._call("CreateKey", Description=f"life {number}", Tags=tags, **origin)["KeyMetadata"]["KeyId"]
         state = "PendingImport" if external else "Enabled"
         self._ledger.began(Subject(Kind.STATE, key_id), state, sent)
         self._ledger.began(Subject(Kind.TAG, key_id), str(number), sent)

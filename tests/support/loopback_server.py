@@ -15,6 +15,8 @@ from strongroom.server.front import Capacity, Front
 from strongroom.service.counters import CallCounters
 
 PATIENCE = 5.0
+LEASE_WAIT = 0.3
+"""How long a request waits for a lease of the node, seconds."""
 
 
 class LoopbackServer:
@@ -63,7 +65,7 @@ async def status_of(reader: asyncio.StreamReader) -> int:
 async def loopback_server(direct: DirectClient) -> AsyncIterator[LoopbackServer]:
     loop, deployment = asyncio.get_running_loop(), direct.local.deployment
     threads: dict[Lane, int] = {lane: 1 for lane in Lane if lane is not Lane.INLINE}
-    capacity = Capacity(threads, 100, 1 << 20)
+    capacity = Capacity(threads, 100, 1 << 20, LEASE_WAIT)
     parts = (loop, direct.gateway, deployment.service, deployment.log, capacity, direct.local.clock)
     limits = Limits()
     with closing(Front(*parts, counters=CallCounters())) as front:

@@ -4,6 +4,7 @@ import os
 import resource
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,6 +19,17 @@ PATIENCE = 30
 def children_of(pid: int) -> list[int]:
     """Return the process ids of the children of a process."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def tree_of(pid: int) -> list[int]:
+    """Return the process ids of a process and all its descendants, parents first; none if it has ended."""
+    found = [pid] if is_alive(pid) else []
+    # Every thread has its own list of children.
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            for child in path.read_text().split():
+                found += tree_of(int(child))
+    return found
 
 
 def is_alive(pid: int) -> bool:

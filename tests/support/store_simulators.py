@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from strongroom.audit.database_history import DatabasePosition
 from strongroom.keys.arns import AliasLocator, KeyLocator
+from strongroom.keys.kms_key import KmsKey
 from strongroom.store.protocol import Reader, Store, Transaction
 from strongroom.store.records import Change, ChangeKind, Changes
 from strongroom.store.retries import run_with_retries
@@ -27,6 +28,7 @@ class WrappedStore:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.settling = store.settling
 
     def write(self, act: Callable[[Transaction], T], *scopes: Scope) -> T:
         return self.store.write(act, *scopes)
@@ -34,8 +36,20 @@ class WrappedStore:
     def read(self) -> AbstractContextManager[Reader]:
         return self.store.read()
 
+    def load_key(self, locator: KeyLocator) -> KmsKey | None:
+        return self.store.load_key(locator)
+
     def version(self) -> bytes:
         return self.store.version()
+
+    def time(self) -> float | None:
+        return self.store.time()
+
+    def take_turn(self, holder: str, seconds: float) -> bool:
+        return self.store.take_turn(holder, seconds)
+
+    def require_answers(self) -> None:
+        self.store.require_answers()
 
     def confirm(self) -> None:
         self.store.confirm()

@@ -23,6 +23,27 @@ def test_the_command_line_overrides_the_environment_which_overrides_the_file() -
 
 
 @pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://u@db1,db2:5433/d?target_session_attrs=read-write",
+        "postgres://h",
+        "host=db1 dbname=d",
+        " dbname = d",
+        "",
+    ],
+)
+def test_addresses_of_libpq_are_stores(address: str) -> None:
+    assert load("", {"STRONGROOM_STORE": address}, {}).is_on_postgresql == bool(address)
+
+
+def test_a_refused_address_is_not_shown() -> None:
+    with pytest.raises(SettingsError) as refused:
+        load("", {"STRONGROOM_STORE": "mysql://u:secret@h/d"}, {})
+    assert str(refused.value).startswith("STRONGROOM_STORE is not valid")
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
     ("document", "says"),
     [
         ('listen = "somewhere"', "`listen` must be HOST:PORT, not `somewhere`"),
@@ -53,6 +74,10 @@ def test_the_command_line_overrides_the_environment_which_overrides_the_file() -
         ('key-protection = "pkcs11-full"', "`key-protection` is pkcs11-full, which needs `pkcs11-module` too"),
         ("pkcs11-wrap-mechanism = 0x8000216F", "`pkcs11-wrap-mechanism` is .* needs `pkcs11-module` too"),
         ('pkcs11-module = "/m"\npkcs11-token = "t"\npkcs11-wrap-mechanism = 0x100000000', "`pkcs11-wrap-mechanism` in"),
+        ('store = "mysql://u:secret@h/d"', "`store` in `strongroom.toml` .* must be the address of a PostgreSQL"),
+        ('store-password-file = "p"', "`store-password-file` in .* needs `store`"),
+        ("lease = 1.9", "`lease` in .*>= 2"),
+        ("store-connections = 3", "`store-connections` in"),
         ("= 1", "Invalid"),
     ],
 )

@@ -40,6 +40,7 @@ from strongroom.service.readiness import Condition
 from strongroom.service.unauthenticated import UnauthenticatedRequests
 from strongroom.snapshot.miss import MustWait
 from strongroom.snapshot.principals import Credential
+from strongroom.store.leases.view import LeaseEnded
 
 logger = logging.getLogger(__name__)
 
@@ -122,7 +123,8 @@ class Gateway:
         """Return the call a request makes, its signature verified, or the reply that ends it here.
 
         The order is that of AWS's front end: method and content type, then the action, then the signature. Raises
-        MustWait, before anything was recorded, if the access key has to be read and ``may_wait`` is False.
+        MustWait or LeaseEnded, before anything was recorded, if ``may_wait`` is False and the access key has to be
+        read, or the node has no lease.
         """
         request_id = self.request_id()
         if request.path in _HEALTH_PATHS and request.method in _READS:
@@ -207,6 +209,8 @@ class Gateway:
                 token, body = presigned.token, b""
                 verified = verify_presigned(self._verifier, request, operation.service, now, may_wait=may_wait)
         except KmsError as error:
+            if isinstance(error, LeaseEnded) and not may_wait:
+                raise
             refused = error
         except MustWait:
             raise

@@ -10,8 +10,11 @@ from pathlib import Path
 import msgspec
 
 from strongroom.arns import parse_arn
+from strongroom.assembly.audit_folders import AuditFolders
+from strongroom.assembly.checkpoint_signer import StoreSigner
+from strongroom.assembly.data_folder import DataFolderError
 from strongroom.audit.chain import KnownWriter
-from strongroom.audit.recorded_end import failure_before
+from strongroom.audit.recorded_end import RecordedEnd, failure_before
 from strongroom.audit.report import Report
 from strongroom.audit.sink import AuditMark
 from strongroom.audit.verification import Verifier
@@ -30,7 +33,8 @@ from strongroom.settings import Settings
 from strongroom.store.audit.end_file import read_ends
 from strongroom.store.audit.log import AuditLog
 from strongroom.store.audit.segment_reader import read_statements, walk
-from strongroom.store.audit.segments import copies_of_segments, mark_at_end, segments_of
+from strongroom.store.audit.segments import copies_of_segments, fullest_first, mark_at_end, segments_of
+from strongroom.store.audit.signer import ChainRefusedError
 from strongroom.store.protocol import Readable, Store, Transaction
 from strongroom.store.records import AuditWriterRecord
 from strongroom.store.scopes import AccountScope
@@ -38,47 +42,19 @@ from strongroom.store.scopes import AccountScope
 logger = logging.getLogger(__name__)
 
 
-class StoreSigner:
-    """Signs checkpoints with the audit key, and records writers in the store. See ``CheckpointSigner``."""
-
-    def __init__(self, store: Store, key: AuditKey, clock: Clock) -> None:
-        self._store = store
-        self._key = key
-        self._clock = clock
-        self._public = key.public()
-        self.database = store.position
-        """See ``CheckpointSigner``. Every flush calls it, so without a wrapper."""
-
-    def sign(self, message: bytes) -> bytes:
-        """Return the audit key's signature."""
-        return self._key.sign(message)
-
-    def verifies(self, message: bytes, signature: bytes) -> bool:
-        """Tell whether the audit key has signed a message."""
-        return self._public.verifies(message, signature)
-
-    def record(self, writer: str, known: KnownWriter) -> None:
-        """Record the state of a writer."""
-        now = self._clock.now()
-        self._store.write(lambda transaction: transaction.put_audit_writer(writer, known, now))
-
-    def recorded(self, writer: str) -> KnownWriter | None:
-        """Return the recorded state of a writer."""
-        return known_writers(self._store).get(writer)
-
-
 def open_audit_key(store: Store, secrets: ServiceSecrets, entropy: Entropy, folder: Path) -> AuditKey:
     """Return the audit key, made at the first start; raises UnsealError if it was not wrapped here, or is lost.
 
     ``folder`` is that of the audit log. It is made before the first segment.
     """
-    found = existing_audit_key(store, secrets)
-    if found is not None:
-        return found
+    # In one read: another node may make the key, and write with it, at this moment.
     with store.read() as reader:
-        if reader.audit_writer_records() or (folder.is_dir() and segments_of(folder)):
-            # With a new one, nothing that was signed before could be verified.
-            raise UnsealError("`strongroom.db` has lost its audit key; restore it from a backup")
+        wrapped, has_writers = reader.audit_key(), bool(reader.audit_writer_records())
+    if wrapped is not None:
+        return _unwrapped(wrapped, secrets)
+    if has_writers or (folder.is_dir() and segments_of(folder)):
+        # With a new one, nothing that was signed before could be verified.
+        raise UnsealError("the database has lost its audit key; restore it from a backup")
     return _unwrapped(_make_audit_key(store, secrets.wrap(entropy(SECRET_LENGTH), AUDIT_KEY_BINDING)), secrets)
 
 
@@ -94,7 +70,7 @@ def _unwrapped(wrapped: bytes, secrets: ServiceSecrets) -> AuditKey:
         return AuditKey(secrets.unwrap(wrapped, AUDIT_KEY_BINDING))
     except UnsealError as error:
         raise UnsealError(
-            f"the audit key in the database strongroom.db is damaged ({error}); restore the database from a backup"
+            f"the audit key in the database is damaged ({error}); restore the database from a backup"
         ) from None
 
 
@@ -122,11 +98,16 @@ def open_audit_log(  # noqa: PLR0913 - what a chain is written with
 ) -> AuditLog:
     """Open one writer's chain for writing. No other process may have it open.
 
-    Records or checkpoints that are missing or forged are a problem in ``problems``, until the next start.
+    Records or checkpoints that are missing or forged are a problem in ``problems``, until the next start. Raises
+    DataFolderError if the node was retired.
     """
-    signer = StoreSigner(store, key, clock)
+    signer = StoreSigner(folder, store, key, clock)
     report = partial((problems or Problems()).report, Subject.AUDIT)
-    return AuditLog(folder, writer, settings.durability, settings.audit_segment_size, signer, clock, alarm=report)
+    size = settings.audit_segment_size
+    try:
+        return AuditLog(folder, writer, settings.durability, size, signer, clock, alarm=report)
+    except ChainRefusedError as error:
+        raise DataFolderError(str(error)) from None
 
 
 def end_idle_chains(  # noqa: PLR0913 - what chains are written with
@@ -185,8 +166,8 @@ def size_of_log(folders: Sequence[Path]) -> int:
 
 
 def verify_log(  # noqa: PLR0913 - all that a log is compared with
-    folders: Sequence[Path],
-    node: NodeId | None,
+    folders: AuditFolders,
+    nodes: Collection[NodeId] | None,
     key: AuditPublicKey,
     store: Readable | None,
     progress: Callable[[int], object],
@@ -194,23 +175,23 @@ def verify_log(  # noqa: PLR0913 - all that a log is compared with
     boot: str,
     from_oldest: bool = False,
 ) -> Report:
-    """Verify every segment in some folders, the audit log's and those of archives, also while servers write.
+    """Verify every segment in some folders, those of nodes and those of archives, also while servers write.
 
     ``progress`` is called with the bytes read each time. If archives are given, all that was archived must be in them.
 
-    Chains of the ``node`` must be here, those of other nodes need not; without a node, all must. Without a store, the
-    ends of the chains are not judged. ``boot`` names this start of the machine.
+    Chains of the ``nodes`` must be here and whole, those of other nodes need not; without nodes, all must. Without a
+    store, the ends of the chains are not judged. ``boot`` names this start of the machine.
     ``from_oldest`` is for a log whose older segments were moved elsewhere.
     """
     # Read before the files: everything recorded by then must be in them.
     before = [] if store is None else _records(store)
     writers = None if store is None else {each.writer: each.known for each in before}
-    # A writer without a node may belong to this one, so its chain is required: if it is missing, that is reported.
-    required = {each.writer for each in before if node is None or each.node in (None, node)}
+    # A writer without a node may belong to one of them, so its chain is required: if it is missing, that is reported.
+    required = {each.writer for each in before if nodes is None or each.node is None or each.node in nodes}
     # Read before the files, too: they may grow meanwhile.
-    ends = read_ends(folders[0])
+    ends = _ends_of(folders.logs, boot)
     # Listed before the statements are read, so that everything that is missing in the list has been stated.
-    segments = copies_of_segments(folders)
+    segments = fullest_first(copies_of_segments(folders.every), folders.originals)
     stated = read_statements([copies[0] for copies in segments], key.verifies)
     verifier = Verifier(
         key.verifies,
@@ -218,7 +199,7 @@ def verify_log(  # noqa: PLR0913 - all that a log is compared with
         required,
         from_oldest=from_oldest,
         stated=stated,
-        archives_given=len(folders) > 1,
+        archives_given=bool(folders.archives),
         failure=lambda writer, sequence: failure_before(ends.get(writer), sequence, boot),
     )
     walk(segments, verifier, progress)
@@ -226,7 +207,18 @@ def verify_log(  # noqa: PLR0913 - all that a log is compared with
         return verifier.finish({})
     # Read after the files: everything that they note must be in the database by then.
     with store.read() as reader:
-        return verifier.finish(reader.audit_writers(), reader.database_position())
+        return verifier.finish(reader.audit_writers(), reader.database_position(), reader.earlier_histories())
+
+
+def _ends_of(logs: Sequence[Path], boot: str) -> Mapping[str, RecordedEnd]:
+    """Return what processes have noted of the ends of their chains.
+
+    In the folder of another node only what was noted under this start of the machine counts: it cannot be told whether
+    another machine has failed.
+    """
+    own, *others = map(read_ends, logs)
+    found = {writer: end for ends in others for writer, end in ends.items() if end.boot == boot}
+    return {**found, **own}
 
 
 def _records(store: Readable) -> list[AuditWriterRecord]:

@@ -7,9 +7,11 @@
       strongroom.db-writer       empty; locked by the process that writes
       root.key          0600, the root key that seals the domain keys; with ``seal.json``, the key of its seal ``file``
       seal.json         0600, the root key, wrapped by each seal, once a seal was added
+      generation        0600, with PostgreSQL: the page of memory in which this node's agent says what is current
       node-id           0600, the identity of this node, made at its first start
       credentials       0600, access keys of account roots and services, for AWS clients
       env.sh, env.fish  0600, shell commands that point AWS clients at the server, written by each start
+      moved             0600, where the database was moved, or is being moved (``strongroom migrate``)
       serving           empty; locked by the process that was started to serve, and by none of its workers
       xks-serving       empty; locked by the process that serves XKS proxies
       registering       empty; locked by the command that changes something
@@ -19,6 +21,7 @@
       clock-accepted    0600, the clocks as they were at the last ``strongroom clock accept``
       problems/         0700, the open problems of each worker, 0600
       audit/            0700, a line for each call, in segments
+      shipping/         0700, how far the audit log was shipped to each destination, 0600, and a socket for workers
       metrics/          0700, a socket of each worker, 0600, over which it sends the others its metrics
 """
 
@@ -53,11 +56,17 @@ class FolderInUseError(DataFolderError):
 class DataFolder:
     """The paths of one data folder."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, shared: str | None = None) -> None:
+        """``shared`` is what messages call the database, if that is not in this folder, but shared by nodes."""
         self.path = path
         self.database = path / "strongroom.db"
+        self.is_shared = shared is not None
+        self.database_name = f"`{self.database}`" if shared is None else shared
+        """What messages call the database."""
+        self.generation = path / "generation"
         self.root_key = path / "root.key"
         self.seal = path / "seal.json"
+        self.seal_name = f"`{self.seal}`" if shared is None else f"the seal document of {shared}"
         self.next_seal = path / "seal.json.next"
         """The seal document of the next root key, while that is rotated."""
         self.node_id = path / "node-id"
@@ -65,8 +74,10 @@ class DataFolder:
         self.client_environment = path / "env.sh"
         self.client_environment_fish = path / "env.fish"
         self.audit = path / "audit"
+        self.shipping = path / "shipping"
         self.request_quotas = path / "request-quotas"
         self.problems = path / "problems"
+        self.moved = path / "moved"
         self.serving = path / "serving"
         self.token_login = path / "token"
         self.restored_objects = path / "restored-objects"
@@ -150,7 +161,8 @@ class DataFolder:
         """Refuse a folder that is missing, or that this user may not read; raises DataFolderError."""
         try:
             os.close(os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-            self.database.stat()
+            if not self.is_shared:
+                self.database.stat()
         except OSError as error:
             raise DataFolderError(
                 f"`{self.path}` cannot be read as a data folder: {error.strerror}; name the folder with --data, and "
@@ -226,15 +238,25 @@ def _require_own_content(folder: DataFolder) -> None:
     one must be, or no folder: a pipe or a device has no end, and a read of it may never return.
     """
     database = [folder.path / (folder.database.name + suffix) for suffix in ("", "-wal", "-shm", "-journal", "-writer")]
-    files = (*database, folder.node_id, folder.seal, folder.next_seal, folder.clock, folder.clock_accepted)
-    for path in (*files, *folder.locks, folder.audit, folder.problems):
+    files = (
+        *database,
+        folder.generation,
+        folder.moved,
+        folder.node_id,
+        folder.seal,
+        folder.next_seal,
+        folder.clock,
+        folder.clock_accepted,
+    )
+    folders = (folder.audit, folder.problems, folder.shipping)
+    for path in (*files, *folder.locks, *folders):
         try:
             status = path.lstat()
         except FileNotFoundError:
             continue
         if is_foreign(status):
             raise DataFolderError(f"`{path}` belongs to {owner_of(status)}; {remedy(status, path)}")
-        if path in (folder.audit, folder.problems):
+        if path in folders:
             if not path.is_dir():
                 raise DataFolderError(f"`{path}` is not a folder; move it away")
         elif path in database:
@@ -274,7 +296,7 @@ def require_database(folder: DataFolder) -> None:
 def served_before(folder: DataFolder, state: str, left: Path) -> DataFolderError:
     """Return the refusal of a database in the given state, with what shows that it was not always so."""
     return DataFolderError(
-        f"`{folder.database}` {state}, but `{left}` is there: this folder was served before. "
+        f"{folder.database_name} {state}, but `{left}` is there: this folder was served before. "
         "Restore the database that belongs to it, or choose another --data to begin anew"
     )
 

@@ -4,6 +4,7 @@ import os
 
 from strongroom.assembly.command_trail import CommandTrail
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
+from strongroom.assembly.databases.database import Database
 from strongroom.audit.database_history import HISTORY_ID_LENGTH, DatabasePosition, SetBack, find_set_back
 from strongroom.audit.operator_events import AUDIT_SOURCE, OperatorEvent
 from strongroom.entropy import Entropy
@@ -17,24 +18,16 @@ def compare_with_log(folder: DataFolder, store: Readable) -> SetBack | None:
     # In this order: a server may commit in between.
     notes = newest_notes(folder.audit)
     with store.read() as reader:
-        return find_set_back(notes, reader.database_position())
+        return find_set_back(notes, reader.database_position(), reader.earlier_histories())
 
 
-def require_all_committed(folder: DataFolder, store: Readable) -> None:
+def require_all_committed(database: Database, store: Readable) -> None:
     """Refuse a database that lacks what the audit log says was committed; raises DataFolderError."""
+    folder = database.folder
     found = compare_with_log(folder, store)
     if found is not None:
-        remedy = remedy_of(folder)
-        raise DataFolderError(f"`{folder.database}` was set back: {found.text}. {remedy}")
-
-
-def remedy_of(folder: DataFolder) -> str:
-    """Return what an operator can do about a database that was set back."""
-    return (
-        f"An older copy was put here, or its write-ahead log `{folder.database.name}-wal` was removed or damaged. Put "
-        "the newer database with that file back, or restore a backup; to go on without what is missing, run: "
-        f"strongroom database accept-older --data {folder.path}"
-    )
+        remedy = database.remedy_if_set_back()
+        raise DataFolderError(f"{folder.database_name} was set back: {found.text}. {remedy}")
 
 
 def accept_older(folder: DataFolder, store: Store, trail: CommandTrail, entropy: Entropy) -> SetBack:
@@ -47,7 +40,9 @@ def accept_older(folder: DataFolder, store: Store, trail: CommandTrail, entropy:
     try:
         found = compare_with_log(folder, store)
         if found is None:
-            raise DataFolderError(f"`{folder.database}` has all that the audit log notes: there is nothing to accept")
+            raise DataFolderError(
+                f"{folder.database_name} has all that the audit log notes: there is nothing to accept"
+            )
         with folder.registering(), trail.recording(_event(found)):
             history_id = entropy(HISTORY_ID_LENGTH).hex()
             # The end of the recording notes the new history in the audit log.

@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import Self
 
 from strongroom.assembly.audit_log import end_idle_chains, idle_writers, open_audit_key, open_audit_log
+from strongroom.assembly.audit_shipping import require_destinations, required_shipping
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
-from strongroom.assembly.database_check import is_checked_at_once
 from strongroom.assembly.key_back_ends import require_certificates
 from strongroom.assembly.node import require_node_id
 from strongroom.assembly.open_folder import OpenFolder
@@ -28,6 +28,7 @@ from strongroom.problems import clear as clear_problems
 from strongroom.service.audit_trail import AuditTrail
 from strongroom.service.credentials import Credentials
 from strongroom.service.pipeline import Pipeline
+from strongroom.service.quota_share import QuotaShare
 from strongroom.service.readiness import Readiness
 from strongroom.service.request_quotas import RequestQuotas
 from strongroom.service.service import Service
@@ -38,6 +39,11 @@ from strongroom.settings import Settings
 from strongroom.usage.access_key_usage import AccessKeyUsage
 
 logger = logging.getLogger(__name__)
+
+_LAST_WRITES = 3.0
+"""How long each write may take when a server stops, seconds."""
+_TURN = 30.0
+"""For how many seconds one of several nodes looks for what is due, before another may."""
 
 
 class Deployment:
@@ -61,7 +67,6 @@ class Deployment:
         """
         self.settings = settings
         workers = 1 if worker is None else settings.workers
-        quotas = None
         with ExitStack() as undo:
             if release is not None:
                 undo.callback(release)
@@ -69,14 +74,10 @@ class Deployment:
                 undo.callback(os.close, take_folder(settings, clock, entropy))
             problems = Problems(DataFolder(settings.folder).problems, worker_name(worker))
             undo.callback(problems.close)
-            opened = OpenFolder(settings, clock, entropy, problems, unsealing=unsealing)
+            opened = OpenFolder(settings, clock, entropy, problems, unsealing=unsealing, serving=True)
             undo.callback(opened.close)
-            if settings.request_quotas:
-                buckets = None
-                if workers > 1:
-                    buckets = undo.enter_context(closing(SharedBuckets(opened.folder.request_quotas)))
-                quotas = RequestQuotas(settings.request_quotas, settings.regions, buckets)
             self.node = require_node_id(opened.folder)
+            quotas = _quotas(settings, workers, opened.folder, undo)
             audit_key = open_audit_key(opened.store, opened.backends.secrets, opened.entropy, opened.folder.audit)
             writer = WriterId(self.node, worker or 0).name
             self.log = open_audit_log(
@@ -98,6 +99,7 @@ class Deployment:
             opened.backends.key_uses.write(*marks)
             self._undo = undo.pop_all()
         self.folder = opened.folder
+        self._store = opened.store
         self.problems = problems
         self.backends = opened.backends
         self.registrar = opened.registrar
@@ -105,7 +107,9 @@ class Deployment:
         self.token = opened.token
         self.domain_keys = opened.unsealed_keys
         self.back_ends = opened.back_ends
-        trail = AuditTrail(self.log, opened.entropy)
+        self.required_shipping = required_shipping(settings, writer, self.log)
+        shipped = None if self.required_shipping is None else self.required_shipping.takes
+        trail = AuditTrail(self.log, opened.entropy, shipped)
         usage = AccessKeyUsage(opened.store)
         record_limit = RecordRateLimit()
         credentials = Credentials(opened.backends.snapshot)
@@ -122,13 +126,19 @@ class Deployment:
             opened.clock_watch,
             usage,
             keep_domain_keys=partial(opened.domain_keys.keep, every_days=settings.domain_key_rotation_days),
-            at_start=partial(quarantine_damaged, opened.folder, opened.store, opened.store.quarantine),
+            destroy_domain_key=opened.domain_keys.destroy_object,
+            problems=problems,
+            holder=str(self.node),
+            turn=max(_TURN, 3 * settings.keeper_interval),
+            at_start=partial(quarantine_damaged, opened.database, opened.store, opened.store.quarantine),
         )
         self._saves_clock = not worker
         self.clock_watch = opened.clock_watch
-        if not worker and (settings.serve_damaged or not is_checked_at_once(self.folder)):
+        # Reading all of a shared database at every start of a node would be too much for it.
+        if not worker and not opened.database.is_shared and (settings.serve_damaged or not opened.database.is_small()):
             opened.store.check()
-        self.chores = self.keeper.upkeep if worker else self.keeper.run
+        share = QuotaShare(quotas, opened.store, self.node) if opened.database.is_shared else None
+        self.chores: Callable[[], None] = partial(_chores, share, self.keeper.upkeep if worker else self.keeper.run)
         """Periodic work. The first worker also does the work that is done once for all workers."""
 
     def __enter__(self) -> Self:
@@ -141,6 +151,9 @@ class Deployment:
 
     def close(self) -> None:
         """Save the last uses and what is known of the time, write the audit lines that wait, and release the folder."""
+        # A database that does not answer must not keep the process from ending. What is not written now is found in the
+        # audit log by the next start.
+        self._store.hurry(_LAST_WRITES)
         self.keeper.upkeep(stopping=True)
         if self._saves_clock:
             try:
@@ -148,6 +161,20 @@ class Deployment:
             except OSError as error:
                 logger.warning("cannot write `%s`: %s", self.folder.clock, error)
         self._undo.close()
+
+
+def _quotas(settings: Settings, workers: int, folder: DataFolder, undo: ExitStack) -> RequestQuotas | None:
+    """Return the request quotas of a node, which its workers share; None if there are none."""
+    if not settings.request_quotas:
+        return None
+    buckets = undo.enter_context(closing(SharedBuckets(folder.request_quotas))) if workers > 1 else None
+    return RequestQuotas(settings.request_quotas, settings.regions, buckets)
+
+
+def _chores(share: QuotaShare | None, keep: Callable[[], None]) -> None:
+    if share is not None:
+        share.refresh()
+    keep()
 
 
 def take_folder(settings: Settings, clock: Clock, entropy: Entropy) -> int:
@@ -165,11 +192,17 @@ def take_folder(settings: Settings, clock: Clock, entropy: Entropy) -> int:
     return lock
 
 
-def ready_folder(settings: Settings, clock: Clock, entropy: Entropy, unsealing: Unsealing | None = None) -> None:
-    """Make a data folder ready that this process has locked; raises what ``Deployment`` does."""
+def ready_folder(
+    settings: Settings, clock: Clock, entropy: Entropy, unsealing: Unsealing | None = None, *, first: bool = False
+) -> None:
+    """Make a data folder ready that this process has locked; raises what ``Deployment`` does.
+
+    The ``first`` keys of a database that nodes share, and its account, are made only if this is asked for.
+    """
     require_certificates(settings)
+    require_destinations(settings)
     clear_problems(DataFolder(settings.folder).problems)
-    with closing(OpenFolder(settings, clock, entropy, unsealing=unsealing, taken=True)) as opened:
+    with closing(OpenFolder(settings, clock, entropy, unsealing=unsealing, taken=True, first=first)) as opened:
         with opened.folder.registering(wait=False) as alone:
             if alone:
                 try:
@@ -179,16 +212,21 @@ def ready_folder(settings: Settings, clock: Clock, entropy: Entropy, unsealing: 
                     logger.warning("cannot remove what a change of the seals has left: %s", error)
         if settings.fips:
             opened.seals.require_approved()
-        _ensure_account(opened, settings)
+        _ensure_account(opened, settings, first=first)
         for problem in opened.profiles.problems():
             logger.warning("%s", problem)
 
 
-def _ensure_account(opened: OpenFolder, settings: Settings) -> None:
+def _ensure_account(opened: OpenFolder, settings: Settings, *, first: bool) -> None:
     """Make the account and its root access key at the first start; raises DataFolderError if other accounts exist."""
     try:
         with opened.store.read() as reader:
             if reader.account(settings.account) is not None:
+                if first:
+                    raise DataFolderError(
+                        f"{opened.folder.database_name} has account {settings.account} already: it was initialized "
+                        "before; start the server"
+                    )
                 return
     except QuarantinedIdentityException:
         # It is there. The log says what is wrong with it; all else can be served.
@@ -202,6 +240,13 @@ def _ensure_account(opened: OpenFolder, settings: Settings) -> None:
     with opened.store.read() as reader:
         if reader.keys_by_region():
             raise DataFolderError(
-                f"`{opened.folder.database}` has keys and no account: its accounts are lost; restore it from a backup"
+                f"{opened.folder.database_name} has keys and no account: its accounts are lost; "
+                "restore it from a backup"
             )
+    if opened.database.is_shared and not first:
+        raise DataFolderError(
+            f"{opened.folder.database_name} has no account: its first keys were being made when that was interrupted; "
+            "run again, on the node where that was: strongroom init"
+        )
     opened.registrar.create_account(settings.account, settings.regions[0], "default")
+    open_audit_key(opened.store, opened.backends.secrets, opened.entropy, opened.folder.audit)

@@ -24,6 +24,10 @@ _FIRST_VERSION = 1
 _STAYS = "keys that were made in the token do not leave it, so set it back, or restore a backup from before the move"
 
 
+class KeysExistError(DataFolderError):
+    """Another node has made the first keys of the database in the meantime."""
+
+
 class Protection(msgspec.Struct, frozen=True):
     """What new domain keys of Regions are to protect: see the setting ``key_protection``.
 
@@ -64,7 +68,7 @@ def open_domain_keys(  # noqa: PLR0913 - what opens them, and where they are
     lost = used.intersection(missing)
     if lost:
         # A new one could open no secret and no key, and would find every row changed.
-        raise DataFolderError(f"`{folder.database}` has lost its domain key `{min(lost)}`; restore it from a backup")
+        raise DataFolderError(f"{folder.database_name} has lost its domain key `{min(lost)}`; restore it from a backup")
     try:
         domain_keys = DomainKeys(sealed, seal, entropy, protection.token.wrapper(entropy))
     except UnsealError as error:
@@ -74,7 +78,8 @@ def open_domain_keys(  # noqa: PLR0913 - what opens them, and where they are
         _require_protection(sealed, domain_keys, protection)
     if missing:
         versions = dict.fromkeys(missing, _FIRST_VERSION)
-        sealed = _add_missing(store, create_domain_keys(versions, seal, protection, entropy, now))
+        new = create_domain_keys(versions, seal, protection, entropy, now)
+        sealed = _add_missing(folder, store, new, first=not sealed)
         domain_keys = DomainKeys(sealed, seal, entropy, protection.token.wrapper(entropy))
     if protection.required and FULL_DEPTH in newest_protection(domain_keys, regions).values():
         protection.token.tell_of_full_depth()
@@ -133,11 +138,21 @@ def open_seal(
     return unsealing.seal(folder, sealed)
 
 
-def _add_missing(store: Store, new: Sequence[SealedDomainKey]) -> list[SealedDomainKey]:
-    """Store new domain keys of scopes that have none yet; return all stored ones, sealed."""
+def _add_missing(
+    folder: DataFolder, store: Store, new: Sequence[SealedDomainKey], *, first: bool
+) -> list[SealedDomainKey]:
+    """Store new domain keys of scopes that have none yet; return all stored ones, sealed.
+
+    If they are to be the ``first`` ones, and are not, raises KeysExistError.
+    """
 
     def add_if_missing(transaction: Transaction) -> list[SealedDomainKey]:
         stored = transaction.domain_keys()
+        if stored and first:
+            raise KeysExistError(
+                f"the keys of {folder.database_name} were made in the meantime by another process; to serve it here "
+                "too, bring the root key or seal of that node"
+            )
         if stored and generation_of(stored[0]) != generation_of(new[0]):
             raise DataFolderError("the root key was rotated meanwhile; run this again")
         known = {each.scope for each in stored}

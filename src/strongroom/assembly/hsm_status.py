@@ -5,7 +5,7 @@ from contextlib import closing
 
 import msgspec
 
-from strongroom.assembly.data_folder import DataFolder
+from strongroom.assembly.databases.chosen import database_of
 from strongroom.assembly.open_folder import open_existing
 from strongroom.assembly.protections import FULL_DEPTH, object_id_of, protection_of
 from strongroom.assembly.tokens import ConfiguredToken
@@ -74,10 +74,12 @@ def hsm_status(settings: Settings, clock: Clock, entropy: Entropy, unsealing: Un
     Raises SettingsError if no token is set, UnsealError or SealUnavailableError if it cannot be used, and what
     ``open_existing`` does.
     """
-    folder = DataFolder(settings.folder)
+    folder = database_of(settings, clock, entropy).folder
     keys, seals = _named(settings, clock, entropy, unsealing)
     in_full_depth = FULL_DEPTH in {settings.key_protection, *map(protection_of, keys)}
-    token = ConfiguredToken(unsealing, folder.token_login if folder.database.exists() else None)
+    # It makes no file in a folder that no server has used.
+    is_used = folder.database.exists() or folder.node_id.exists()
+    token = ConfiguredToken(unsealing, folder.token_login if is_used else None)
     try:
         connection = token.require()
         capabilities = capabilities_of(token, str(settings.pkcs11_module))
@@ -109,7 +111,7 @@ def _named(
     settings: Settings, clock: Clock, entropy: Entropy, unsealing: Unsealing
 ) -> tuple[Sequence[OpenDomainKey], Mapping[bytes, str]]:
     """Return the domain keys that are in the token, and the names of the seals whose keys are, by object id."""
-    if not DataFolder(settings.folder).database.exists():
+    if not database_of(settings, clock, entropy).is_there():
         return (), {}
     with closing(open_existing(settings, clock, entropy, unsealing=unsealing)) as opened:
         objects = [(each.name, each.parameters) for each in opened.seals.status().seals if each.kind is SealKind.PKCS11]

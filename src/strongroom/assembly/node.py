@@ -1,11 +1,12 @@
 """The identity of a data folder's node, in a file that the first start makes, and the audit writers of the node."""
 
+from strongroom.assembly.checkpoint_signer import retired_words
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.audit.writer_id import WriterId, parse_writer
 from strongroom.entropy import Entropy
 from strongroom.node_id import RANDOM_BYTES, NodeId, node_id_of, parse_node_id
 from strongroom.store.audit.segments import segments_of
-from strongroom.store.protocol import Store
+from strongroom.store.protocol import Readable, Store
 from strongroom.store.scopes import AccountScope
 from strongroom.whole_files import replace_file
 
@@ -53,6 +54,13 @@ def ensure_node_id(folder: DataFolder, entropy: Entropy) -> NodeId:
             f"`{folder.node_id}` is missing, and `{folder.audit}` has chains of node {whose}; restore the file"
         )
     return _make_node_id(folder, entropy)
+
+
+def require_not_retired(folder: DataFolder, store: Readable, node: NodeId) -> None:
+    """Refuse a node that was retired: its chains count as lost; raises DataFolderError."""
+    with store.read() as reader:
+        if reader.retired_node(node) is not None:
+            raise DataFolderError(retired_words(node, folder.path))
 
 
 def claim_old_writers(folder: DataFolder, store: Store, node: NodeId) -> None:

@@ -6,26 +6,20 @@ from functools import partial
 from strongroom.assembly.audit_log import last_checkpoint
 from strongroom.assembly.clock_record import ClockFiles
 from strongroom.assembly.command_trail import CommandTrail
-from strongroom.assembly.data_folder import (
-    DataFolder,
-    DataFolderError,
-    open_store,
-    require_database,
-    upgrade_unused,
-)
-from strongroom.assembly.database_check import require_whole_database
 from strongroom.assembly.database_history import require_all_committed
+from strongroom.assembly.databases.chosen import database_of
 from strongroom.assembly.domain_key_rotation import DomainKeyRotation, follow_domain_keys
 from strongroom.assembly.domain_keys import Protection, open_domain_keys
 from strongroom.assembly.key_back_ends import open_key_backends
 from strongroom.assembly.key_policies import KeyPolicies
-from strongroom.assembly.node import claim_old_writers, ensure_node_id, read_node_id
+from strongroom.assembly.node import claim_old_writers, ensure_node_id, read_node_id, require_not_retired
 from strongroom.assembly.profiles import Profiles
 from strongroom.assembly.provider_keys import ProviderKeys
 from strongroom.assembly.registrar import Registrar
 from strongroom.assembly.rewrapping import Rewrapping
 from strongroom.assembly.root_keys import RootKeys
 from strongroom.assembly.row_authentication import authenticate_rows
+from strongroom.assembly.seal_documents import stored_document
 from strongroom.assembly.seals import Seals
 from strongroom.assembly.tokens import ConfiguredToken, key_backend_of
 from strongroom.assembly.unsealing import Unsealing
@@ -48,7 +42,6 @@ from strongroom.settings import Settings
 from strongroom.snapshot.loaded_keys import LoadedKeys
 from strongroom.snapshot.snapshot import Snapshot
 from strongroom.store.audit.tail import AuditTail
-from strongroom.store.sqlite.schema_version import upgrade
 from strongroom.usage.key_usage import KeyUses
 
 _USES = frozenset(operation.name for operation in TABLE.values() if operation.uses)
@@ -66,31 +59,37 @@ class OpenFolder:
         *,
         unsealing: Unsealing | None = None,
         taken: bool = False,
+        first: bool = False,
+        serving: bool = False,
         also_older: bool = False,
     ) -> None:
         """Open the store and unseal the domain keys.
 
         ``taken`` is True in the process that has locked the folder: it first makes or upgrades the database, the keys
-        of all Regions and the node's identity. In any other process the database must have this release's schema
-        already. ``also_older`` opens a database also if it lacks what the audit log says was committed. ``unsealing``
-        opens the root key; by default, it asks for no passphrase.
+        of all Regions and the node's identity. A database that nodes share must be there, and must have keys unless
+        this process is to make the ``first`` ones. In any other process the database must have this release's schema
+        already. ``serving`` is True in a process that caches what it reads. ``also_older`` opens a database also if it
+        lacks what the audit log says was committed. ``unsealing`` opens the root key; by default, it asks for no
+        passphrase.
         Raises SettingsError, DataFolderError, UnsealError, SealUnavailableError, UnknownSchemaError, and SelfTestError
         before anything else.
         """
         require_self_tests()
         self.entropy = entropy = CheckedEntropy(entropy)
         attestations = Attestations(settings.attestation_roots, settings.attestation_age, settings.clock_skew)
-        self.folder = DataFolder(settings.folder)
+        self.database = database = database_of(settings, clock, entropy)
+        self.folder = database.folder
         self.problems = problems or Problems()
         if taken:
-            require_database(self.folder)
-            require_whole_database(self.folder, serve_damaged=settings.serve_damaged)
-            upgrade(self.folder.database)
+            database.prepare(serve_damaged=settings.serve_damaged, first=first)
         with ExitStack() as undo:
-            self.store = store = undo.enter_context(closing(open_store(self.folder, self.problems)))
+            opening = database.open_to_serve if serving else database.open
+            self.store = store = undo.enter_context(closing(opening(self.problems)))
             if not also_older:
-                require_all_committed(self.folder, store)
+                require_all_committed(database, store)
             self.unsealing = unsealing = unsealing or Unsealing(settings, entropy)
+            if database.is_shared:
+                unsealing.document_of = partial(stored_document, store)
             new_regions = settings.regions if taken else ()
             self.token = ConfiguredToken(unsealing, self.folder.token_login, problems)
             undo.callback(self.token.close)
@@ -107,8 +106,12 @@ class OpenFolder:
             )
             key_backends, key_stores = back_ends.key_backends, back_ends.key_stores
             if taken:
-                claim_old_writers(self.folder, store, ensure_node_id(self.folder, entropy))
-            self.clock_watch = ClockWatch(clock, ClockFiles(self.folder), self.problems, last_checkpoint(store))
+                node = ensure_node_id(self.folder, entropy)
+                require_not_retired(self.folder, store, node)
+                claim_old_writers(self.folder, store, node)
+            self.clock_watch = ClockWatch(
+                clock, ClockFiles(self.folder), self.problems, last_checkpoint(store), store.time
+            )
             self.backends = Backends(
                 store=store,
                 key_backends=key_backends,
@@ -130,7 +133,7 @@ class OpenFolder:
                 web_identities=_web_identities(settings),
                 attestations=attestations,
                 key_uses=KeyUses(
-                    store, AuditTail(self.folder.audit), _USES, partial(_is_local, read_node_id(self.folder))
+                    store, AuditTail(self.folder.audit), _USES, partial(_is_local, read_node_id(self.folder)), clock.now
                 ),
                 managed_rotation_days=settings.managed_rotation_days,
                 customer_keys=settings.customer_keys,
@@ -179,19 +182,17 @@ def open_existing(
     entropy: Entropy,
     *,
     unsealing: Unsealing | None = None,
+    serving: bool = False,
     also_older: bool = False,
 ) -> OpenFolder:
     """Open a data folder that a server has made, whether the server runs or not.
 
+    ``serving`` is for a process that caches what it reads.
     ``also_older`` is for commands that tell of a database that was set back. Raises DataFolderError if there is no data
     folder, or if a server of another release is using it.
     """
-    folder = DataFolder(settings.folder)
-    require_database(folder)
-    if not folder.database.exists():
-        raise DataFolderError(f"`{settings.folder}` is not a data folder; start a server once to make it")
-    upgrade_unused(folder)
-    return OpenFolder(settings, clock, entropy, unsealing=unsealing, also_older=also_older)
+    database_of(settings, clock, entropy).require_current()
+    return OpenFolder(settings, clock, entropy, unsealing=unsealing, serving=serving, also_older=also_older)
 
 
 def _web_identities(settings: Settings) -> WebIdentities:

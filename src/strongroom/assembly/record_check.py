@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from strongroom.assembly.data_folder import DataFolder
-from strongroom.assembly.database_check import is_checked_at_once
+from strongroom.assembly.databases.database import Database
 from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.seal import UnsealError
 from strongroom.keys.kms_key import KeyMaterial, KmsKey
@@ -39,12 +38,12 @@ def check_records(
         yield from reader.findings(opens)
 
 
-def quarantine_damaged(folder: DataFolder, store: Readable, quarantine: Quarantine) -> None:
+def quarantine_damaged(database: Database, store: Readable, quarantine: Quarantine) -> None:
     """Quarantine every record of a small database that is not as the service wrote it, also those that nothing reads.
 
     A row that was moved is not found where it belongs, so no call meets it. Key material is not unwrapped.
     """
-    if not is_checked_at_once(folder):
+    if not database.is_small():
         return
     with store.read() as reader:
         for finding in reader.findings(lambda _key, _material: True):

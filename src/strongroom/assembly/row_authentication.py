@@ -5,19 +5,19 @@ from contextlib import nullcontext
 from time import perf_counter
 
 from strongroom.assembly.data_folder import DataFolder
+from strongroom.assembly.databases.database import OwnStore
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.crypto.domain_keys import IAM_SCOPE, DomainKeys, reseal
 from strongroom.problems import Problems
 from strongroom.store.protocol import Transaction
 from strongroom.store.scopes import AccountScope
-from strongroom.store.sqlite.store import SqlStore
 
 logger = logging.getLogger(__name__)
 
 
 def authenticate_rows(
     folder: DataFolder,
-    store: SqlStore,
+    store: OwnStore,
     domain_keys: DomainKeys,
     problems: Problems,
     unsealing: Unsealing,
@@ -36,7 +36,7 @@ def authenticate_rows(
         _adopt(folder, store, unsealing)
 
 
-def _adopt(folder: DataFolder, store: SqlStore, unsealing: Unsealing) -> None:
+def _adopt(folder: DataFolder, store: OwnStore, unsealing: Unsealing) -> None:
     """Give every row a code, and seal the domain key anew in the same transaction: after it, no row may lack one."""
     begun = perf_counter()
     with store.read() as reader:
@@ -51,9 +51,9 @@ def _adopt(folder: DataFolder, store: SqlStore, unsealing: Unsealing) -> None:
 
     adopted = store.write(act, AccountScope(""))
     logger.warning(
-        "an older release wrote `%s`: %d of its records were taken as they are and are authenticated from now on "
+        "an older release wrote %s: %d of its records were taken as they are and are authenticated from now on "
         "(%.1f seconds)",
-        folder.database,
+        folder.database_name,
         adopted,
         perf_counter() - begun,
     )

@@ -32,12 +32,16 @@ def finish_change(folder: DataFolder, sealed: Sequence[SealedDomainKey]) -> bool
         _replace_document(folder)
     elif following is not None:
         wipe(folder.next_seal)
-    document = document_of(folder, generation)
+    remove_unused(folder, document_of(folder, generation))
+    return rotated
+
+
+def remove_unused(folder: DataFolder, document: SealDocument | None) -> None:
+    """Remove the key files that no seal of a document needs, and drafts of files; raises OSError."""
     used = {folder.root_key.name} if document is None else _key_files_of(document)
     left = [each for each in folder.key_files() if each.name not in used]
     for path in (*left, *folder.drafts()):
         wipe(path)
-    return rotated
 
 
 def _replace_document(folder: DataFolder) -> None:

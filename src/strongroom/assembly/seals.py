@@ -21,9 +21,10 @@ from msgspec.structs import replace
 from strongroom.assembly.command_trail import CommandTrail
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.assembly.restored_objects import restored_objects
-from strongroom.assembly.seal_remnants import finish_change, wipe
+from strongroom.assembly.seal_documents import FileDocuments, SealDocuments, StoredDocuments
+from strongroom.assembly.seal_remnants import wipe
 from strongroom.assembly.tokens import ConfiguredToken
-from strongroom.assembly.unsealing import Unsealing, document_of
+from strongroom.assembly.unsealing import Unsealing
 from strongroom.audit.operator_events import KEY_SOURCE, OperatorEvent
 from strongroom.crypto.domain_keys import seal_domain_keys, unseal_domain_keys
 from strongroom.crypto.seal import SealUnavailableError, UnsealError
@@ -32,7 +33,6 @@ from strongroom.crypto.seals.document import (
     SealDocument,
     SealEntry,
     SealKind,
-    encode_document,
     root_key_binding,
 )
 from strongroom.crypto.seals.file import create_key_file
@@ -43,10 +43,8 @@ from strongroom.crypto.seals.tpm import DEVICE
 from strongroom.entropy import Entropy
 from strongroom.keys.arns import locator_of
 from strongroom.settings import SettingsError
-from strongroom.store.protocol import Transaction
+from strongroom.store.protocol import Store, Transaction
 from strongroom.store.scopes import AccountScope
-from strongroom.store.sqlite.store import SqlStore
-from strongroom.whole_files import replace_file
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +85,7 @@ class Seals:
     def __init__(  # noqa: PLR0913 - what a seal is made and recorded with
         self,
         folder: DataFolder,
-        store: SqlStore,
+        store: Store,
         unsealing: Unsealing,
         trail: CommandTrail,
         entropy: Entropy,
@@ -98,6 +96,7 @@ class Seals:
         """Change the seals of a folder. With ``approved_only``, passphrases are stretched by an approved algorithm."""
         self._folder = folder
         self._store = store
+        self._documents: SealDocuments = StoredDocuments(folder, store) if folder.is_shared else FileDocuments(folder)
         self._unsealing = unsealing
         self._trail = trail
         self._approved_only = approved_only
@@ -172,7 +171,7 @@ class Seals:
         """Finish a change that was interrupted; the caller keeps others from making one. Raises OSError."""
         with self._store.read() as reader:
             sealed = reader.domain_keys()
-        if finish_change(self._folder, sealed):
+        if self._documents.finish(sealed):
             # What the old root key has sealed is in free pages and in the log of the database.
             self._store.scrub()
 
@@ -218,7 +217,7 @@ class Seals:
         with self._store.read() as reader:
             sealed = reader.domain_keys()
         root_key = self._unsealing.seal(self._folder, sealed).root_key
-        document = document_of(self._folder, root_key.generation)
+        document = self._unsealing.document_of(self._folder, root_key.generation)
         if document is not None:
             document.require_authentic(root_key)
         return document, root_key
@@ -242,7 +241,7 @@ class Seals:
             entry = replace(entry, parameters=self._token.create_seal_key(entry.name, self._entropy))
         entries = (*document.entries, self._wrapped(document, entry, root_key))
         after = replace(document, entries=entries).authenticated(root_key)
-        replace_file(self._folder.seal, encode_document(after))
+        self._documents.replace(document, after)
 
     def _rotate(self, document: SealDocument, root_key: RootKey, without: str | None = None) -> None:
         # Another command may have removed a seal before this one had the lock.
@@ -253,10 +252,14 @@ class Seals:
         following = replace(document, generation=after.generation, entries=())
         entries = tuple(self._wrapped(following, self._renewed(each, after.generation), after) for each in kept)
         following = replace(following, entries=entries).authenticated(after)
-        replace_file(self._folder.next_seal, encode_document(following))
-        self._reseal(RootKeySeal(root_key, self._entropy), RootKeySeal(after, self._entropy))
+        self._documents.prepare(following)
+        self._reseal(
+            RootKeySeal(root_key, self._entropy),
+            RootKeySeal(after, self._entropy),
+            lambda transaction: self._documents.commit(transaction, document, following),
+        )
 
-    def _reseal(self, before: RootKeySeal, after: RootKeySeal) -> None:
+    def _reseal(self, before: RootKeySeal, after: RootKeySeal, commit: Callable[[Transaction], None]) -> None:
         """Seal all domain keys anew in one transaction; raises DataFolderError if they changed meanwhile."""
         with self._store.read() as reader:
             sealed = reader.domain_keys()
@@ -267,6 +270,7 @@ class Seals:
                 raise DataFolderError("the domain keys changed meanwhile; run this again")
             for each in resealed:
                 transaction.replace_domain_key(each)
+            commit(transaction)
 
         self._store.write(act, AccountScope(""))
 

@@ -4,10 +4,12 @@ import gc
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from strongroom.assembly.audit_shipping import statuses_of
 from strongroom.assembly.deployment import Deployment
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.audit.writer_id import worker_name
@@ -24,7 +26,8 @@ from strongroom.telemetry.access_log import AccessLog
 from strongroom.telemetry.log_queue import LogQueue
 from strongroom.telemetry.logs import name_node, set_log_level
 from strongroom.telemetry.metrics import Sources, WorkerMetrics
-from strongroom.telemetry.metrics_listener import Meeting, MetricsListener
+from strongroom.telemetry.metrics_listener import MetricsListener
+from strongroom.telemetry.metrics_meeting import meeting_of
 
 if TYPE_CHECKING:
     from strongroom.telemetry.tracing import Tracing
@@ -82,6 +85,7 @@ def serve_as(
             deployment.problems,
             access_log,
             proxy_calls=deployment.backends.key_managers.outcomes,
+            shipping=partial(statuses_of, settings) if not worker else tuple,
             certificate_expires=lambda: tls.expires,
         )
         parts.enter_context(_showing_metrics(settings, sources, 1 if worker is None else settings.workers))
@@ -104,6 +108,7 @@ def serve_as(
             counters=counters,
             observers=[each for each in (access_log, tracing) if each is not None],
             tls=tls,
+            required=deployment.required_shipping,
         )
 
         def renew(renewed: Settings) -> None:
@@ -120,7 +125,7 @@ def _showing_metrics(settings: Settings, sources: Sources, workers: int) -> Iter
     if settings.metrics_listen is None:
         yield
         return
-    meeting = Meeting(settings.folder / "metrics", tuple(map(worker_name, range(workers))))
+    meeting = meeting_of(settings, workers)
     with (
         closing(join_port(*address_of(settings.metrics_listen))) as listener,
         MetricsListener(listener, WorkerMetrics(sources), meeting).serving(),

@@ -52,6 +52,8 @@ class Unsealing:
         self._passphrases = {} if known is None else dict(known.passphrases)
         self._pin = None if known is None else known.pin
         self._root_key = None if known is None else RootKey(known.root_key, known.generation)
+        self.document_of: Callable[[DataFolder, int | None], SealDocument | None] = document_of
+        """Returns the seal document of a generation, as ``document_of`` does; a shared database has its own."""
         self.token: SealToken | None = None
         """The hardware token of the settings, if something has opened one."""
         self.opened_by = ""
@@ -86,16 +88,16 @@ class Unsealing:
         return RootKeySeal(self._root_key, self._entropy)
 
     def _open(self, folder: DataFolder, generation: int | None) -> RootKey:
-        document = document_of(folder, generation)
+        document = self.document_of(folder, generation)
         if document is None:
             return self.open_file(folder)
         try:
             root_key = self.open_document(folder, document)
             document.require_authentic(root_key)
         except UnsealError as error:
-            raise UnsealError(f"`{folder.seal}`: {error}") from None
+            raise UnsealError(f"{folder.seal_name}: {error}") from None
         except SealUnavailableError as error:
-            raise SealUnavailableError(f"`{folder.seal}`: {error}") from None
+            raise SealUnavailableError(f"{folder.seal_name}: {error}") from None
         return root_key
 
     def open_file(self, folder: DataFolder) -> RootKey:
@@ -187,16 +189,16 @@ def document_of(folder: DataFolder, generation: int | None) -> SealDocument | No
         return None
     there = f"is of generation {found[0].generation}" if found else "is missing"
     raise UnsealError(
-        f"`{folder.seal}` {there}, and the domain keys in `{folder.database}` are sealed by generation {generation} of "
-        "the root key; restore the file that belongs to the database"
+        f"`{folder.seal}` {there}, and the domain keys in {folder.database_name} are sealed by generation "
+        f"{generation} of the root key; restore the file that belongs to the database"
     )
 
 
 def not_its_root_key(folder: DataFolder) -> str:
     """Return what is wrong with a root key that opens no domain key, in a sentence without its end."""
     if folder.seal.exists():
-        return f"`{folder.seal}` does not have the root key of `{folder.database}`"
-    return f"`{folder.root_key}` is not the root key of `{folder.database}`"
+        return f"`{folder.seal}` does not have the root key of {folder.database_name}"
+    return f"`{folder.root_key}` is not the root key of {folder.database_name}"
 
 
 def read_document(path: Path) -> SealDocument | None:
@@ -220,5 +222,10 @@ def _plain_root_key(folder: DataFolder) -> bytes:
         raise DataFolderError(
             f"`{folder.root_key}` is a symbolic link to `{folder.root_key.readlink()}`, which is missing; "
             "mount or restore that file, or remove the link"
+        )
+    if folder.is_shared:
+        raise DataFolderError(
+            f"`{folder.root_key}` is missing: copy the file, with mode 0600, from the data folder of a node that "
+            f"serves {folder.database_name}"
         )
     raise DataFolderError(f"`{folder.root_key}` is missing; without it no key can be used. Restore it.")

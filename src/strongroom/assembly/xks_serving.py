@@ -32,7 +32,7 @@ from strongroom.service.xks_health import XksHealth
 from strongroom.service.xks_trail import XksTrail
 from strongroom.settings import Settings, SettingsError
 from strongroom.settings_sources import require_listener
-from strongroom.store.sqlite.schema_version import UnknownSchemaError, has_this_schema
+from strongroom.store.sqlite.schema_version import UnknownSchemaError
 from strongroom.usage.access_key_usage import AccessKeyUsage
 
 logger = logging.getLogger(__name__)
@@ -155,16 +155,16 @@ class XksServing:
     def _chores(self) -> None:
         self._keeper.upkeep()
         self._tls.report(self._problems, self._clock.now())
-        database = self._opened.folder.database
         try:
-            current = has_this_schema(database)
+            current = self._opened.database.is_current()
         except UnknownSchemaError:
             current = False
         except Exception as error:  # noqa: BLE001 - the keeper has said what is wrong with the database
             logger.debug("the schema of the database cannot be read: %s", error)
             return
         if not current and not self._outdated:
-            self._outdated = f"a server of another release has upgraded `{database}`; use the command of its release"
+            name = self._opened.folder.database_name
+            self._outdated = f"a server of another release has upgraded {name}; use the command of its release"
             self._server.stop()
 
 

@@ -1,4 +1,4 @@
-"""Statements in the audit log about segments that were moved to an archive, or pruned from one. Pure.
+"""Statements in the audit log about segments that were moved to an archive, pruned from one, or lost. Pure.
 
 A command makes them, as records of its own chain, and signs them at once. So verification knows what was moved, and how
 the chain goes on after it, from the log alone. The chain of the commands is never archived, so the statements stay.
@@ -19,6 +19,7 @@ from strongroom.audit.chain import (
     parse_name,
 )
 from strongroom.audit.operator_events import AUDIT_SOURCE, OperatorEvent
+from strongroom.audit.retirement import RETIRED, LostChain, Retirement, may_retire
 from strongroom.audit.writer_id import parse_writer
 
 ARCHIVED = "ArchiveAuditLog"
@@ -65,6 +66,8 @@ class _Pruned(msgspec.Struct):
 class _Record(msgspec.Struct, rename="camel"):
     event_name: str = ""
     event_source: str = ""
+    event_time: str = ""
+    error_code: str = ""
     service_event_details: msgspec.Raw = msgspec.Raw(b"{}")
 
 
@@ -77,12 +80,15 @@ class Statements:
         self.folders: dict[str, set[str]] = {}
         """The folders that a segment was moved to."""
         self.pruned: set[str] = set()
+        self.lost: dict[str, LostChain] = {}
+        """The chains of retired nodes, by their writers."""
         self._by_place: dict[tuple[str, int], StatedSegment] = {}
 
     def add(self, speaker: str, record: bytes) -> None:
         """Add what a record of the commands' chain named ``speaker`` says, if it is a statement.
 
-        Commands of a node speak for the chains of their node only, and for those from before nodes had ids.
+        Commands of a node speak for the chains of their node only, and for those from before nodes had ids; except that
+        they can retire another node. A second record, which says that this has failed, withdraws it.
         """
         try:
             found = msgspec.json.decode(record, type=_Record)
@@ -92,6 +98,8 @@ class Statements:
                 self._add_archived(speaker, msgspec.json.decode(found.service_event_details, type=_Archived))
             elif found.event_name == PRUNED:
                 self.pruned.update(msgspec.json.decode(found.service_event_details, type=_Pruned).segments)
+            elif found.event_name == RETIRED:
+                self._retire(speaker, msgspec.json.decode(found.service_event_details, type=Retirement), found)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return
 
@@ -113,6 +121,14 @@ class Statements:
             for each in self.segments.values()
             if each.writer == writer and each.first_sequence <= line <= each.last_sequence
         )
+
+    def _retire(self, speaker: str, retirement: Retirement, record: _Record) -> None:
+        if may_retire(speaker, retirement):
+            for each in retirement.chains:
+                if record.error_code:
+                    self.lost.pop(each.writer, None)
+                else:
+                    self.lost[each.writer] = LostChain(retirement.node, record.event_time, each)
 
     def _add_archived(self, speaker: str, archived: _Archived) -> None:
         for segment in archived.segments:

@@ -9,10 +9,13 @@ An operator can decide to go on with an older database. From then on its numbers
 another history, with a higher ordinal and a new random id. So does a database that is restored from a backup.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from types import MappingProxyType
 
 import msgspec
+
+_NONE: Mapping[int, str] = MappingProxyType({})
 
 HISTORY_ID_LENGTH = 8
 """The number of random bytes of a history's id, which is written in hexadecimal."""
@@ -71,10 +74,14 @@ class SetBack(msgspec.Struct, frozen=True):
         )
 
 
-def find_set_back(notes: Iterable[DatabaseNote], database: DatabasePosition) -> SetBack | None:
+def find_set_back(
+    notes: Iterable[DatabaseNote], database: DatabasePosition, earlier: Mapping[int, str] = _NONE
+) -> SetBack | None:
     """Compare a database with the notes of an audit log; return None if it has all that was committed.
 
-    The notes must have been read before the database: servers may write meanwhile.
+    The notes must have been read before the database: servers may write meanwhile. ``earlier`` are histories that the
+    database had before, by ordinal, if several nodes write audit logs: a node that was not the one where an operator
+    decided to go on has notes of those alone.
     """
     newest = max(notes, key=lambda note: (note.position.history, note.position.change), default=None)
     if newest is None:
@@ -82,6 +89,8 @@ def find_set_back(notes: Iterable[DatabaseNote], database: DatabasePosition) -> 
     noted = newest.position
     if database.history < noted.history:
         return SetBack(Lapse.OLDER_HISTORY, database, newest)
+    if noted.history < database.history and earlier.get(noted.history) == noted.history_id:
+        return None
     if (database.history, database.history_id) != (noted.history, noted.history_id):
         return SetBack(Lapse.OTHER_HISTORY, database, newest)
     return SetBack(Lapse.LOST_CHANGES, database, newest) if database.change < noted.change else None

@@ -1,8 +1,12 @@
 """The result of a verification of the audit log. Pure."""
 
+import re
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 import msgspec
+
+_EVENT_TIME = re.compile(rb'"eventTime":"([0-9TZ:-]{20})"')
 
 
 class Kind(StrEnum):
@@ -16,6 +20,8 @@ class Kind(StrEnum):
     BAD_SIGNATURE = "bad signature"
     ADDED = "added"
     SET_BACK = "database set back"
+    LOST = "lost"
+    """It was on the disk of a node that was retired, as the log states."""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -28,11 +34,47 @@ class Finding(msgspec.Struct, frozen=True):
     text: str
 
 
+class ChainState(StrEnum):
+    """What the database, or a signed statement, says of a writer."""
+
+    UNKNOWN = "unknown"
+    """The database was not read, or does not know the writer."""
+    NOT_STOPPED = "not stopped"
+    """It runs, or it was killed and not started again."""
+    STOPPED = "stopped"
+    RETIRED = "retired"
+    """Its node was lost, and never writes again."""
+
+
+class Chain(msgspec.Struct):
+    """What was found of one writer's chain. Times are as in the records, empty if there are none."""
+
+    writer: str
+    state: ChainState = ChainState.UNKNOWN
+    records: int = 0
+    first_time: str = ""
+    last_time: str = ""
+    last_signed: str = ""
+    """When its last checkpoint with a valid signature was signed."""
+    missing: int = 0
+    """The number of lines that the database proves to be missing at its end."""
+
+    def note_times_in(self, lines: Sequence[bytes]) -> None:
+        """Widen the span of its records by the first and the last one among some lines. Headers have no time."""
+        if first := _first_time(lines):
+            self.first_time = min(self.first_time or first, first)
+            self.last_time = max(self.last_time, _first_time(reversed(lines)))
+
+
 class Report(msgspec.Struct):
     """The result of a verification. Times are as in the records, empty if there are none."""
 
     writers: list[str] = msgspec.field(default_factory=list)
     """The writers whose chains were verified, in the order of their names."""
+    chains: list[Chain] = msgspec.field(default_factory=list)
+    """The chains that were verified, and those that are missing."""
+    elsewhere: list[str] = msgspec.field(default_factory=list)
+    """The writers whose chains are not here and were not judged: they are in folders of other nodes."""
     segments: int = 0
     records: int = 0
     checkpoints: int = 0
@@ -55,10 +97,26 @@ class Report(msgspec.Struct):
     """The number of lines that the machine's end has left from the first one on that it has damaged."""
     archived: dict[str, int] = msgspec.field(default_factory=dict)
     """The number of segments that are not here because they were archived, by the folder that the log states."""
+    partial_copies: int = 0
+    """The number of copies that end before the file that they are copies of, which is shipped while it is written."""
     pruned: int = 0
     """The number of segments that are not here because they were pruned, as the log states."""
-    first_time: str = ""
-    last_time: str = ""
     findings: list[Finding] = msgspec.field(default_factory=list)
     further: int = 0
     """The number of findings that are not listed, because the list is full."""
+
+    @property
+    def first_time(self) -> str:
+        """The time of the oldest record."""
+        return min((each.first_time for each in self.chains if each.first_time), default="")
+
+    @property
+    def last_time(self) -> str:
+        """The time of the newest record."""
+        return max((each.last_time for each in self.chains), default="")
+
+
+def _first_time(lines: Iterable[bytes]) -> str:
+    """Return the time of the first record among some lines, empty if there is none."""
+    found = next((found for line in lines if (found := _EVENT_TIME.search(line))), None)
+    return "" if found is None else found[1].decode()

@@ -10,8 +10,7 @@ no server ran. To detect that, the database records the newest checkpoint of eac
 stopped since.
 """
 
-import re
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from hashlib import sha256
 
 from strongroom.audit.archive import Statements
@@ -25,25 +24,19 @@ from strongroom.audit.chain import (
     Header,
     KnownWriter,
     Position,
-    Unverified,
     checkpoint_in,
     claim_of,
     header_in,
     note_in,
     parse_name,
 )
+from strongroom.audit.chain_ends import UNVERIFIED, Judgement, judge_end, judge_lost_end, judge_missing_chain, state_of
 from strongroom.audit.database_history import DatabaseNote, DatabasePosition, find_set_back
 from strongroom.audit.recorded_end import Failure
-from strongroom.audit.report import Finding, Kind, Report
+from strongroom.audit.report import Chain, Finding, Kind, Report
 
 _MOST_FINDINGS = 10_000
 _SPECIAL = (HEADER, CHECKPOINT, DATABASE)
-_UNVERIFIED = {
-    Unverified.ADDED: "the writer had stopped before the last {} lines; they were added",
-    Unverified.UNKNOWN: "the database did not know the writer of the {} lines before this",
-    Unverified.UNSIGNED: "the database had no valid checkpoint that covers the {} lines before this",
-}
-_EVENT_TIME = re.compile(rb'"eventTime":"([0-9TZ:-]{20})"')
 
 
 class Verifier:
@@ -53,7 +46,7 @@ class Verifier:
         self,
         verifies: Callable[[bytes, bytes], bool],
         writers: Mapping[str, KnownWriter] | None,
-        required: Container[str] | None = None,
+        required: Collection[str] | None = None,
         *,
         from_oldest: bool = False,
         stated: Statements | None = None,
@@ -63,11 +56,13 @@ class Verifier:
         """Verify with the audit key's ``verifies(message, signature)``, against the recorded state of the ``writers``.
 
         Without ``writers`` (None), the ends of the chains cannot be verified, nor whether the chains belong here.
-        ``required`` are the writers whose chains must be here; the default is all. Chains of other nodes are elsewhere.
+        ``required`` are the writers whose chains must be here and whole; the default is all. Chains of other nodes are
+        elsewhere; what is here of them may end early.
         ``from_oldest`` accepts the hash before the oldest header, because the segments before it were moved elsewhere.
-        ``stated`` are the signed statements about archived segments, which need not be here, unless the
-        ``archives_given`` are all there are: then only pruned ones may be missing. ``failure(writer, sequence)`` tells
-        what is missing at the end of a chain that ends with this number, if its writer has not stopped.
+        ``stated`` are the signed statements: archived segments need not be here, unless the ``archives_given`` are all
+        there are (then only pruned ones may be missing), and what a retired node has lost is found as lost.
+        ``failure(writer, sequence)`` tells what is missing at the end of a chain that ends with this number, if its
+        writer has not stopped.
         """
         self._from_oldest = from_oldest
         self._stated = stated or Statements()
@@ -81,6 +76,7 @@ class Verifier:
         self._signed: set[str] = set()
         self._added: dict[str, Finding] = {}
         self._writer = ""
+        self._reported = Chain("")
         self._file = ""
         self._line = 0
         self._sequence, self._previous = 0, GENESIS
@@ -121,9 +117,7 @@ class Verifier:
             self._previous = digest
             records += 1
         self._count(records)
-        if first := _first_time(lines):
-            self.report.first_time = min(self.report.first_time or first, first)
-            self.report.last_time = max(self.report.last_time, _first_time(reversed(lines)))
+        self._reported.note_times_in(lines)
 
     def end(self, rest: bytes, *, newest: bool) -> None:
         """End the segment with the bytes after its last newline. Only a writer's newest segment may have any."""
@@ -136,22 +130,32 @@ class Verifier:
         """Add a finding about the segment's file as a whole."""
         self._find(kind, text)
 
-    def finish(self, writers: Mapping[str, KnownWriter], database: DatabasePosition | None = None) -> Report:
+    def finish(
+        self,
+        writers: Mapping[str, KnownWriter],
+        database: DatabasePosition | None = None,
+        earlier: Mapping[int, str] | None = None,
+    ) -> Report:
         """Return the report.
 
         ``writers`` is their state as recorded now, because servers may have written meanwhile. ``database`` is the
-        position of the database now; None if it is not judged.
+        position of the database now; None if it is not judged. For ``earlier``, see ``find_set_back``.
         """
         self._end_writer()
-        set_back = None if database is None else find_set_back(self._notes.values(), database)
+        set_back = None if database is None else find_set_back(self._notes.values(), database, earlier or {})
         if set_back is not None:
             self.report.findings.append(Finding(Kind.SET_BACK, "", 0, 0, set_back.text))
         before = self._writers
         if before is None:
             return self.report
         for writer in sorted(before.keys() - self._found):
-            if self._required is None or writer in self._required:
+            if self._is_required(writer):
                 self._judge_missing(writer, before[writer])
+            else:
+                self.report.elsewhere.append(writer)
+        for writer in sorted(self._stated.lost.keys() - before.keys() - self._found):
+            # The database has forgotten it, and the log has not.
+            self._judge_missing(writer, KnownWriter())
         for writer in sorted(self._found - writers.keys()):
             kind, has = (Kind.REMOVED, "the log has its checkpoints") if writer in self._signed else (Kind.ADDED, "")
             text = f"the database does not know writer {writer}" + (f", and {has}" if has else "")
@@ -163,16 +167,15 @@ class Verifier:
 
     def _judge_missing(self, writer: str, known: KnownWriter) -> None:
         """Judge that a writer has no file."""
-        kept = known.checkpoint
-        if kept is None:
-            if not known.stopped:
-                self._writer = writer
-                self._judge_failure(self._failure(writer, 0), "now")
+        lost = self._stated.lost.get(writer)
+        if known.checkpoint is None and not known.stopped and lost is None:
+            self._writer = writer
+            self._judge_failure(self._failure(writer, 0), "now")
             return
-        kind, text = Kind.FILE_MISSING, f"the database has a checkpoint of writer {writer}, and there is no file of it"
-        if kept.read_signed(writer, self._verifies) is None:
-            kind, text = Kind.BAD_SIGNATURE, f"the database's checkpoint of writer {writer} has no valid signature"
-        self.report.findings.append(Finding(kind, "", 0, 0, text))
+        found = judge_missing_chain(writer, known, self._verifies, lost)
+        if found is not None:
+            self.report.chains.append(Chain(writer, state_of(known, lost), missing=found.missing))
+            self.report.findings.append(Finding(found.kind, "", 0, 0, found.text))
 
     def _check_line(self, line: bytes, *, fits: bool) -> None:
         """Judge a line that does not continue the chain, or that is a header or a checkpoint."""
@@ -287,7 +290,7 @@ class Verifier:
         fresh = min(header.uncovered, self._sequence - self._accounted)
         self._accounted = self._sequence
         if header.unverified:
-            self._find(Kind.ADDED, _UNVERIFIED[header.unverified].format(header.uncovered))
+            self._find(Kind.ADDED, UNVERIFIED[header.unverified].format(header.uncovered))
         else:
             self.report.uncovered += fresh
 
@@ -302,6 +305,7 @@ class Verifier:
             self._find(Kind.BAD_SIGNATURE, "the audit key has not signed this")
             return
         self.report.checkpoints += 1
+        self._reported.last_signed = stated.time
         self._since_checkpoint = 0
         self._signed.add(self._writer)
         self._last_signed = self._sequence + 1
@@ -315,6 +319,9 @@ class Verifier:
 
     def _begin_writer(self, writer: str) -> None:
         self._writer = writer
+        self._reported = Chain(writer)
+        if writer:
+            self.report.chains.append(self._reported)
         self.report.writers.append(writer)
         self._mark = b',"chain":{"writer":"%b","sequence":' % writer.encode()
         self._sequence, self._previous = 0, GENESIS
@@ -329,15 +336,28 @@ class Verifier:
         self._since_checkpoint = 0
         self._found.add(self._writer)
         known = (self._writers or {}).get(self._writer)
-        if known is None:
+        lost = self._stated.lost.get(self._writer)
+        self._reported.state = state_of(known, lost)
+        if known is None or not self._is_required(self._writer):
             return
         if self._anchor is None:
-            self._check_end()
+            self._add(judge_end(self._writer, self._sequence, known, self._verifies, lost))
+        elif not known.stopped and lost is not None:
+            self._add(judge_lost_end(self._sequence, lost))
         elif not known.stopped:
             self._judge_failure(self._failure(self._writer, self._sequence), "now")
         elif self._sequence > max(self._anchor, self._last_signed):
             text = f"the writer had stopped with {self._anchor}; what comes after it was added"
             self._added[self._writer] = Finding(Kind.ADDED, self._file, self._line, self._sequence, text)
+
+    def _is_required(self, writer: str) -> bool:
+        return self._required is None or writer in self._required or writer in self._stated.lost
+
+    def _add(self, found: Judgement | None) -> None:
+        """Add a finding about the end of the chain."""
+        if found is not None:
+            self._reported.missing = found.missing
+            self._find(found.kind, found.text)
 
     def _judge_failure(self, failure: Failure, when: str) -> None:
         """Judge what the end of the process before this place has cost."""
@@ -365,18 +385,6 @@ class Verifier:
         name = parse_name(finding.file)
         return name is not None and name.writer == self._writer
 
-    def _check_end(self) -> None:
-        """Find why the log does not hold the checkpoint that the database has."""
-        kept = self._recorded_checkpoint()
-        stated = None if kept is None else kept.read_signed(self._writer, self._verifies)
-        if stated is None:
-            self._find(Kind.BAD_SIGNATURE, "the checkpoint that the database has of this writer has no valid signature")
-        elif self._sequence <= stated.sequence:
-            self._find(Kind.TRUNCATED, f"the log ends here; the database has a checkpoint at {stated.sequence}")
-        else:
-            text = f"the checkpoint that the database has at {stated.sequence} is not in the log"
-            self._find(Kind.ALTERED, text)
-
     def _find(self, kind: Kind, text: str) -> None:
         if len(self.report.findings) < _MOST_FINDINGS:
             self.report.findings.append(Finding(kind, self._file, self._line, self._sequence + 1, text))
@@ -385,10 +393,5 @@ class Verifier:
 
     def _count(self, records: int) -> None:
         self.report.records += records
+        self._reported.records += records
         self._since_checkpoint += records
-
-
-def _first_time(lines: Iterable[bytes]) -> str:
-    """Return the time of the first record among some lines; headers and checkpoints have none."""
-    found = next((found for line in lines if (found := _EVENT_TIME.search(line))), None)
-    return "" if found is None else found[1].decode()

@@ -1,13 +1,17 @@
 """``strongroom audit``: verify the audit log, search it, show the public key of its checkpoints."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import click
 
+from strongroom.assembly.audit_folders import AuditFolders, require_log
 from strongroom.assembly.audit_log import key_names, open_audit_key, size_of_log, verify_log
-from strongroom.assembly.data_folder import DataFolder, DataFolderError, open_store_to_read
+from strongroom.assembly.data_folder import DataFolder, DataFolderError
+from strongroom.assembly.databases.chosen import database_of
+from strongroom.assembly.databases.database import Database
+from strongroom.audit.report import Kind
 from strongroom.audit.search import Query
 from strongroom.cli.audit_output import record_table, show_report, writer_table
 from strongroom.cli.data_folder import open_data_folder, readable_errors
@@ -17,6 +21,7 @@ from strongroom.cli.times import event_time_of
 from strongroom.clock import SystemClock
 from strongroom.crypto.audit_key import AuditPublicKey
 from strongroom.entropy import system_entropy
+from strongroom.settings import Settings
 from strongroom.store.audit.search import search_log
 from strongroom.store.protocol import Readable
 
@@ -26,6 +31,13 @@ archive_option = click.option(
     multiple=True,
     type=EXISTING_FOLDER,
     help="Folder of archived files to read as well; repeat for more.",
+)
+from_option = click.option(
+    "--from",
+    "others",
+    multiple=True,
+    type=EXISTING_FOLDER,
+    help="Data folder or audit folder of another node; repeat for more.",
 )
 
 
@@ -58,28 +70,48 @@ def public_key(data: str | None, config: Path | None) -> None:
     is_flag=True,
     help="Older files were moved by other means than archive: begin with the oldest here.",
 )
+@click.option(
+    "--complete",
+    is_flag=True,
+    help="Require the chains of all nodes that share the database. Without PostgreSQL, that is always so.",
+)
+@click.option("--accept-lost", is_flag=True, help="Exit with 0 if all that is missing was lost with retired nodes.")
+@from_option
 @archive_option
 @data_option
 @config_option
-def verify(
-    *, pem: Path | None, from_oldest: bool, archives: tuple[Path, ...], data: str | None, config: Path | None
+def verify(  # noqa: PLR0913 - the options of one question
+    *,
+    pem: Path | None,
+    from_oldest: bool,
+    complete: bool,
+    accept_lost: bool,
+    others: tuple[Path, ...],
+    archives: tuple[Path, ...],
+    data: str | None,
+    config: Path | None,
 ) -> None:
     """Find every line that was removed, altered, reordered or cut off. Exits with 1 if there is any.
 
-    The chains of every writer that the database knows must be here. Files that were archived are passed over, unless
+    The chains of every writer that the database knows must be here. Where nodes share a database, these are the nodes
+    whose folders are given: this one, and those named by --from. Files that were archived are passed over, unless
     --archive is given: then they must be in one of those folders, except for those that were pruned.
+
+    What was on the disk of a node that was retired (audit retire) is a finding, too, unless --accept-lost is given.
 
     With --public-key, the root key is not needed, and the database is only read. Without the database, a missing end of
     the log and lines added to it cannot be detected.
     """
-    with _to_verify(pem, data, config) as (folder, key, store):
-        folders = (folder.audit, *archives)
-        with progress_bar("Verifying", size_of_log(folders)) as advance:
-            # The database is in the data folder and no other node uses it. So no chain may be missing, also none that
-            # was written under an earlier node id.
-            report = verify_log(folders, None, key, store, advance, boot=SystemClock().boot(), from_oldest=from_oldest)
+    with _to_verify(pem, data, config) as (settings, key, store):
+        folder = DataFolder(settings.folder)
+        folders = _folders(folder, others, archives)
+        # A database in the data folder has one node. So no chain may be missing, also none that was written under an
+        # earlier node id.
+        nodes = None if complete or not settings.is_on_postgresql else folders.nodes()
+        with progress_bar("Verifying", size_of_log(folders.every)) as advance:
+            report = verify_log(folders, nodes, key, store, advance, boot=SystemClock().boot(), from_oldest=from_oldest)
     show_report(report, judged=store is not None)
-    if report.findings:
+    if report.further or any(each.kind is not Kind.LOST or not accept_lost for each in report.findings):
         raise SystemExit(1)
 
 
@@ -89,8 +121,8 @@ def verify(
 def writers(data: str | None, config: Path | None) -> None:
     """List the writers of the audit log, of all nodes that share the database. Times are UTC."""
     with readable_errors():
-        folder = DataFolder(read_settings(config, data=data).folder)
-        with closing(open_store_to_read(folder)) as store, store.read() as reader:
+        database = database_of(read_settings(config, data=data), SystemClock(), system_entropy)
+        with closing(database.open_to_read()) as store, store.read() as reader:
             found = reader.audit_writer_records()
     for row in writer_table(found):
         click.echo(row)
@@ -104,6 +136,7 @@ def writers(data: str | None, config: Path | None) -> None:
 @click.option("--until", help="Until when.")
 @click.option("--denied", is_flag=True, help="Only what was refused for want of permission or of a valid signature.")
 @click.option("--json", "as_json", is_flag=True, help="Whole records, one JSON object a line, rather than a table.")
+@from_option
 @archive_option
 @data_option
 @config_option
@@ -116,11 +149,14 @@ def search(  # noqa: PLR0913 - the options of one question
     until: str | None,
     denied: bool,
     as_json: bool,
+    others: tuple[Path, ...],
     archives: tuple[Path, ...],
     data: str | None,
     config: Path | None,
 ) -> None:
     """Show records of the audit log, by the time of their calls, oldest first. Times are UTC.
+
+    With --from, records of several nodes are merged.
 
     The database is only read, and only to know what an alias means. With --since, a file is left out if the next one of
     its writer was begun more than an hour before.
@@ -128,13 +164,14 @@ def search(  # noqa: PLR0913 - the options of one question
     begin, end = event_time_of(since, "--since"), event_time_of(until, "--until")
     with readable_errors():
         settings = read_settings(config, data=data)
-        folder = _require_log(DataFolder(settings.folder))
+        database = database_of(settings, SystemClock(), system_entropy)
+        folder = _require_log(database.folder)
         keys = frozenset[str]()
         if key is not None:
-            with _store_of(folder) as store:
+            with _store_of(database) as store:
                 keys = key_names(store, settings, key)
         query = Query(keys=keys, principal=principal, event=event, since=begin, until=end, denied=denied)
-        found = search_log((folder.audit, *archives), query)
+        found = search_log(_folders(folder, others, archives).every, query)
         for row in (line for _, line in found) if as_json else record_table(record for record, _ in found):
             click.echo(row)
 
@@ -142,18 +179,25 @@ def search(  # noqa: PLR0913 - the options of one question
 @contextmanager
 def _to_verify(
     pem: Path | None, data: str | None, config: Path | None
-) -> Iterator[tuple[DataFolder, AuditPublicKey, Readable | None]]:
+) -> Iterator[tuple[Settings, AuditPublicKey, Readable | None]]:
     """Open the audit log and the database, if it exists. Without a public key, also open the keys to get it."""
     if pem is None:
-        with open_data_folder(config, data, also_older=True) as (opened, _):
+        with open_data_folder(config, data, also_older=True) as (opened, settings):
             key = open_audit_key(opened.store, opened.backends.secrets, system_entropy, opened.folder.audit)
-            yield opened.folder, key.public(), opened.store
+            yield settings, key.public(), opened.store
         return
     with readable_errors():
-        folder = _require_log(DataFolder(read_settings(config, data=data).folder))
+        settings = read_settings(config, data=data)
+        database = database_of(settings, SystemClock(), system_entropy)
+        _require_log(database.folder)
         key_given = read_public_key(pem, "--public-key")
-        with _store_of(folder) as store:
-            yield folder, key_given, store
+        with _store_of(database) as store:
+            yield settings, key_given, store
+
+
+def _folders(folder: DataFolder, others: Sequence[Path], archives: Sequence[Path]) -> AuditFolders:
+    """Return the folders to read; raises DataFolderError if one of the ``others`` has no audit log."""
+    return AuditFolders((folder.audit, *(require_log(each, "--from") for each in others)), archives)
 
 
 def _require_log(folder: DataFolder) -> DataFolder:
@@ -164,10 +208,10 @@ def _require_log(folder: DataFolder) -> DataFolder:
 
 
 @contextmanager
-def _store_of(folder: DataFolder) -> Iterator[Readable | None]:
-    """Open the database of a folder for reading, if it exists."""
-    if not folder.database.exists():
+def _store_of(database: Database) -> Iterator[Readable | None]:
+    """Open a database for reading, if it exists."""
+    if not database.is_there():
         yield None
         return
-    with closing(open_store_to_read(folder)) as store:
+    with closing(database.open_to_read()) as store:
         yield store

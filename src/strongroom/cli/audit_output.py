@@ -1,15 +1,18 @@
 """The output of ``strongroom audit``: records, findings and writers as text."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import click
 import msgspec
 
 from strongroom.audit.cloudtrail import event_time
-from strongroom.audit.report import Report
+from strongroom.audit.report import Chain, ChainState, Kind, Report
 from strongroom.audit.search import SearchedRecord
 from strongroom.audit.writer_id import WriterId, parse_writer
 from strongroom.store.records import AuditWriterRecord
+
+T = TypeVar("T")
 
 _MOST_SHOWN = 100
 _WRITER_ROW = "{:<12} {:<16} {:<20} {:<20} {}"
@@ -32,8 +35,8 @@ def show_report(report: Report, *, judged: bool) -> None:
         _count(report.checkpoints, "checkpoint"),
     )
     click.echo(f"{', '.join(counts)}{span}")
-    for node, workers in _workers_by_node(report.writers).items():
-        click.echo(_printable(f"node {node}: {', '.join(workers)}"))
+    for row in _node_rows(report):
+        click.echo(_printable(row))
     for note in _notes(report):
         click.echo(f"note: {_printable(note)}")
     if not judged:
@@ -44,6 +47,8 @@ def show_report(report: Report, *, judged: bool) -> None:
 
 
 def _conclusion(report: Report, found: int) -> str:
+    if found and not report.further and all(each.kind is Kind.LOST for each in report.findings):
+        return "What is there is what was written. What is missing was lost with nodes that were retired."
     if found:
         return f"The log is not what was written: {_count(found, 'finding')}."
     if report.machine_failures:
@@ -60,6 +65,8 @@ def _notes(report: Report) -> Iterator[str]:
             f"{_count(report.machine_failures, 'time')} the machine ended without stopping a worker, with durability "
             f'"write": the records of its last seconds may be missing{known}'
         )
+    if report.partial_copies:
+        yield f"{_count(report.partial_copies, 'copy', 'copies')} of the newest files end before them"
     if report.pruned:
         yield f"{_count(report.pruned, 'file')} pruned from an archive, as the log states"
     notes = (
@@ -74,8 +81,8 @@ def _notes(report: Report) -> Iterator[str]:
             yield f"{_count(count, noun)} {text}"
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def _count(number: int, noun: str, plural: str = "") -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {plural or noun + 's'}"
 
 
 def record_table(rows: Iterable[SearchedRecord]) -> Iterator[str]:
@@ -103,13 +110,41 @@ def _row(*cells: str) -> str:
     return _printable((" ".join(f"{cell:<{width}}" for cell, width in columns) + f" {last}").rstrip())
 
 
-def _workers_by_node(writers: Iterable[str]) -> Mapping[str, list[str]]:
-    """Return the names of the workers of each node, ``-`` for chains from before nodes had ids and for other names."""
-    found: dict[str, list[str]] = {}
-    for name in writers:
-        node, worker = _origin(parse_writer(name))
-        found.setdefault(node, []).append(worker if worker != "-" else name)
+def _node_rows(report: Report) -> Iterator[str]:
+    """Yield a row for each node: what was found of its chains, or that they were not judged."""
+    for node, chains in _by_node(report.chains, lambda each: each.writer).items():
+        yield f"node {node}: {_node_words(chains)}"
+    for node, writers in _by_node(report.elsewhere, str).items():
+        names = ", ".join(_worker_in(writer) for writer in writers)
+        yield f"node {node}: {names}; not judged, because its folder is not given (--from)"
+
+
+def _node_words(chains: Sequence[Chain]) -> str:
+    """Return what was found of a node's chains: the writers, the records, what is signed, what is missing."""
+    states = (f" ({each.state})" if each.state is not ChainState.UNKNOWN else "" for each in chains)
+    words = [", ".join(_worker_in(each.writer) + state for each, state in zip(chains, states, strict=True))]
+    first = min((each.first_time for each in chains if each.first_time), default="")
+    records = _count(sum(each.records for each in chains), "record")
+    words.append(f"{records} from {first} to {max(each.last_time for each in chains)}" if first else records)
+    if signed := max(each.last_signed for each in chains):
+        words.append(f"last checkpoint {signed}")
+    if missing := sum(each.missing for each in chains):
+        words.append(f"{_count(missing, 'line')} missing")
+    return "; ".join(words)
+
+
+def _by_node(items: Iterable[T], writer_of: Callable[[T], str]) -> Mapping[str, list[T]]:
+    """Group items by the node of their writer, ``-`` for chains from before nodes had ids and for other names."""
+    found: dict[str, list[T]] = {}
+    for item in items:
+        found.setdefault(_origin(parse_writer(writer_of(item)))[0], []).append(item)
     return found
+
+
+def _worker_in(writer: str) -> str:
+    """Return the part of a writer's name that tells the workers of a node apart; a name of another form as it is."""
+    parsed = parse_writer(writer)
+    return writer if parsed is None else parsed.worker_name
 
 
 def _printable(row: str) -> str:

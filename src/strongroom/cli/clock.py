@@ -7,10 +7,13 @@ from pathlib import Path
 import click
 
 from strongroom.assembly.clock_record import accept_clock, known_at
-from strongroom.assembly.data_folder import DataFolder, DataFolderError, open_store_to_read
+from strongroom.assembly.data_folder import DataFolderError
+from strongroom.assembly.databases.chosen import database_of
+from strongroom.assembly.databases.database import Database
 from strongroom.cli.data_folder import open_data_folder, readable_errors
 from strongroom.cli.options import config_option, data_option, read_settings
 from strongroom.clock import SystemClock
+from strongroom.entropy import system_entropy
 from strongroom.maintenance.clock_watch import describe, reading_of
 from strongroom.store.protocol import Reader
 from strongroom.trusted_time import Reading, TrustedTime
@@ -29,13 +32,14 @@ def clock() -> None:
 def status(data: str | None, config: Path | None) -> None:
     """Show the clock, the time that the server trusts, and what is held back. Exits with 1 if the clock is in doubt."""
     with readable_errors():
-        folder = DataFolder(read_settings(config, data=data).folder)
+        database = database_of(read_settings(config, data=data), SystemClock(), system_entropy)
+        folder = database.folder
         reading = reading_of(SystemClock())
         folder.require_readable()
         known = known_at(folder, reading)
         if known is None:
             raise DataFolderError(f"`{folder.clock}` is missing or damaged; a server that runs writes it")
-        _show_times(folder, reading, known)
+        _show_times(database, reading, known)
     doubt = known.doubt()
     if doubt is not None:
         click.echo(f"In doubt: {describe(doubt, known.difference)}")
@@ -54,24 +58,24 @@ def accept(data: str | None, config: Path | None) -> None:
         reading = reading_of(SystemClock())
         known = known_at(opened.folder, reading)
         if known is not None:
-            _show_times(opened.folder, reading, known)
+            _show_times(opened.database, reading, known)
         accept_clock(opened.folder, opened.trail, reading)
         click.echo("The clock is accepted. The server goes by it from its next round on, or when it is started.")
 
 
-def _show_times(folder: DataFolder, reading: Reading, known: TrustedTime) -> None:
+def _show_times(database: Database, reading: Reading, known: TrustedTime) -> None:
     click.echo(f"Clock of this machine:  {_shown(reading.wall)}")
     click.echo(f"Trusted time:           {_shown(known.trusted)}")
     if not known.confirmed:
         click.echo("The clock is not confirmed yet since the machine was started; that takes ten minutes.")
-    _show_held_back(folder, known.trusted, reading.wall)
+    _show_held_back(database, known.trusted, reading.wall)
 
 
-def _show_held_back(folder: DataFolder, trusted: float, wall: float) -> None:
+def _show_held_back(database: Database, trusted: float, wall: float) -> None:
     """Show how many keys are due by the wall clock and not by the trusted time."""
     if wall <= trusted:
         return
-    with closing(open_store_to_read(folder)) as store, store.read() as reader:
+    with closing(database.open_to_read()) as store, store.read() as reader:
         before, now = _due(reader, trusted), _due(reader, wall)
     for name, number in now.items():
         held = number - before[name]

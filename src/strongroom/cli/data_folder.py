@@ -83,7 +83,7 @@ def _words_of_a_fault(error: DatabaseError | KmsError) -> str:
     if isinstance(error, StoreUnavailable | StoreDamaged | TokenUnavailableError | TokenTimeoutError | TokenFaultError):
         return error.explanation
     reason = error.orig if isinstance(error, DatabaseError) else error
-    return f"`strongroom.db` in the data folder cannot be used: {reason}"
+    return f"the database cannot be used: {reason}"
 
 
 def _words_of_the_system(error: OSError) -> str:
@@ -129,7 +129,8 @@ class _PlainLines(logging.Formatter):
         return ""
 
 
-def _log_in_plain_lines() -> None:
+def log_in_plain_lines() -> None:
+    """Have the log of this process be lines on standard error that its user can read."""
     handler = logging.StreamHandler()
     handler.setFormatter(_PlainLines("Warning: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
@@ -146,7 +147,7 @@ def open_data_folder(
     with readable_errors():
         settings = read_settings(config, data=data)
         harden_process()
-        _log_in_plain_lines()
+        log_in_plain_lines()
         unsealing = unsealing_of(settings)
         with closing(
             open_existing(settings, SystemClock(), system_entropy, unsealing=unsealing, also_older=also_older)

@@ -1,18 +1,83 @@
-"""``strongroom database accept-older``."""
+"""``strongroom database``: makes the tables of a PostgreSQL database, and goes on with an older database."""
 
 from pathlib import Path
 
 import click
+from msgspec.structs import replace
 
 from strongroom.assembly.database_history import accept_older
-from strongroom.cli.data_folder import open_data_folder
-from strongroom.cli.options import config_option, data_option
+from strongroom.assembly.databases.chosen import postgresql_of
+from strongroom.cli.data_folder import open_data_folder, readable_errors
+from strongroom.cli.options import FILE, config_option, data_option, read_settings
+from strongroom.clock import SystemClock
 from strongroom.entropy import system_entropy
+
+_PATIENCE = 60.0
+"""Seconds for which a migration tries again that a long read keeps from being made."""
 
 
 @click.group()
 def database() -> None:
-    """Decide about the database of a data folder."""
+    """Make or upgrade the tables of a PostgreSQL database, and go on with a database that was set back."""
+
+
+@database.command("migrate")
+@click.option("--store", help="Address of the database, as its owner. Default: the setting `store`.")
+@click.option(
+    "--store-password-file", type=FILE, help="File with the password of the owner. Default: with --store, none."
+)
+@click.option("--serve", "serving", multiple=True, metavar="ROLE", help="Role of servers; repeat for more.")
+@click.option("--read", "reading", multiple=True, metavar="ROLE", help="Role that only reads; repeat for more.")
+@click.option("--contract", is_flag=True, help="After an upgrade of all nodes: end the service of the release before.")
+@config_option
+def migrate_command(
+    *,
+    contract: bool,
+    store: str | None,
+    store_password_file: Path | None,
+    serving: tuple[str, ...],
+    reading: tuple[str, ...],
+    config: Path | None,
+) -> None:
+    """Make the tables of this release, or upgrade them, and give roles their rights. Data is kept.
+
+    It connects as the owner of the tables. Servers go on meanwhile. Roles that had rights before keep them. If a long
+    read of a table is in the way, this tries again for a minute, and changes nothing in the end if it still is.
+
+    An upgrade takes three steps: this command of the new release, while all nodes go on; the new release on one node
+    after the other; and --contract, which removes what only the old release needed, and refuses while a node has it.
+    """
+    with readable_errors():
+        settings = read_settings(config, store=store)
+        if store is not None or store_password_file is not None:
+            settings = replace(
+                settings, store_password_file=None if store_password_file is None else str(store_password_file)
+            )
+        found = postgresql_of(settings, SystemClock(), system_entropy)
+        # They need the same extra.
+        from strongroom.assembly.databases.migration import contract_database, migrate_database  # noqa: PLC0415
+
+        if contract:
+            _contract(found.folder.database_name, *contract_database(found, SystemClock(), _PATIENCE))
+            return
+        done = migrate_database(found, serving, reading, SystemClock(), _PATIENCE)
+    if done.before is None:
+        click.echo(f"Made the tables of schema {done.now} in {done.name}.")
+    elif done.before == done.now:
+        click.echo(f"{done.name} has schema {done.now} already.")
+    else:
+        click.echo(f"Upgraded {done.name} from schema {done.before} to {done.now}.")
+    for role in done.granted.serve:
+        click.echo(f"Role {role} may read and write all tables.")
+    for role in done.granted.read:
+        click.echo(f"Role {role} may read all tables.")
+
+
+def _contract(name: str, before: str, now: str) -> None:
+    if before == now:
+        click.echo(f"{name} is only for releases from schema {now} on already.")
+    else:
+        click.echo(f"{name} is only for releases from schema {now} on now; before, those of {before} could serve it.")
 
 
 @database.command("accept-older")

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from strongroom.assembly.open_folder import OpenFolder
 from strongroom.assembly.seals import SealStatus, Trial
 from strongroom.assembly.unsealing import read_passphrase
 from strongroom.cli.data_folder import open_data_folder
@@ -106,6 +107,7 @@ def remove(*, name: str, data: str | None, config: Path | None) -> None:
     with open_data_folder(config, data) as (opened, _):
         opened.seals.remove(name)
         click.echo(f"The seal {name!a} is removed, and the root key is a new one.")
+        _tell_of_key_file(opened)
 
 
 @seal.command("rotate")
@@ -116,9 +118,7 @@ def rotate(*, data: str | None, config: Path | None) -> None:
     with open_data_folder(config, data) as (opened, _):
         generation = opened.seals.rotate()
         click.echo(f"The root key is rotated: this is generation {generation}.")
-        for each in opened.seals.status().seals:
-            if each.kind == "file":
-                click.echo(f"If you keep a copy of the key file elsewhere, replace it by {each.parameters['file']}.")
+        _tell_of_key_file(opened)
 
 
 @seal.command("test")
@@ -137,6 +137,19 @@ def test(*, name: str | None, as_json: bool, data: str | None, config: Path | No
             click.echo(_outcome(each))
     if any(each.outcome != "opens" for each in trials):
         raise SystemExit(1)
+
+
+def _tell_of_key_file(opened: OpenFolder) -> None:
+    """Say where the new key file is needed, if a seal has one."""
+    for each in opened.seals.status().seals:
+        if each.kind == "file":
+            file = each.parameters["file"]
+            click.echo(f"If you keep a copy of the key file elsewhere, replace it by {file}.")
+            if opened.folder.is_shared:
+                click.echo(
+                    "Every other node needs it, with mode 0600, before it starts again or domain keys are rotated:"
+                )
+                click.echo(str(opened.folder.path / str(file)))
 
 
 def _outcome(trial: Trial) -> str:

@@ -36,7 +36,7 @@ from strongroom.settings import Settings, address_of
 from strongroom.settings_sources import unknown_variables
 from strongroom.supervisor.hardening import harden_process, has_swap_space, lock_memory
 from strongroom.supervisor.signals import RELOAD_SIGNAL, survive_signals
-from strongroom.supervisor.supervisor import Supervisor, WorkerError
+from strongroom.supervisor.supervisor import ProcessError, Supervisor
 from strongroom.telemetry.log_queue import LogQueue
 from strongroom.telemetry.logs import start_logging
 
@@ -79,7 +79,7 @@ def serve(config: Path | None, regions: tuple[str, ...], **flags: object) -> Non
     with readable_errors():
         read = partial(read_settings, config, **flags, regions=regions or None)
         settings = read()
-        log = start_logging(settings, worker_name(None) if _workers(settings) == 1 else None)
+        log = start_logging(settings, worker_name(None) if _serves_alone(settings) else None)
         try:
             with readable_errors():
                 survive_signals()
@@ -87,7 +87,7 @@ def serve(config: Path | None, regions: tuple[str, ...], **flags: object) -> Non
                 _warn_of_unknown_variables()
                 _lock_memory()
                 _serve(settings, log, read)
-        except (click.ClickException, WorkerError) as error:
+        except (click.ClickException, ProcessError) as error:
             _fail(str(error), log)
 
 
@@ -116,16 +116,15 @@ def _fail(why: str, log: LogQueue) -> NoReturn:
 def _serve(settings: Settings, log: LogQueue, read: Callable[[], Settings]) -> None:
     exit_on_stop_signals(_STOPPED)
     require_open_files()
-    workers = _workers(settings)
     Tls(settings)
     with ExitStack() as held:
         lock = held.enter_context(closing(ServingLock(DataFolder(settings.folder))))
         running = _with_ports(settings, held, _AFTER_ORPHANS if lock.waited else 0.0)
-        running = msgspec.structs.replace(running, workers=workers)
+        running = msgspec.structs.replace(running, workers=_workers(settings))
         unsealed = _ready_folder(running)
         announce = partial(_announce, running, _write_environment(running))
         reload = Reload(read, settings, running)
-        if workers == 1:
+        if _serves_alone(running):
             serve_as(running, None, log, partial(_announce_alone, announce, reload), lock.close, unsealed)
         else:
             _supervise(Supervisor(running, lock.folder, reload.again, unsealed), announce)
@@ -141,6 +140,11 @@ def _ready_folder(settings: Settings) -> Unsealed | None:
 
 def _workers(settings: Settings) -> int:
     return settings.workers or os.cpu_count() or 1
+
+
+def _serves_alone(settings: Settings) -> bool:
+    """Tell whether this process serves by itself: it is to have one worker, and needs no process beside it."""
+    return _workers(settings) == 1 and not settings.is_on_postgresql and not settings.audit_ship
 
 
 def _with_ports(settings: Settings, held: ExitStack, patience: float) -> Settings:
@@ -161,7 +165,7 @@ def _supervise(supervisor: Supervisor, announce: Callable[[], None]) -> None:
     """Run the workers on the ports that are claimed for them."""
     if not supervisor.run(announce):
         # Log it rather than print it: a reader of standard error that hangs must not block the exit.
-        logger.error("a worker did not stop cleanly")
+        logger.error("a process did not stop cleanly")
         raise SystemExit(1)
 
 

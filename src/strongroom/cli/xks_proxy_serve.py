@@ -86,7 +86,9 @@ def _serve(settings: Settings, name: Callable[[str], None], read: Callable[[], S
         port = held.enter_context(closing(claim_port(host, port))).getsockname()[1]
         running = replace(settings, listen=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
         unsealing = unsealing_of(running)
-        opened = wait_for_seals(lambda: open_existing(running, clock, system_entropy, unsealing=unsealing), running)
+        opened = wait_for_seals(
+            lambda: open_existing(running, clock, system_entropy, unsealing=unsealing, serving=True), running
+        )
         held.callback(opened.close)
         serving = held.enter_context(closing(XksServing(opened, running, clock, tls)))
         name(serving.node)

@@ -17,6 +17,7 @@ from strongroom.http.message import HttpRequest
 from strongroom.operations.lanes import PREPARED_AT_ONCE, Lane
 from strongroom.server.lane_limits import LaneLimits
 from strongroom.server.lane_threads import Lanes
+from strongroom.server.lease_wait import LeaseWait
 from strongroom.server.readiness_probe import ReadinessProbe
 from strongroom.server.refusals import BUSY, Refusals
 from strongroom.server.reply_queue import ReplyQueue
@@ -24,19 +25,23 @@ from strongroom.server.thread_work import (
     Admission,
     EndedCall,
     Job,
+    NextStep,
     PreparedCall,
     Step,
     ThreadStep,
     ThreadWork,
+    UnsettledStep,
     WholeCall,
     caller_of,
     step_after,
 )
 from strongroom.server.turn_queue import Arrived
+from strongroom.server.unsettled_answers import UnsettledAnswers
 from strongroom.service.readiness import Condition
 from strongroom.service.service import Service
 from strongroom.service.stages import Prepared, Suspended
 from strongroom.snapshot.miss import MustWait
+from strongroom.store.leases.view import LeaseEnded
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +53,8 @@ _InTurn = tuple[Connection, HttpRequest, Admitted]
 class Dispatcher:
     """Decides where each request goes on. Lives on the event loop; ``threads`` says how many each lane has.
 
-    ``timed`` has it note on each request when work on it began and ended, which observers want to know.
+    ``timed`` has it note on each request when work on it began and ended, which observers want to know. ``lease_wait``
+    is how long a request may wait for a lease of the node, seconds.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of a dispatcher
@@ -62,6 +68,7 @@ class Dispatcher:
         *,
         threads: Mapping[Lane, int],
         timed: bool,
+        lease_wait: float,
     ) -> None:
         self._gateway = gateway
         self._pipeline = service.pipeline
@@ -72,37 +79,57 @@ class Dispatcher:
         self.limits = LaneLimits()
         self._readiness = ReadinessProbe(loop, service.readiness.check)
         work = ThreadWork(gateway, service.pipeline, clock)
+        self._unsettled: UnsettledAnswers[tuple[Job, NextStep]] = UnsettledAnswers(loop, self._settled)
+        self._lease_wait = LeaseWait(
+            loop,
+            service.pipeline.has_lease,
+            self.take_turn,
+            self._admit_on_threads,
+            longest=lease_wait,
+            timer=clock.timer,
+        )
         self._lanes: Lanes[Job, Step] = Lanes(loop, threads, work.perform, self._back_from_thread, self._failed)
 
     def close(self) -> None:
-        """End the threads. Requests that have not begun are forgotten: their connections are closed by now."""
+        """End the threads. Requests that have not ended are forgotten: their connections are closed by now."""
         self._readiness.close()
+        self._lease_wait.close()
         self._lanes.close()
+        self._unsettled.close()
 
     # --- a turn
 
     def take_turn(self, arrived: Sequence[Arrived]) -> None:
         """Answer the requests of a turn, as far as they end on the event loop."""
-        admitted = [(connection, request, self._admitted(request)) for connection, request in arrived]
+        admitted = [(connection, request, self._admitted(connection, request)) for connection, request in arrived]
         self._perform([each for one in admitted if (each := self._placed(*one)) is not None])
         self._replies.flush()
 
-    def _admitted(self, request: HttpRequest) -> Admitted | Admission | ReadinessCheck | Reply:
-        """Admit a request; always with some outcome, so that every client gets a reply."""
+    def _admitted(
+        self, connection: Connection, request: HttpRequest
+    ) -> Admitted | Admission | ReadinessCheck | Reply | None:
+        """Admit a request; always with some outcome, so that every client gets a reply. None if it waits."""
         try:
             return self._gateway.admit(request, may_wait=False)
         except MustWait:
             return _ADMISSION
+        except LeaseEnded:
+            # On a thread it is admitted if there is a lease by then; otherwise that refuses and records it.
+            return None if self._lease_wait.put((connection, request)) else _ADMISSION
         except Exception:
             logger.exception("a request could not be admitted")
             return self._gateway.refused(request.headers, KMSInternalException())
 
     def _placed(
-        self, connection: Connection, request: HttpRequest, admitted: Admitted | Admission | ReadinessCheck | Reply
+        self,
+        connection: Connection,
+        request: HttpRequest,
+        admitted: Admitted | Admission | ReadinessCheck | Reply | None,
     ) -> _InTurn | None:
         """Return what is to be prepared on the event loop; take the next step of any other request."""
         if not isinstance(admitted, Admitted):
-            self._follow(connection, request, admitted)
+            if admitted is not None:
+                self._follow(connection, request, admitted)
             return None
         lane = admitted.call.lane
         if lane is Lane.INLINE:
@@ -112,6 +139,10 @@ class Dispatcher:
         # If the lane is full, the call is refused there before anything is done for it.
         self._place(connection, request, WholeCall(admitted, lane))
         return None
+
+    def _admit_on_threads(self, arrived: Sequence[Arrived]) -> None:
+        for connection, request in arrived:
+            self._place(connection, request, _ADMISSION)
 
     def _perform(self, turn: Sequence[_InTurn]) -> None:
         started_at = self._timer()
@@ -128,7 +159,7 @@ class Dispatcher:
 
     # --- the steps after that
 
-    def _follow(self, connection: Connection, request: HttpRequest, step: Step) -> None:
+    def _follow(self, connection: Connection, request: HttpRequest, step: NextStep) -> None:
         """Take the next step of a request."""
         if isinstance(step, Reply):
             self._replies.put(connection, request, step)
@@ -142,7 +173,7 @@ class Dispatcher:
 
     def _place(self, connection: Connection, request: HttpRequest, step: ThreadStep) -> None:
         """Hand a step to the threads of its lane; if that is full, refuse the request."""
-        if self.limits.is_full(step.lane, step.caller):
+        if self.limits.is_full(step.lane, step.caller) or (self._unsettled.is_full and _may_write(step)):
             self._shed(connection, request, step)
             return
         self.limits.enter(step.lane, step.caller)
@@ -173,6 +204,15 @@ class Dispatcher:
 
     def _back_from_thread(self, job: Job, step: Step) -> None:
         self.limits.leave(job.step.lane, job.step.caller)
+        if isinstance(step, UnsettledStep):
+            self._unsettled.hold(step.unsettled, (job, step.step))
+        else:
+            self._go_on(job, step)
+
+    def _settled(self, held: tuple[Job, NextStep]) -> None:
+        self._go_on(*held)
+
+    def _go_on(self, job: Job, step: NextStep) -> None:
         try:
             self._follow(job.connection, job.request, step)
         except Exception:
@@ -187,3 +227,8 @@ class Dispatcher:
         else:
             reply = job.step.admitted.reply(self._pipeline.refuse(job.step.admitted.call, error))
         self._back_from_thread(job, reply)
+
+
+def _may_write(step: ThreadStep) -> bool:
+    """Tell whether a step is known to be one of a call that changes something."""
+    return not isinstance(step, Admission) and not step.admitted.call.operation.read_only

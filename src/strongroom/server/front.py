@@ -14,6 +14,7 @@ from strongroom.server.dispatcher import Dispatcher
 from strongroom.server.open_connections import OpenConnections
 from strongroom.server.refusals import Refusals
 from strongroom.server.reply_queue import ReplyQueue
+from strongroom.server.required_shipping import RequiredShipping
 from strongroom.server.turn_queue import TurnQueue
 from strongroom.service.counters import CallCounters
 from strongroom.service.service import Service
@@ -21,11 +22,15 @@ from strongroom.telemetry.answered_call import CallObserver
 
 
 class Capacity(msgspec.Struct, frozen=True):
-    """What a worker takes on: threads of each lane, connections, and bytes held for them beyond a little for each."""
+    """What a worker takes on: threads of each lane, connections, and bytes held for them beyond a little for each.
+
+    ``lease_wait`` is how long a request may wait for a lease of the node, seconds.
+    """
 
     threads: Mapping[Lane, int]
     connections: int
     held: int
+    lease_wait: float = 1.0
 
 
 class Front:
@@ -43,10 +48,11 @@ class Front:
         counters: CallCounters,
         observers: Sequence[CallObserver] = (),
         cross_origin: CrossOrigin | None = None,
+        required: RequiredShipping | None = None,
     ) -> None:
         self._record_limit = service.unauthenticated.limit
         self._clock = clock
-        self._replies = ReplyQueue(loop, log, clock, counters, observers, cross_origin)
+        self._replies = ReplyQueue(loop, log, clock, counters, observers, cross_origin, required=required)
         refusals = Refusals(gateway, self._replies, cross_origin)
         self._dispatcher = Dispatcher(
             loop,
@@ -57,6 +63,7 @@ class Front:
             clock,
             threads=capacity.threads,
             timed=bool(observers),
+            lease_wait=capacity.lease_wait,
         )
         self.limits = self._dispatcher.limits
         turns = TurnQueue(loop, self._dispatcher.take_turn, refusals.busy, self._replies.flush)

@@ -28,15 +28,19 @@ from strongroom.operations.lanes import Lane
 from strongroom.server.front import Capacity, Front
 from strongroom.server.keeper_thread import keeping
 from strongroom.server.listening import listening
+from strongroom.server.required_shipping import RequiredShipping
 from strongroom.server.tls import Tls
 from strongroom.service.counters import CallCounters
 from strongroom.service.service import Service
 from strongroom.settings import Settings
+from strongroom.store.leases.bounds import RENEWALS
 from strongroom.telemetry.answered_call import CallObserver
 
 logger = logging.getLogger(__name__)
 
 _BACKLOG = 2048
+_LONGEST_LEASE_WAIT = 1.0
+"""How long a request waits for a lease at most, seconds: clients that retry should rather ask another node."""
 _STOP = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -58,6 +62,7 @@ class Server:
         counters: CallCounters,
         tls: Tls,
         observers: Sequence[CallObserver] = (),
+        required: RequiredShipping | None = None,
     ) -> None:
         self._settings = settings
         self._tls = tls
@@ -67,6 +72,7 @@ class Server:
         self._counters = counters
         self._observers = observers
         self._log = log
+        self._required = required
         self._clock = clock
         self._entropy = entropy
 
@@ -141,11 +147,17 @@ class Server:
             gateway,
             self._service,
             self._log,
-            Capacity(threads, connections_within_limits(settings.max_connections), settings.held_bytes),
+            Capacity(
+                threads,
+                connections_within_limits(settings.max_connections),
+                settings.held_bytes,
+                lease_wait=min(_LONGEST_LEASE_WAIT, settings.lease / RENEWALS),
+            ),
             self._clock,
             counters=self._counters,
             observers=self._observers,
             cross_origin=cross_origin,
+            required=self._required,
         )
 
 

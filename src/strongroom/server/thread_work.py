@@ -16,6 +16,7 @@ from strongroom.server.lane_limits import Caller
 from strongroom.service.call import Call
 from strongroom.service.pipeline import Pipeline
 from strongroom.service.stages import Completed, Prepared, Refused, Suspended
+from strongroom.store.unsettled import Unsettled
 
 logger = logging.getLogger(__name__)
 
@@ -66,8 +67,18 @@ class EndedCall(msgspec.Struct, frozen=True):
 
 ThreadStep = Admission | WholeCall | PreparedCall
 """What a thread does."""
-Step = ThreadStep | EndedCall | ReadinessCheck | Reply
+NextStep = ThreadStep | EndedCall | ReadinessCheck | Reply
 """What follows: something for a thread, something for the event loop, or the reply."""
+
+
+class UnsettledStep(msgspec.Struct, frozen=True):
+    """Take the next step when what the call has written is settled."""
+
+    step: NextStep
+    unsettled: Unsettled
+
+
+Step = NextStep | UnsettledStep
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -90,11 +101,19 @@ class ThreadWork:
         """Do a step, and return the one that follows."""
         request = job.request
         request.started_at = request.started_at or self._timer()
-        followed_by = self._perform(request, job.step)
+        settling = self._pipeline.settling
+        followed_by: Step
+        if settling is None:
+            followed_by = self._perform(request, job.step)
+        else:
+            with settling.deferred() as unsettled:
+                followed_by = self._perform(request, job.step)
+            if not unsettled.is_settled:
+                followed_by = UnsettledStep(followed_by, unsettled)
         request.finished_at = self._timer()
         return followed_by
 
-    def _perform(self, request: HttpRequest, step: ThreadStep) -> Step:
+    def _perform(self, request: HttpRequest, step: ThreadStep) -> NextStep:
         if isinstance(step, PreparedCall):
             return step_after(step.admitted, self._pipeline.go_on(step.prepared))
         if isinstance(step, WholeCall):

@@ -2,12 +2,13 @@
 
 import msgspec
 
-from strongroom.errors import AccessDeniedException, UnrecognizedClientException
+from strongroom.errors import AccessDeniedException, KmsError, UnrecognizedClientException
 from strongroom.iam import PrincipalKind
 from strongroom.operations.operation import Operation
 from strongroom.service.call import Call
 from strongroom.snapshot.principals import Credential
 from strongroom.snapshot.snapshot import Snapshot
+from strongroom.store.leases.view import LeaseEnded
 
 UNRECOGNIZED = "The security token included in the request is invalid."
 """AWS's wording for access keys and session tokens that do not exist."""
@@ -22,6 +23,17 @@ class Credentials:
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
         self._principals = snapshot.principals
+
+    def has_lease(self) -> bool:
+        """Return whether the node may serve what it has cached; without a store that is shared, it always may."""
+        try:
+            self._snapshot.refresh()
+        except LeaseEnded:
+            return False
+        except KmsError:
+            # Calls are refused with this; there is nothing to wait for.
+            return True
+        return True
 
     def find(self, access_key_id: str, token: str | None = None, *, may_wait: bool) -> Credential | None:
         """Return an active access key, or None. The snapshot is made current first.

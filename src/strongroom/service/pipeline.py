@@ -56,6 +56,10 @@ class Pipeline:
     ) -> None:
         self.credential = credentials.find
         """Returns an active access key; see ``Credentials.find``."""
+        self.has_lease = credentials.has_lease
+        """Returns whether the node may serve what it has cached."""
+        self.settling = backends.store.settling
+        """How answers wait for other nodes; see ``Store.settling``."""
         self._backends = backends
         self._credential_of = credentials.of_call
         self._quotas = quotas

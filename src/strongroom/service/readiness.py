@@ -6,9 +6,10 @@ import msgspec
 
 from strongroom.entropy import CheckedEntropy
 from strongroom.errors import KmsError
-from strongroom.problems import Problems
+from strongroom.problems import Problems, Subject
 from strongroom.service.audit_trail import AuditTrail
 from strongroom.service.write_probe import WriteProbe
+from strongroom.store.leases.view import LeaseEnded
 from strongroom.store.protocol import Store
 
 
@@ -42,21 +43,24 @@ class Readiness:
     def check(self) -> Condition:
         """Return the present condition of this node."""
         obstacles = self._obstacles()
-        unwritable = None if obstacles else self._writes.failure()
-        problems = [each.text for each in self._problems.of_node()]
-        return Condition(obstacles, problems if unwritable is None else [*problems, unwritable])
+        problems = self._problems.of_node()
+        told = [each.text for each in problems]
+        # To renew a lease is a write. If it fails, others would, and it would take long to find that out.
+        cannot_write = any(each.subject is Subject.LEASE for each in problems)
+        unwritable = None if obstacles or cannot_write else self._writes.failure()
+        return Condition(obstacles, told if unwritable is None else [*told, unwritable])
 
     def _obstacles(self) -> list[str]:
         found = []
         try:
-            self._store.confirm()
-            self._store.version()
-            with self._store.read() as reader:
-                reader.domain_keys()
+            self._store.require_answers()
+        except LeaseEnded:
+            # Why the agent does not renew it is one of the problems.
+            found.append("this node has no lease on the database that nodes share")
         except KmsError as error:
             found.append(f"the key store does not answer ({error.message})")
-        if not self._trail.writable():
-            found.append("the audit log cannot be written")
+        if (unrecorded := self._trail.obstacle()) is not None:
+            found.append(unrecorded)
         if self._entropy.failed:
             found.append("the random number generator of the system has repeated itself")
         return found

@@ -78,6 +78,8 @@ class OwnBuckets:
         if bucket is None:
             # A rate below one would let no request through if the bucket could not hold one token.
             bucket = self._buckets[name] = TokenBucket(rate, max(rate, 1.0), now)
+        elif bucket.rate != rate:
+            bucket.change_rate(rate, max(rate, 1.0), now)
         return bucket.take(now, cost)
 
 
@@ -100,6 +102,8 @@ class RequestQuotas:
             self._rates[quota.requests, quota.account] = quota.per_second
         self._regions = frozenset(regions)
         self._lock = Lock()
+        self.share = 1.0
+        """The part of each quota that this node may use; others have the rest (``quota_share``)."""
         self._buckets = OwnBuckets() if buckets is None else buckets
 
     def spend(
@@ -109,7 +113,7 @@ class RequestQuotas:
         with self._lock:
             for kind, where, cost in self._costs(operation, request, targets, region):
                 rate = self._rates.get((kind, account), self._rates.get((kind, None)))
-                if rate is not None and not self._buckets.take((account, where, kind), rate, now, cost):
+                if rate is not None and not self._buckets.take((account, where, kind), rate * self.share, now, cost):
                     raise ThrottlingException(_EXCEEDED)
 
     def _costs(

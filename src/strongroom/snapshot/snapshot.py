@@ -146,8 +146,7 @@ class Snapshot:
         return KeyLocator(alias.account, alias.region, key_id)
 
     def _read_key(self, locator: KeyLocator) -> ActiveKey | None:
-        with self._store.read() as reader:
-            key = reader.key(locator)
+        key = self._store.load_key(locator)
         # Whether calls with the key wait for a token follows from the domain keys.
         self._secrets.take_over_changes()
         return None if key is None else ActiveKey(key, self._key_backends, self._quarantine, self._loaded_keys)

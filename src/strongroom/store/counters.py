@@ -1,9 +1,33 @@
-"""The counters of the store. The store writes them under a lock of its own; other threads may read them."""
+"""The counters of the store and of leases. One thread writes them, or a lock is held; other threads may read them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+
+import msgspec
 
 from strongroom.histogram import Histogram
 from strongroom.store.faults import FaultKind
+
+
+class NodeMeasures(msgspec.Struct, frozen=True):
+    """What is measured in a process that serves beside other nodes. Durations are in seconds."""
+
+    lease_left: float
+    """For how long the lease runs; 0 without one."""
+    missing: int
+    """How often there was no lease when the process looked."""
+    outdated_reads: int
+    """How many reads were discarded: what answered was not the current primary."""
+    settling: Histogram
+    """How long commits took to settle."""
+    waited_out: int
+    """How many of them settled because a lease had ended, not because all nodes had acknowledged them."""
+    unsettled: int
+    """How many wait now."""
+    settle_failures: int
+    """How often the members could not be read."""
+    connections_in_use: int
+    connection_waits: Histogram
+    """How long threads waited for a connection to the database."""
 
 
 class StoreCounters:
@@ -26,7 +50,45 @@ class StoreCounters:
         self.check_duration = 0.0
         self.quarantined = 0
         """How many records are quarantined now: they failed authentication, or cannot be read."""
+        self.measure_node: Callable[[], NodeMeasures | None] = lambda: None
+        """Returns what is measured beside other nodes; None where there are none."""
 
     def count_fault(self, kind: FaultKind) -> None:
         """Count a fault. Call it under the store's lock."""
+        self.faults = {**self.faults, kind: self.faults[kind] + 1}
+
+
+class AgentCounters:
+    """Counts of what the agent of a node does. Durations are in seconds."""
+
+    def __init__(self) -> None:
+        self.renewals: Mapping[str, int] = dict.fromkeys(("renewed", "removed", "waiting", "failed"), 0)
+        """How attempts to renew the lease ended. It is replaced, never changed.
+
+        ``removed``: others had gone on without this node. ``waiting``: another process may have its name.
+        """
+        self.renewal_duration = Histogram()
+        """How long renewals took, with what they published."""
+        self.published = 0
+        """How many changes of the database were published on the page."""
+        self.connections = 0
+        self.joins = 0
+        self.resets = 0
+        """How often everything had to be forgotten."""
+        self.members = 0
+        """How many nodes there were at the last renewal."""
+        self.faults: Mapping[FaultKind, int] = dict.fromkeys(FaultKind, 0)
+
+    def note_renewal(self, outcome: str, duration: float | None = None) -> None:
+        """Count an attempt to renew the lease."""
+        self.renewals = {**self.renewals, outcome: self.renewals[outcome] + 1}
+        if duration is not None:
+            self.renewal_duration.note(duration)
+
+    def note_published(self, before: int, after: int) -> None:
+        """Count the changes between two numbers of the generation. Another history may have a lower one."""
+        self.published += max(0, after - before)
+
+    def count_fault(self, kind: FaultKind) -> None:
+        """Count a fault of the database."""
         self.faults = {**self.faults, kind: self.faults[kind] + 1}

@@ -10,19 +10,25 @@ from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
 from strongroom.audit.database_history import DatabasePosition
+from strongroom.keys.arns import KeyLocator
+from strongroom.keys.kms_key import KmsKey
 from strongroom.store.records import Changes
 from strongroom.store.scopes import Scope
 from strongroom.store.subjects.aliases import AliasReader, AliasWriter
 from strongroom.store.subjects.audit import AuditReader, AuditWriter
 from strongroom.store.subjects.custom_key_stores import CustomKeyStoreReader, CustomKeyStoreWriter
+from strongroom.store.subjects.destructions import DestructionReader, DestructionWriter
 from strongroom.store.subjects.domain_keys import DomainKeyReader, DomainKeyWriter
 from strongroom.store.subjects.grants import GrantReader, GrantWriter
 from strongroom.store.subjects.history import HistoryReader, HistoryWriter
 from strongroom.store.subjects.identities import IdentityReader, IdentityWriter
 from strongroom.store.subjects.keys import KeyReader, KeyWriter
+from strongroom.store.subjects.nodes import NodeReader, NodeWriter
 from strongroom.store.subjects.records import RecordReader, RecordWriter
 from strongroom.store.subjects.reports import ReportReader, ReportWriter
+from strongroom.store.subjects.seals import SealReader, SealWriter
 from strongroom.store.subjects.xks_proxies import XksProxyReader, XksProxyWriter
+from strongroom.store.unsettled import Settling
 
 T = TypeVar("T")
 
@@ -37,7 +43,10 @@ class Reader(
     XksProxyReader,
     AuditReader,
     DomainKeyReader,
+    DestructionReader,
+    SealReader,
     HistoryReader,
+    NodeReader,
     RecordReader,
     Protocol,
 ):
@@ -55,7 +64,10 @@ class Transaction(
     XksProxyWriter,
     AuditWriter,
     DomainKeyWriter,
+    DestructionWriter,
+    SealWriter,
     HistoryWriter,
+    NodeWriter,
     RecordWriter,
     Protocol,
 ):
@@ -72,6 +84,18 @@ class Readable(Protocol):
 
 class Store(Readable, Protocol):
     """Durable state. Safe to use from several threads."""
+
+    @property
+    def settling(self) -> Settling | None:
+        """How answers wait for other nodes; None if every process knows of a write as soon as it has returned."""
+        ...
+
+    def load_key(self, locator: KeyLocator) -> KmsKey | None:
+        """Return a key with its materials, tags and aliases, in a consistent read of its own; None if there is none.
+
+        It is as cheap as the database allows.
+        """
+        ...
 
     def write(self, act: Callable[[Transaction], T], *scopes: Scope) -> T:
         """Run ``act`` in a write transaction; return its result once that is durable.
@@ -93,6 +117,22 @@ class Store(Readable, Protocol):
 
         A change is what has an entry in the change log. It is cheap.
         """
+        ...
+
+    def time(self) -> float | None:
+        """Return the time by the clock of the database, epoch seconds; None if it has none but this machine's."""
+        ...
+
+    def take_turn(self, holder: str, seconds: float) -> bool:
+        """Have ``holder`` do the keeper's work for some seconds, alone; return False if it is another's turn.
+
+        It only spares the others the search for what is due. A holder that was stopped may go on when its turn is over,
+        so each piece of work finds out by itself that it was done. Always True if no other node can have the database.
+        """
+        ...
+
+    def require_answers(self) -> None:
+        """Make sure that calls can be answered now; raises KmsError if not. It may wait for the database."""
         ...
 
     def confirm(self) -> None:

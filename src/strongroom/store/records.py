@@ -140,6 +140,35 @@ class AuditWriterRecord(msgspec.Struct, frozen=True):
     known: KnownWriter
 
 
+class MemberRecord(msgspec.Struct, frozen=True):
+    """A node that may serve the database, and how many worker processes it has.
+
+    ``is_alive`` tells whether it has renewed its lease for as long as that may run, by the clock of the database.
+    ``release``, ``listen`` and ``regions`` are what it says of itself. ``lease`` is in seconds, and so is how long ago
+    it has ``joined``, and has ``renewed`` the lease. ``behind`` is how many of the newest changes it has not
+    acknowledged.
+    """
+
+    node: NodeId
+    workers: int
+    is_alive: bool
+    release: str = ""
+    listen: str = ""
+    regions: Sequence[str] = ()
+    lease: float = 0.0
+    joined: float = 0.0
+    renewed: float = 0.0
+    behind: int = 0
+
+
+class RetiredNode(msgspec.Struct, frozen=True):
+    """A node that was lost with its disk, and never writes again; ``stated_by`` is the audit writer that states it."""
+
+    node: NodeId
+    retired_at: float
+    stated_by: str
+
+
 class GrantFilter(msgspec.Struct, frozen=True):
     """A filter for the grants of a key; None does not limit. ``grantee`` is the name by which policies refer to it."""
 

@@ -1,7 +1,12 @@
-"""The supervisor: starts the worker processes, which share one port, and replaces those that exit or hang.
+"""The supervisor: starts the processes of a node, and replaces those that exit or hang.
 
-The supervisor holds the lock of the data folder, and its workers inherit it. So the folder stays locked while any of
-them lives. The supervisor itself answers no requests. While one worker is replaced, the others keep serving.
+These are the workers, which share one port, and the agent, where nodes share a database. Workers serve while the agent
+has a lease. So it starts before them, and is stopped after they have answered what they began. What ships the audit log
+is stopped last, when its last lines are written.
+
+The supervisor holds the lock of the data folder, and its processes inherit it. So the folder stays locked while any of
+them lives. The supervisor itself answers no requests. While one worker is replaced, the others keep serving. While the
+agent is replaced, they go on as long as its last lease runs.
 """
 
 import logging
@@ -9,14 +14,14 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
 
 from strongroom.crypto.seal import Unsealed
 from strongroom.settings import Settings
+from strongroom.supervisor.process_slot import AGENT, HEARTBEAT_INTERVAL, SHIPPER, ProcessSlot, worker
 from strongroom.supervisor.signals import RELOAD_SIGNAL, STOP_SIGNALS
-from strongroom.supervisor.worker_slot import HEARTBEAT_INTERVAL, WorkerSlot
 
 logger = logging.getLogger(__name__)
 
@@ -25,14 +30,15 @@ _STOP_SIGNAL_DELAY = 1.0
 _MAX_READ = 4096
 
 
-class WorkerError(Exception):
-    """A worker could not start; the message says why."""
+class ProcessError(Exception):
+    """A process could not start; the message says why."""
 
 
 class Supervisor:
-    """Runs ``settings.workers`` workers. The settings must name a port, not 0, so that all workers share it.
+    """Runs ``settings.workers`` workers, an agent if nodes share the database, and what ships the audit log.
 
-    ``lock`` is the file descriptor of the data folder's lock, which every worker inherits. ``reload`` reads the
+    The settings must name a port, not 0, so that all workers share it.
+    ``lock`` is the file descriptor of the data folder's lock, which every process inherits. ``reload`` reads the
     settings anew after SIGHUP, and calls its argument with those to run with from now on. ``unsealed`` is for workers.
     """
 
@@ -46,53 +52,64 @@ class Supervisor:
         self._reload = reload
         self._reloading = False
         self._drain = settings.drain
-        self._slots = [WorkerSlot(settings, number, lock, unsealed) for number in range(settings.workers)]
+        agent = [ProcessSlot(AGENT, settings, lock)] if settings.is_on_postgresql else []
+        # It needs no lease, and may have a lot to ship when all else has ended.
+        shipper = [ProcessSlot(SHIPPER, settings, lock)] if settings.audit_ship else []
+        workers = [ProcessSlot(worker(number), settings, lock, unsealed) for number in range(settings.workers)]
+        self._stages: Sequence[Sequence[ProcessSlot]] = (shipper, agent, workers)
+        """In the order in which they are started. They are stopped in the opposite one."""
+        self._slots = [*shipper, *agent, *workers]
         self._stopping = False
         self._checked_at = time.monotonic()
 
     def run(self, ready: Callable[[], None]) -> bool:
-        """Serve until SIGTERM or SIGINT; return whether every worker then stopped without an error.
+        """Serve until SIGTERM or SIGINT; return whether every process then stopped without an error.
 
-        Calls ``ready`` once all workers accept connections. Raises WorkerError if one of them cannot start.
+        Calls ``ready`` once all workers accept connections. Raises ProcessError if one of them cannot start.
         """
         with self._signal_pipe() as wakeup:
             try:
-                self._start_workers(wakeup)
+                self._start(wakeup)
                 if not self._stopping:
                     ready()
-                self._watch_workers(wakeup)
+                self._watch(wakeup)
             finally:
-                stopped = self._stop_workers(wakeup)
+                stopped = self._stop(wakeup)
                 # A second stop signal, which terminals send, must not make a clean exit look like a crash.
                 signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         return stopped
 
-    def _start_workers(self, wakeup: int) -> None:
-        for slot in self._slots:
+    def _start(self, wakeup: int) -> None:
+        for slots in self._stages:
+            if not self._stopping:
+                self._start_stage(slots, wakeup)
+
+    def _start_stage(self, slots: Sequence[ProcessSlot], wakeup: int) -> None:
+        for slot in slots:
             _start(slot)
-        while not (self._stopping or all(slot.ready for slot in self._slots)):
+        while not (self._stopping or all(slot.ready for slot in slots)):
             self._wait(wakeup, self._checked_at + HEARTBEAT_INTERVAL)
             self._check_heartbeats()
-            for slot, code in self._reap_workers():
+            for slot, code in self._reap():
                 if code == -signal.SIGTERM:
                     self._await_stop_signal(wakeup)
                 if not self._stopping:
-                    raise WorkerError(f"worker {slot.number} did not start: {_reason(slot, code)}")
+                    raise ProcessError(f"{slot.name} did not start: {_reason(slot, code)}")
 
     def _await_stop_signal(self, wakeup: int) -> None:
-        """Wait briefly for a stop signal: one sent to all processes of the server may reach a worker first."""
+        """Wait briefly for a stop signal: one sent to all processes of the server may reach one of them first."""
         end = time.monotonic() + _STOP_SIGNAL_DELAY
         while not self._stopping and time.monotonic() < end:
             self._wait(wakeup, end)
 
-    def _watch_workers(self, wakeup: int) -> None:
+    def _watch(self, wakeup: int) -> None:
         while not self._stopping:
             restarts = [slot.restart_at for slot in self._slots if slot.pid is None]
             self._wait(wakeup, min([self._checked_at + HEARTBEAT_INTERVAL, *restarts]))
-            for slot, code in self._reap_workers():
+            for slot, code in self._reap():
                 delay = max(0.0, slot.restart_at - time.monotonic())
                 why = f" ({slot.failure})" if slot.failure else ""
-                logger.error("worker %d ended with %d%s; starting another in %.0f s", slot.number, code, why, delay)
+                logger.error("%s ended with %d%s; starting another in %.0f s", slot.name, code, why, delay)
             if self._reloading and not self._stopping:
                 self._reloading = False
                 self._reload(self._configure)
@@ -114,20 +131,27 @@ class Supervisor:
             for slot in self._slots:
                 slot.check_heartbeat()
 
-    def _stop_workers(self, wakeup: int) -> bool:
-        for slot in self._slots:
-            slot.terminate()
+    def _stop(self, wakeup: int) -> bool:
+        # Processes that ended together have sent one SIGCHLD, which may have been read already.
+        codes = [code for _slot, code in self._reap()]
+        for slots in reversed(self._stages):
+            codes += self._stop_stage(slots, wakeup)
+        # A process that had not installed its signal handlers yet had nothing to finish.
+        return all(code in {0, -signal.SIGTERM} for code in codes)
+
+    def _stop_stage(self, slots: Sequence[ProcessSlot], wakeup: int) -> list[int]:
+        """Stop some of the processes; return the exit codes of all that have ended meanwhile."""
+        for slot in slots:
+            slot.stop()
         end = time.monotonic() + self._drain + _KILL_AFTER_DRAIN
-        # Workers that ended together have sent one SIGCHLD, which may have been read already.
-        codes = [code for _slot, code in self._reap_workers()]
-        while any(slot.pid for slot in self._slots):
+        codes = [code for _slot, code in self._reap()]
+        while any(slot.pid for slot in slots):
             if time.monotonic() >= end:
-                for slot in self._slots:
+                for slot in slots:
                     slot.kill()
             self._wait(wakeup, end if time.monotonic() < end else None)
-            codes.extend(code for _slot, code in self._reap_workers())
-        # A worker that had not installed its signal handlers yet had no requests to finish.
-        return all(code in {0, -signal.SIGTERM} for code in codes)
+            codes.extend(code for _slot, code in self._reap())
+        return codes
 
     def _wait(self, wakeup: int, until: float | None) -> None:
         """Wait for a signal, a heartbeat or a moment, and read the heartbeats. Waits without limit if it is None."""
@@ -140,8 +164,8 @@ class Supervisor:
         for slot in self._slots:
             slot.read_heartbeats()
 
-    def _reap_workers(self) -> Iterator[tuple[WorkerSlot, int]]:
-        """Reap the workers that have ended; yield the slot of each, which is now empty, with its exit code."""
+    def _reap(self) -> Iterator[tuple[ProcessSlot, int]]:
+        """Reap the processes that have ended; yield the slot of each, which is now empty, with its exit code."""
         with suppress(ChildProcessError):
             while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
                 slot = next((each for each in self._slots if each.pid == ended.si_pid), None)
@@ -174,8 +198,8 @@ class Supervisor:
         self._reloading = True
 
 
-def _reason(slot: WorkerSlot, code: int) -> str:
-    """Return why a worker that did not start has ended."""
+def _reason(slot: ProcessSlot, code: int) -> str:
+    """Return why a process that did not start has ended."""
     if slot.failure:
         return slot.failure
     if code >= 0:
@@ -189,16 +213,16 @@ def _on_child_ended(_number: int, _frame: FrameType | None) -> None:
     """Do nothing: a handler is needed only for SIGCHLD to reach the wakeup pipe."""
 
 
-def _restart(slot: WorkerSlot) -> None:
+def _restart(slot: ProcessSlot) -> None:
     try:
         _start(slot)
     except OSError as error:
-        # The other workers keep serving, so this is no reason to stop.
-        logger.error("worker %d could not be started, trying again: %s", slot.number, error.strerror)  # noqa: TRY400 - one line is enough
+        # The other processes keep serving, so this is no reason to stop.
+        logger.error("%s could not be started, trying again: %s", slot.name, error.strerror)  # noqa: TRY400 - one line is enough
 
 
-def _start(slot: WorkerSlot) -> None:
-    # Ctrl-C goes to all processes of a terminal. Workers inherit SIGINT blocked: only the supervisor stops them.
+def _start(slot: ProcessSlot) -> None:
+    # Ctrl-C goes to all processes of a terminal. Processes inherit SIGINT blocked: only the supervisor stops them.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         slot.start(time.monotonic())

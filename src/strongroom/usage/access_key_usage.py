@@ -60,12 +60,12 @@ class AccessKeyUsage:
         for start in range(0, len(due), _AT_ONCE):
             # In several transactions, so that other writers need not wait for all of them.
             batch = due[start : start + _AT_ONCE]
-            self._save(batch)
+            self._save(batch, now)
             for used_as, service, use in batch:
                 self._written[service, used_as] = now
                 self._drop(self._latest[service], used_as, use)
 
-    def _save(self, batch: Sequence[tuple[str, str, _Use]]) -> None:
+    def _save(self, batch: Sequence[tuple[str, str, _Use]], now: float) -> None:
         by_keys = [
             AccessKeyUse(used_as, used_at, region, service)
             for used_as, service, (used_at, region, unique_id) in batch
@@ -80,8 +80,8 @@ class AccessKeyUsage:
         def save(transaction: Transaction) -> None:
             # All writers use the same order, so that they cannot deadlock on each other's rows.
             for use in by_keys:
-                transaction.note_access_key_use(use)
-            transaction.note_principal_uses([by_principals[place] for place in sorted(by_principals)])
+                transaction.note_access_key_use(use, now)
+            transaction.note_principal_uses([by_principals[place] for place in sorted(by_principals)], now)
 
         self._store.write(save)
 

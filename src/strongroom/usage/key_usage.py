@@ -3,7 +3,7 @@
 So a use needs no write. Uses that other workers of this node have not written yet, or that this worker lost in a crash,
 are in the audit log: every use is recorded there before its answer is sent. The database has a mark for each writer of
 the audit log, up to which its uses are written. Uses after the mark are read from the log. Other nodes have their logs
-on their own disks. Their uses are visible here once they are in the database.
+on their own disks. Their uses are visible here once they are in the database: the keeper's interval later, at most.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -32,12 +32,23 @@ class Tail(Protocol):
 class KeyUses:
     """Notes uses by some operations, and finds the last use of each key. Safe to use from several threads."""
 
-    def __init__(self, store: Store, tail: Tail, operations: frozenset[str], is_local: Callable[[str], bool]) -> None:
-        """Note uses by ``operations``. ``is_local`` tells whether the log of an audit writer is on this node."""
+    def __init__(
+        self,
+        store: Store,
+        tail: Tail,
+        operations: frozenset[str],
+        is_local: Callable[[str], bool],
+        now: Callable[[], float],
+    ) -> None:
+        """Note uses by ``operations``. ``is_local`` tells whether the log of an audit writer is on this node.
+
+        ``now`` returns epoch seconds.
+        """
         self._store = store
         self._tail = tail
         self._operations = operations
         self._is_local = is_local
+        self._now = now
         self._lock = Lock()
         self._noted: dict[KeyLocator, KeyUse] = {}
         self._being_written: dict[KeyLocator, KeyUse] = {}
@@ -109,7 +120,8 @@ class KeyUses:
         return writer not in self._recovered and self._is_local(writer)
 
     def _save(self, uses: Sequence[KeyUse]) -> None:
-        self._store.write(lambda transaction: transaction.note_key_uses(uses))
+        now = self._now()
+        self._store.write(lambda transaction: transaction.note_key_uses(uses, now))
 
     def _last_recorded(self, mark: AuditMark, locator: KeyLocator) -> KeyUse | None:
         uses = self._recorded(mark, locator.arn.encode())

@@ -9,6 +9,7 @@ import pytest
 from audit_disk import Disk
 from local_deployment import ORIGIN, LocalDeployment, entropy, performed
 from strongroom.api.aws_json import AwsJson
+from strongroom.assembly.audit_folders import AuditFolders
 from strongroom.assembly.audit_log import known_writers, open_audit_key, verify_log
 from strongroom.assembly.deployment import Deployment, take_folder
 from strongroom.audit.report import Report
@@ -59,7 +60,12 @@ def verify(local: LocalDeployment) -> Report:
     backends = local.deployment.backends
     key = open_audit_key(backends.store, backends.secrets, entropy, local.folder / "audit").public()
     return verify_log(
-        (local.folder / "audit",), local.deployment.node, key, backends.store, lambda _: None, boot="boot 0"
+        AuditFolders((local.folder / "audit",)),
+        {local.deployment.node},
+        key,
+        backends.store,
+        lambda _: None,
+        boot="boot 0",
     )
 
 

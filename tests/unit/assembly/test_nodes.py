@@ -1,6 +1,5 @@
 """Many nodes over one database: each has its own audit chains, and none touches those of another."""
 
-import shutil
 import stat
 from contextlib import closing
 from functools import partial
@@ -9,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from joined_nodes import allow_links, join
 from local_deployment import LocalDeployment, entropy
-from strongroom.assembly import data_folder
+from strongroom.assembly.audit_folders import AuditFolders
 from strongroom.assembly.audit_log import known_writers, open_audit_key, open_audit_log, verify_log
 from strongroom.assembly.data_folder import DataFolderError
+from strongroom.assembly.databases.database import OwnStore
 from strongroom.assembly.open_folder import OpenFolder
 from strongroom.audit.chain import KnownWriter
 from strongroom.audit.report import Kind, Report
@@ -25,7 +26,6 @@ from strongroom.store.sql.transaction import SqlTransaction
 from strongroom.store.sqlite.store import SqlStore
 
 NOW = 1_790_000_000.0
-DATABASE = ("strongroom.db", "strongroom.db-wal", "strongroom.db-shm", "strongroom.db-writer")
 
 
 @pytest.fixture
@@ -36,24 +36,19 @@ def clock() -> ManualClock:
 @pytest.fixture(autouse=True)
 def linked_databases(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nodes share one SQLite database by links to all of its files, as they will share a database server."""
-    monkeypatch.setattr(data_folder, "_require_only_name", lambda _path, _status: None)
-
-
-def join(folder: Path, first: Path) -> Path:
-    """Make the data folder of a further node: the same database and root key, an audit folder of its own."""
-    folder.mkdir(mode=0o700)
-    for name in DATABASE:
-        (folder / name).symlink_to(first / name)
-    for name in ("root.key", "credentials"):
-        shutil.copy(first / name, folder / name)
-    return folder
+    allow_links(monkeypatch)
 
 
 def verify(local: LocalDeployment) -> Report:
     backends = local.deployment.backends
     key = open_audit_key(backends.store, backends.secrets, entropy, local.folder / "audit").public()
     return verify_log(
-        (local.folder / "audit",), local.deployment.node, key, backends.store, lambda _: None, boot="boot 0"
+        AuditFolders((local.folder / "audit",)),
+        {local.deployment.node},
+        key,
+        backends.store,
+        lambda _: None,
+        boot="boot 0",
     )
 
 
@@ -170,7 +165,8 @@ def test_a_use_on_another_node_is_seen_once_it_is_written_down(tmp_path: Path, c
         node.deployment.close()
 
 
-def execute(store: SqlStore, statement: str) -> None:
+def execute(store: OwnStore, statement: str) -> None:
+    assert isinstance(store, SqlStore)
     store.write(lambda transaction: transaction._connection.exec_driver_sql(statement))
 
 
@@ -238,7 +234,7 @@ def test_chains_from_before_nodes_had_ids_are_ended_and_go_on_to_verify(
         if segment.writer == "w1":
             segment.path.unlink()
     (finding,) = verify(local).findings
-    assert finding.text == "the database has a checkpoint of writer w1, and there is no file of it"
+    assert finding.text.startswith("the database has a checkpoint of writer w1, and there is no file of it: ")
     local.deployment.close()
 
 

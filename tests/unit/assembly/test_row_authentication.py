@@ -28,7 +28,7 @@ from strongroom.settings import Settings
 from strongroom.store.records import AliasRecord
 from strongroom.store.sql.row_macs import AUTHENTICATED
 
-NEWER = ("xks_proxy_key", "xks_proxy_credential", "xks_proxy")
+NEWER = ("retired_node", "seal_document", "destruction", "xks_proxy_key", "xks_proxy_credential", "xks_proxy")
 """Tables that the release with schema 0011 did not have."""
 KEYS = 1200
 """More than are read at once."""
@@ -197,7 +197,7 @@ def test_a_damaged_audit_key_is_named(settings: Settings, clock: ManualClock) ->
     with closing(sqlite3.connect(DataFolder(settings.folder).database)) as connection, connection:
         (wrapped,) = connection.execute("SELECT wrapped_secret FROM audit_key").fetchone()
         connection.execute("UPDATE audit_key SET wrapped_secret = ?", (wrapped[:-1] + bytes([wrapped[-1] ^ 1]),))
-    with pytest.raises(UnsealError, match=r"the audit key in the database strongroom\.db is damaged"):
+    with pytest.raises(UnsealError, match=r"the audit key in the database is damaged"):
         Deployment(settings, clock, entropy)
 
 

@@ -82,7 +82,7 @@ def test_two_commands_cannot_remove_the_last_two_seals(settings: Settings, monke
 def test_a_folder_opens_while_a_rotation_ends(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next document takes the place of the present one between the two readings of a command that opens them."""
     folder = DataFolder(settings.folder)
-    monkeypatch.setattr("strongroom.assembly.seals.finish_change", lambda *_: False)
+    monkeypatch.setattr("strongroom.assembly.seal_documents.finish_change", lambda *_: False)
     with opened(settings) as changed:
         changed.seals.rotate()
     assert folder.next_seal.exists()
@@ -138,7 +138,7 @@ def test_a_rotation_that_was_interrupted_after_its_commit_is_ended(
 ) -> None:
     folder = DataFolder(settings.folder)
     with monkeypatch.context() as patched, opened(settings) as changed:
-        patched.setattr("strongroom.assembly.seals.finish_change", lambda *_: False)
+        patched.setattr("strongroom.assembly.seal_documents.finish_change", lambda *_: False)
         changed.seals.rotate()
     assert folder.next_seal.exists()
     assert outcomes(settings) == {"file": "opens", "safe": "opens"}

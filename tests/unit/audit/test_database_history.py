@@ -31,6 +31,20 @@ def test_a_database_with_all_that_was_committed_is_not_set_back(
     assert find_set_back(notes, position) is None
 
 
+def test_another_node_may_have_decided_to_go_on() -> None:
+    """The log of this one ends in the history before."""
+    position = DatabasePosition(2, SECOND, 41)
+    assert find_set_back(NOTES, position, {1: FIRST}) is None
+    for earlier in ({1: SECOND}, {2: FIRST}):
+        found = find_set_back(NOTES, position, earlier)
+        assert found is not None
+        assert found.lapse is Lapse.OTHER_HISTORY
+    # What is in the present history is compared all the same.
+    found = find_set_back(ACCEPTED, DatabasePosition(2, SECOND, 40), {1: FIRST})
+    assert found is not None
+    assert found.lapse is Lapse.LOST_CHANGES
+
+
 @pytest.mark.parametrize(
     ("notes", "position", "lapse"),
     [

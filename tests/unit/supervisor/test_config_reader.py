@@ -6,11 +6,11 @@ import msgspec
 
 from strongroom.settings import Settings
 from strongroom.supervisor.config_reader import ConfigReader
-from strongroom.supervisor.worker_slot import WorkerConfig
+from strongroom.supervisor.process_slot import ProcessConfig
 
 
 def line(drain: float) -> bytes:
-    return msgspec.json.encode(WorkerConfig(Settings(drain=drain), 1, 100)) + b"\n"
+    return msgspec.json.encode(ProcessConfig(Settings(drain=drain), 1, 100)) + b"\n"
 
 
 def test_lines_arrive_in_parts_and_the_last_whole_one_counts() -> None:

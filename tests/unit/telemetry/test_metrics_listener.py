@@ -15,9 +15,10 @@ from scrapes import ScrapedMetrics
 from strongroom.clock import ManualClock
 from strongroom.operations.kms.table import TABLE
 from strongroom.service.counters import SUCCESS, CallCounters
-from strongroom.telemetry import metrics_listener
+from strongroom.telemetry import metrics_listener, metrics_meeting
 from strongroom.telemetry.metrics import Sources, WorkerMetrics
-from strongroom.telemetry.metrics_listener import Meeting, MetricsListener
+from strongroom.telemetry.metrics_listener import MetricsListener
+from strongroom.telemetry.metrics_meeting import Meeting
 
 WORKERS = ("w0", "w1", "w2")
 
@@ -93,7 +94,8 @@ def test_a_worker_that_is_missing_or_hangs_or_sends_nonsense_is_down(
     local: LocalDeployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(metrics_listener, "_PEER_TIME", 0.5)
-    monkeypatch.setattr(metrics_listener, "_FRESH", 0.0)
+    monkeypatch.setattr(metrics_listener, "FRESH", 0.0)
+    monkeypatch.setattr(metrics_meeting, "FRESH", 0.0)
     folder = tmp_path / "metrics"
     meeting = Meeting(folder, WORKERS)
     with Worker(local, "w0", folder) as first:
@@ -149,7 +151,7 @@ def test_only_get_metrics_is_served(local: LocalDeployment, tmp_path: Path, requ
 def test_clients_that_send_endlessly_or_nothing_are_disconnected(
     local: LocalDeployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(metrics_listener, "_SCRAPE_TIME", 0.5)
+    monkeypatch.setattr(metrics_meeting, "ANSWER_TIME", 0.5)
     with Worker(local, "w0", tmp_path / "metrics") as worker:
         begun = time.monotonic()
         assert ask(worker.address, b"") == b""
@@ -165,7 +167,7 @@ def test_clients_that_send_endlessly_or_nothing_are_disconnected(
 def test_a_client_that_does_not_read_is_disconnected(
     local: LocalDeployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(metrics_listener, "_SCRAPE_TIME", 0.5)
+    monkeypatch.setattr(metrics_meeting, "ANSWER_TIME", 0.5)
     monkeypatch.setattr(metrics_listener, "generate_latest", lambda _: b"# " + b"x" * (32 << 20) + b"\n")
     with Worker(local, "w0", tmp_path / "metrics") as worker, socket.create_connection(worker.address) as slow:
         slow.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
@@ -181,7 +183,7 @@ def test_a_client_that_does_not_read_is_disconnected(
 def test_too_many_scrapes_are_disconnected_and_later_ones_are_served(
     local: LocalDeployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(metrics_listener, "_SCRAPE_TIME", 2.0)
+    monkeypatch.setattr(metrics_meeting, "ANSWER_TIME", 2.0)
     folder = tmp_path / "metrics"
     with Worker(local, "w0", folder) as first, Worker(local, "w1", folder) as second:
         threads = threading.active_count()

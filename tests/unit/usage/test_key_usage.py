@@ -61,7 +61,8 @@ def use(number: int, operation: str = "Encrypt", at: float = NOW) -> KeyUse:
 
 
 def uses_of(store: Store, tail: Tail = EMPTY_LOG) -> KeyUses:
-    return KeyUses(store, tail, frozenset({"Encrypt", "Decrypt", "ReEncrypt"}), lambda writer: writer.startswith("w"))
+    operations = frozenset({"Encrypt", "Decrypt", "ReEncrypt"})
+    return KeyUses(store, tail, operations, lambda writer: writer.startswith("w"), lambda: NOW)
 
 
 def written(store: Store, number: int) -> KeyUse | None:

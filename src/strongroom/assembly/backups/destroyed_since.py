@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 from typing_extensions import override
 
+from strongroom.assembly.audit_folders import require_log
 from strongroom.assembly.audit_log import size_of_log
 from strongroom.assembly.backups.streams import Progress
 from strongroom.assembly.data_folder import DataFolderError
@@ -30,7 +31,7 @@ from strongroom.backup.destructions import Destructions, earliest, may_count
 from strongroom.backup.manifest import DatabaseEnd, Manifest, WriterCheckpoint
 from strongroom.crypto.audit_key import AuditPublicKey
 from strongroom.store.audit.segment_reader import read_statements, walk
-from strongroom.store.audit.segments import copies_of_segments
+from strongroom.store.audit.segments import copies_of_segments, fullest_first
 
 _CHAIN = b',"chain":'
 
@@ -43,12 +44,12 @@ def destroyed_since(
     A folder is an audit folder, the data folder around it, or an archive of it. Raises DataFolderError if a log was
     changed, or if the logs do not go on from where they were when the backup was made.
     """
-    logs = [_log_in(folder) for folder in folders]
+    logs = [require_log(folder, "--audit") for folder in folders]
     total = size_of_log(logs)
     positions = {each.writer: _position(each, key) for each in manifest.checkpoints}
     sequences = {writer: position.sequence for writer, position in positions.items() if position is not None}
     found = Destructions(sequences, manifest.ends, event_time(earliest(manifest.at)))
-    segments = copies_of_segments(logs)
+    segments = fullest_first(copies_of_segments(logs))
     reading = _Reading(key, found, manifest, read_statements([copies[0] for copies in segments], key.verifies))
     walk(segments, reading, lambda size: progress(size, total))
     report = reading.finish({})
@@ -92,9 +93,14 @@ class _Reading(Verifier):
         super().begin(file)
 
     @override
-    def finish(self, writers: Mapping[str, KnownWriter], database: DatabasePosition | None = None) -> Report:
+    def finish(
+        self,
+        writers: Mapping[str, KnownWriter],
+        database: DatabasePosition | None = None,
+        earlier: Mapping[int, str] | None = None,
+    ) -> Report:
         self._hand_on()
-        return super().finish(writers, database)
+        return super().finish(writers, database, earlier)
 
     def _hand_on(self) -> None:
         """Hand on the lines that wait, with where the database is known to have been."""
@@ -117,17 +123,6 @@ class _Reading(Verifier):
         if lines and (claim := claim_of(lines[-1])) is not None:
             self.writers.add(claim.writer)
         super().lines(lines)
-
-
-def _log_in(folder: Path) -> Path:
-    """Return the audit folder that is meant; raises DataFolderError if there is no log."""
-    inside = folder / "audit"
-    log = inside if inside.is_dir() else folder
-    if not log.is_dir():
-        raise DataFolderError(f"`{folder}` in --audit is not a folder")
-    if not size_of_log([log]):
-        raise DataFolderError(f"`{folder}` in --audit holds no audit log")
-    return log
 
 
 def _checkpoint(kept: WriterCheckpoint) -> Checkpoint:

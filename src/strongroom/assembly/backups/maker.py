@@ -17,7 +17,6 @@ from strongroom.assembly.backups.streams import ChunkSource, Progress, plaintext
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.node import read_node_id, require_node_id
 from strongroom.assembly.open_folder import OpenFolder
-from strongroom.assembly.unsealing import document_of
 from strongroom.audit.operator_events import KEY_SOURCE, OperatorEvent
 from strongroom.backup.blocks import VERSION, BackupError, Row, SectionHead
 from strongroom.backup.manifest import (
@@ -221,7 +220,7 @@ class BackupMaker:
         ]
         checkpoints = [_checkpoint(row, columns["audit_checkpoint"]) for row in tables.rows("audit_checkpoint")]
         sections = [Section(each.head, _counted(tables.rows(each.head.name), total, progress)) for each in sizes]
-        document = document_of(self._opened.folder, generation_of(sealed[0]))
+        document = self._opened.unsealing.document_of(self._opened.folder, generation_of(sealed[0]))
         if document is not None:
             sections.insert(0, Section(SectionHead(SEAL_DOCUMENT, ("content",)), [(encode_document(document),)]))
         if with_domain_keys:

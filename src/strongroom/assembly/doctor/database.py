@@ -4,13 +4,12 @@ from collections.abc import Iterator
 from itertools import islice
 
 from strongroom.assembly.audit_log import known_writers
-from strongroom.assembly.database_check import check_database, is_checked_at_once
-from strongroom.assembly.database_history import compare_with_log, remedy_of
+from strongroom.assembly.database_history import compare_with_log
 from strongroom.assembly.doctor.results import Finding, critical, ok, unknown, warning
 from strongroom.assembly.doctor.scene import Scene
 from strongroom.assembly.key_back_ends import loading_key_backends
 from strongroom.assembly.record_check import check_records
-from strongroom.assembly.unsealing import document_of, not_its_root_key
+from strongroom.assembly.unsealing import not_its_root_key
 from strongroom.crypto.domain_keys import DomainKeys
 from strongroom.crypto.seal import SealedDomainKey, UnsealError
 from strongroom.crypto.seals.document import SealKind
@@ -34,11 +33,11 @@ def check_schema(scene: Scene) -> Iterator[Finding]:
 
 def check_pages(scene: Scene) -> Iterator[Finding]:
     """Find out whether every page, table, column and index is there, and nothing that does not belong there."""
-    folder = scene.with_database
-    pages = not scene.options.quick or is_checked_at_once(folder)
-    found = check_database(folder, only_read=True, pages=pages)
+    database = scene.database
+    pages = not scene.options.quick or database.is_small()
+    found = database.check(only_read=True, pages=pages)
     if not found.is_whole:
-        yield critical(f"`{folder.database}` is damaged ({'; '.join(found.findings)})", _RESTORE)
+        yield critical(f"{database.folder.database_name} is damaged ({'; '.join(found.findings)})", _RESTORE)
     elif pages:
         yield ok(f"whole, checked in {found.seconds:.1f} s")
     else:
@@ -70,7 +69,7 @@ def check_root_key(scene: Scene) -> Iterator[Finding]:
 
 def _of_seals(scene: Scene) -> Iterator[Finding]:
     """Find out whether the seals can be relied on: that there is more than one, unless it is a file."""
-    document = document_of(scene.folder, generation_of(scene.sealed[0]))
+    document = scene.unsealing.document_of(scene.folder, generation_of(scene.sealed[0]))
     if document is not None and len(document.entries) == 1 and document.entries[0].kind is not SealKind.FILE:
         yield warning(
             f"{document.entries[0].name!a} is the only seal: if it is lost, all keys are",
@@ -91,7 +90,7 @@ def check_set_back(scene: Scene) -> Iterator[Finding]:
     folder, store = scene.folder, scene.store
     found = compare_with_log(folder, store)
     if found is not None:
-        yield critical(found.text, remedy_of(folder))
+        yield critical(found.text, scene.database.remedy_if_set_back())
     elif newest_notes(folder.audit):
         yield ok("it has all that the audit log notes")
     elif all(known.checkpoint is None for known in known_writers(store).values()):
@@ -119,6 +118,9 @@ def check_every_record(scene: Scene) -> Iterator[Finding]:
 def check_write_ahead_log(scene: Scene) -> Iterator[Finding]:
     """Find out whether the write-ahead log grows, and which processes read it."""
     folder = scene.folder
+    if folder.is_shared:
+        yield ok("its database server keeps it")
+        return
     log = log_of(folder.database)
     try:
         size = log.stat().st_size

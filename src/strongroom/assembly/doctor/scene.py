@@ -2,19 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Protocol, TypeVar, cast, runtime_checkable
 
 import msgspec
 
 from strongroom.assembly.audit_log import existing_audit_key
-from strongroom.assembly.data_folder import (
-    DataFolder,
-    DataFolderError,
-    open_store_to_read,
-    require_database,
-)
+from strongroom.assembly.data_folder import DataFolder, DataFolderError
+from strongroom.assembly.databases.chosen import database_of
+from strongroom.assembly.databases.database import Database, ReadStore
+from strongroom.assembly.databases.sqlite import SqliteDatabase
 from strongroom.assembly.domain_key_rotation import follow_domain_keys
+from strongroom.assembly.seal_documents import stored_document
 from strongroom.assembly.tokens import ConfiguredToken
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.clock import DAY, Clock
@@ -25,12 +25,16 @@ from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.entropy import Entropy
 from strongroom.problems import Problems
 from strongroom.settings import Settings, SettingsError
-from strongroom.store.sqlite.read_only import ReadOnlyStore
 
 T = TypeVar("T")
 
 Progress = Callable[[str, int], AbstractContextManager[Callable[[int], object]]]
 """Shows the progress of work of a length under a name. What it gives is called with what was done each time."""
+
+
+@runtime_checkable
+class _Closable(Protocol):
+    def close(self) -> None: ...
 
 
 class BlockedError(Exception):
@@ -77,7 +81,7 @@ class Scene:
     def close(self) -> None:
         """Close what was opened."""
         for made in self._made.values():
-            if isinstance(made, ReadOnlyStore | ConfiguredToken):
+            if isinstance(made, _Closable):
                 made.close()
 
     @property
@@ -93,7 +97,13 @@ class Scene:
         if self.data is None:
             raise BlockedError("settings")
         data = self.data
-        return self._once("folder", lambda: _existing(DataFolder(data)))
+        return self._once("folder", lambda: _existing(self._database_in(data).folder))
+
+    def _database_in(self, data: Path) -> Database:
+        """Return the database of a data folder, also if the settings cannot be read."""
+        if isinstance(self.found_settings, Settings):
+            return database_of(self.found_settings, self.clock, self.entropy)
+        return SqliteDatabase(DataFolder(data))
 
     @property
     def is_served(self) -> bool:
@@ -102,16 +112,16 @@ class Scene:
         return self._once("server", folder.is_locked)
 
     @property
-    def with_database(self) -> DataFolder:
-        """The data folder, which has a database, although it may be damaged."""
+    def database(self) -> Database:
+        """The database, which is there, although it may be damaged."""
         folder = self.folder
-        return self._once("database", lambda: _with_database(folder))
+        return self._once("database", lambda: _existing_database(self._database_in(folder.path)))
 
     @property
-    def store(self) -> ReadOnlyStore:
+    def store(self) -> ReadStore:
         """The database. Its rows are authenticated once ``domain_keys`` was opened."""
-        folder = self.with_database
-        return self._once("schema", lambda: open_store_to_read(folder, untouched=True))
+        database = self.database
+        return self._once("schema", lambda: database.open_to_read(untouched=True))
 
     @property
     def sealed(self) -> list[SealedDomainKey]:
@@ -125,6 +135,8 @@ class Scene:
         folder, sealed = self.folder, self.sealed
         # A seal may need it.
         _ = self.token
+        if folder.is_shared:
+            self.unsealing.document_of = partial(stored_document, self.store)
         return self._once("root-key", lambda: self.unsealing.seal(folder, sealed), "seal")
 
     @property
@@ -210,16 +222,16 @@ def _existing(folder: DataFolder) -> DataFolder:
     return folder
 
 
-def _with_database(folder: DataFolder) -> DataFolder:
-    require_database(folder)
-    if not folder.database.exists():
-        raise DataFolderError(f"`{folder.path}` has no database; name the data folder in --data, or start a server")
-    return folder
+def _existing_database(database: Database) -> Database:
+    database.require_there()
+    if not database.is_there():
+        raise DataFolderError(database.remedy_if_missing())
+    return database
 
 
-def _sealed_keys(folder: DataFolder, store: ReadOnlyStore) -> list[SealedDomainKey]:
+def _sealed_keys(folder: DataFolder, store: ReadStore) -> list[SealedDomainKey]:
     with store.read() as reader:
         sealed = reader.domain_keys()
     if IAM_SCOPE not in {each.scope for each in sealed}:
-        raise UnsealError(f"`{folder.database}` has no domain key `{IAM_SCOPE}`; restore it from a backup")
+        raise UnsealError(f"{folder.database_name} has no domain key `{IAM_SCOPE}`; restore it from a backup")
     return sealed

@@ -21,7 +21,7 @@ from strongroom.clock import Clock
 from strongroom.errors import KmsError, KMSInternalException
 from strongroom.store.audit.chain_writer import ChainWriter
 from strongroom.store.audit.pending_lines import PendingLines
-from strongroom.store.audit.signer import CheckpointSigner
+from strongroom.store.audit.signer import ChainRefusedError, CheckpointSigner
 from strongroom.store.audit.takeover import take_over
 from strongroom.whole_files import sync_path
 
@@ -75,6 +75,7 @@ class AuditLog:
         """Held while lines are written."""
         self._signing = threading.Lock()
         """Held while a checkpoint is made, brought to disk and recorded; taken before ``_lock``."""
+        self._alarm = alarm
         self._register(known, unverified=bool(found.unverified))
         if found.alarm:
             alarm(found.alarm)
@@ -127,6 +128,10 @@ class AuditLog:
             segment_begun=chain.segment_begun,
             last_checkpoint=chain.last_checkpoint,
         )
+
+    def last_line(self) -> int:
+        """Return the number of the last line that is written."""
+        return self._chain.position.sequence
 
     def mark(self) -> AuditMark:
         """Return the place where the log ends now."""
@@ -188,8 +193,19 @@ class AuditLog:
             if fresh:
                 self._sync()
             if fresh or stopped:
-                self._signer.record(position.writer, KnownWriter(checkpoint, stopped))
+                self._record(position.writer, KnownWriter(checkpoint, stopped))
             self._checkpoint, self._signed = checkpoint, position
+
+    def _record(self, writer: str, known: KnownWriter) -> None:
+        """Record the state of the writer; write nothing more if the database does not let it go on."""
+        try:
+            self._signer.record(writer, known)
+        except ChainRefusedError as error:
+            with self._lock:
+                self._chain.end()
+                self._pending.failing = True
+            self._alarm(str(error))
+            raise
 
     def _go_on_in_a_new_file(self, now: float) -> None:
         removed = self._chain.segment_name

@@ -16,7 +16,7 @@ import msgspec
 from strongroom.audit.chain import name_time
 from strongroom.audit.search import Query, SearchedRecord, read_record
 from strongroom.store.audit.segment_reader import lines_of, open_plain
-from strongroom.store.audit.segments import COMPRESSED, Segment, copies_of_segments
+from strongroom.store.audit.segments import COMPRESSED, Segment, copies_of_segments, fullest_first
 
 _SET_BACK = 3600.0
 
@@ -54,7 +54,9 @@ def search_log(folders: Sequence[Path], query: Query) -> Iterator[tuple[Searched
     """
     segments = [
         segment
-        for _, chain in groupby((copies[0] for copies in copies_of_segments(folders)), attrgetter("writer"))
+        for _, chain in groupby(
+            (copies[0] for copies in fullest_first(copies_of_segments(folders))), attrgetter("writer")
+        )
         for segment in _segments_since(list(chain), query.since)
     ]
     searched = [_search_segment(number, segment.path, query) for number, segment in enumerate(segments)]

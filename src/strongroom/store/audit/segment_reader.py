@@ -3,12 +3,14 @@
 import gzip
 import io
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import BinaryIO, cast
+
+import msgspec
 
 from strongroom.audit.archive import Statements, signed_records
 from strongroom.audit.chain import Position
@@ -101,48 +103,99 @@ def is_archived(folder: Path, position: Position, verifies: Callable[[bytes, byt
     return read_statements(segments, verifies).covers(position.writer, position.sequence + 1, oldest - 1)
 
 
+class _Content(msgspec.Struct, frozen=True):
+    """What was read of a segment: its size, uncompressed, and its SHA-256."""
+
+    size: int
+    digest: bytes
+
+
 def walk(segments: Sequence[Sequence[Segment]], verifier: Verifier, progress: Callable[[int], object]) -> None:
     """Give segments, each with its copies, to a verifier; call ``progress`` with the bytes read each time.
 
-    Copies must be alike. Raises UnreadableSegmentError for a file that was moved meanwhile.
+    The first of the copies is verified. The others must be like it; the newest one in a folder may end early, because
+    segments are shipped while they are written. Raises UnreadableSegmentError for a file that was moved meanwhile.
     """
     for _, chain in groupby(segments, lambda copies: copies[0].writer):
         of_writer = list(chain)
+        newest = {copy.path.parent: copy for copies in of_writer for copy in copies}
         for copies in of_writer:
-            digest = _verify(copies[0], verifier, progress, newest=copies is of_writer[-1])
-            for other in copies[1:]:
-                if _digest_of(other.path, progress) != digest:
-                    verifier.find_damage(Kind.ALTERED, f"`{other.path}` is another file than `{copies[0].path}`")
+            main, *others = copies
+            # Before the first one, which may grow and be shipped meanwhile.
+            contents = [(copy, _content_of(copy.path, progress)) for copy in others]
+            sizes = {content.size for _, content in contents if content is not None}
+            found = _verify(main, verifier, progress, sizes, newest=copies is of_writer[-1])
+            for copy, content in contents:
+                _compare(copy, content, main, found, verifier, is_newest=newest[copy.path.parent] is copy)
 
 
-def _verify(segment: Segment, verifier: Verifier, progress: Callable[[int], object], *, newest: bool) -> bytes:
-    """Give a segment to a verifier; return the digest of its content."""
+def _verify(
+    segment: Segment, verifier: Verifier, progress: Callable[[int], object], sizes: Iterable[int], *, newest: bool
+) -> list[_Content]:
+    """Give a segment to a verifier; return its content, after its beginnings of some ``sizes``, as far as it has them.
+
+    Empty if it cannot be read.
+    """
     verifier.begin(segment.name)
-    rest, digest = b"", sha256()
+    rest, digest, read = b"", sha256(), 0
+    found, ahead = list[_Content](), sorted(sizes, reverse=True)
     compressed = segment.path.suffix == COMPRESSED
     try:
         for chunk in chunks_of(segment.path, progress):
             lines = (rest + chunk).split(b"\n")
             rest = lines.pop()
             verifier.lines(lines)
+            while ahead and ahead[-1] <= read + len(chunk):
+                size = ahead.pop()
+                beginning = digest.copy()
+                beginning.update(chunk[: size - read])
+                found.append(_Content(size, beginning.digest()))
             digest.update(chunk)
+            read += len(chunk)
     except UnreadableSegmentError as error:
         if not compressed or not segment.path.exists():
             raise
         verifier.find_damage(Kind.TRUNCATED, str(error))
-        return b""
+        return []
     verifier.end(rest, newest=newest)
-    return digest.digest()
+    return [*found, _Content(read, digest.digest())]
 
 
-def _digest_of(path: Path, progress: Callable[[int], object]) -> bytes:
-    digest = sha256()
+def _compare(
+    copy: Segment,
+    content: _Content | None,
+    main: Segment,
+    found: Sequence[_Content],
+    verifier: Verifier,
+    *,
+    is_newest: bool,
+) -> None:
+    """Judge a copy of a segment by the contents that ``_verify`` has found in that."""
+    if not found:
+        return
+    whole = found[-1]
+    if content is not None and content.size > whole.size:
+        verifier.find_damage(Kind.TRUNCATED, f"`{main.path}` ends before its copy `{copy.path}`")
+    elif content is None or content not in found:
+        verifier.find_damage(Kind.ALTERED, f"`{copy.path}` is another file than `{main.path}`")
+    elif content == whole:
+        return
+    elif is_newest:
+        verifier.report.partial_copies += 1
+    else:
+        verifier.find_damage(Kind.TRUNCATED, f"`{copy.path}` ends before `{main.path}`")
+
+
+def _content_of(path: Path, progress: Callable[[int], object]) -> _Content | None:
+    """Return the content of a copy; None if it is damaged."""
+    digest, size = sha256(), 0
     try:
         for chunk in chunks_of(path, progress):
             digest.update(chunk)
+            size += len(chunk)
     except UnreadableSegmentError:
-        return b""
-    return digest.digest()
+        return None
+    return _Content(size, digest.digest())
 
 
 def _moved(path: Path) -> UnreadableSegmentError:

@@ -2,7 +2,7 @@
 
 import mmap
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -61,6 +61,27 @@ def copies_of_segments(folders: Iterable[Path]) -> list[list[Segment]]:
     for segment in _in_order((path for folder in folders for path in sorted(folder.iterdir())), compressed=True):
         copies.setdefault(segment.name, []).append(segment)
     return list(copies.values())
+
+
+def fullest_first(segments: Iterable[list[Segment]], originals: Collection[Path] = ()) -> list[list[Segment]]:
+    """Put of the copies of each segment the one first that has all of it: in one of the folders ``originals``, if any.
+
+    Otherwise it is the largest that is not compressed. A segment that is shipped while it is written has copies that
+    end early.
+    """
+
+    def preference(copy: Segment) -> tuple[bool, bool, int]:
+        compressed = copy.path.suffix == COMPRESSED
+        return copy.path.parent in originals, not compressed, 0 if compressed else _size_of(copy.path)
+
+    return [sorted(copies, key=preference, reverse=True) for copies in segments]
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0  # It was moved meanwhile, as its reader will find out.
 
 
 def _in_order(paths: Iterable[Path], *, compressed: bool = False) -> list[Segment]:

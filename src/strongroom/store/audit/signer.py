@@ -4,6 +4,13 @@ from typing import Protocol
 
 from strongroom.audit.chain import KnownWriter
 from strongroom.audit.database_history import DatabasePosition
+from strongroom.errors import KMSInternalException
+
+
+class ChainRefusedError(KMSInternalException):
+    """The database does not let this process write its chain; the message says why, and what to do."""
+
+    code = KMSInternalException.code
 
 
 class CheckpointSigner(Protocol):
@@ -18,7 +25,10 @@ class CheckpointSigner(Protocol):
         ...
 
     def record(self, writer: str, known: KnownWriter) -> None:
-        """Record the state of a writer in place of the recorded one; raises KmsError."""
+        """Record the state of a writer in place of the one that this process knows to be recorded.
+
+        Raises ChainRefusedError if another process has recorded one, or if the node was retired; and KmsError.
+        """
         ...
 
     def recorded(self, writer: str) -> KnownWriter | None:

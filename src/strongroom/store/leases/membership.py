@@ -18,6 +18,7 @@ from strongroom.store.leases.bounds import checked_lease, over_everywhere
 from strongroom.store.leases.generation import Generation
 from strongroom.store.leases.page import INCARNATION_BYTES, RING_ENTRIES, PageWriter
 from strongroom.store.leases.requests import (
+    About,
     Acknowledge,
     FindMember,
     FoundChanges,
@@ -38,10 +39,22 @@ T = TypeVar("T")
 class Membership:
     """One node among those that share a database. ``lease`` is in seconds. Not safe to use from several threads."""
 
-    def __init__(self, node: str, lease: float, page: PageWriter, clock: Clock, entropy: Entropy) -> None:
-        """Begin without a lease, on the node's page. Raises ValueError for a lease that is too short or too long."""
+    def __init__(
+        self,
+        node: str,
+        lease: float,
+        page: PageWriter,
+        clock: Clock,
+        entropy: Entropy,
+        about: About | None = None,
+    ) -> None:
+        """Begin without a lease, on the node's page. Raises ValueError for a lease that is too short or too long.
+
+        ``about`` is what the node says of itself.
+        """
         self._node = node
         self._lease = checked_lease(lease)
+        self._about = About(__version__) if about is None else about
         self._page = page
         self._clock = clock
         self._entropy = entropy
@@ -52,6 +65,7 @@ class Membership:
         self._acknowledged = -1
         # A row of this node that another process wrote, and since when it has been as it is.
         self._other: tuple[Member, float] | None = None
+        self._told_of: bytes | None = None
         self.joins = 0
         self.renewals = 0
         self.resets = 0
@@ -71,6 +85,25 @@ class Membership:
     def lease_left(self) -> float:
         """For how many seconds the lease runs; negative if it has ended."""
         return self._page.head.lease_end - self._clock.uptime()
+
+    @property
+    def generation(self) -> Generation:
+        """What is published."""
+        return self._page.head.generation
+
+    def change_lease(self, lease: float) -> None:
+        """Have leases of another length, from the next renewal on; raises ValueError as the constructor does.
+
+        The node joins anew for that: others go by the length in its row, and must not know another one while a lease
+        runs.
+        """
+        self._lease = checked_lease(lease)
+        self.end_lease()
+
+    def end_lease(self) -> None:
+        """End the lease now. The next renewal joins anew, under another incarnation."""
+        self._page.end_lease()
+        self._incarnation = None
 
     def connected(self) -> None:
         """Note that requests go to another connection: publish nothing from it before a commit has succeeded there.
@@ -128,7 +161,7 @@ class Membership:
         # Before the commit, whose outcome may stay unknown.
         self._page.record_incarnation(incarnation)
         self._own.add(incarnation)
-        if (yield Join(self._node, incarnation, self._lease, __version__, found)):
+        if (yield Join(self._node, incarnation, self._lease, self._about, found)):
             self._incarnation = incarnation
             self._acknowledged = -1
             self.joins += 1
@@ -136,7 +169,9 @@ class Membership:
     def _has_ended(self, found: Member) -> bool:
         now = self._clock.uptime()
         if self._other is None or self._other[0] != found:
-            if self._other is not None and self._other[0].incarnation == found.incarnation:
+            is_alive = self._other is not None and self._other[0].incarnation == found.incarnation
+            if is_alive and self._told_of != found.incarnation:
+                self._told_of = found.incarnation
                 logger.error(
                     "another process serves as node %s: every data folder needs a node id of its own", found.node
                 )

@@ -26,6 +26,18 @@ class Member(msgspec.Struct, frozen=True):
     lease: float
 
 
+class About(msgspec.Struct, frozen=True):
+    """What a node says of itself: the release of its software, where it listens, its Regions (by commas), its workers.
+
+    Other nodes take nothing of it into account for leases.
+    """
+
+    release: str
+    listen: str = ""
+    regions: str = ""
+    workers: int = 1
+
+
 class FoundMembers(msgspec.Struct, frozen=True):
     """All members, and the number of the generation in the same snapshot."""
 
@@ -43,13 +55,13 @@ class Join(msgspec.Struct, frozen=True):
     """Insert a row with nothing acknowledged. Durable. The reply tells whether that was done.
 
     If ``replaces`` is given, update that row instead, provided that incarnation and ``renewed`` are as they were; else
-    do nothing if the node has a row. ``release`` is the version of the software.
+    do nothing if the node has a row. ``about`` is for people.
     """
 
     node: str
     incarnation: bytes
     lease: float
-    release: str
+    about: About
     replaces: Member | None
 
 

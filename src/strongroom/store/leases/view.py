@@ -51,6 +51,15 @@ class View:
         self._pause = pause
         self._lock = Lock()
         self._forgets = -1
+        self.missing = 0
+        """How often there was no lease when ``version`` looked. Threads that count at once may lose a count."""
+        self.outdated_reads = 0
+        """How often ``check_fill`` has refused a read."""
+
+    @property
+    def lease_left(self) -> float:
+        """For how many seconds the lease runs; 0 without one."""
+        return max(0.0, self._head().lease_end - self._uptime())
 
     def version(self) -> bytes:
         """Return bytes that differ from those of the last call if a change has been published in between.
@@ -60,6 +69,7 @@ class View:
         head = self._head()
         # In this order: a process that is stopped between the two lines finds that its lease has ended.
         if self._uptime() >= head.lease_end:
+            self.missing += 1
             raise LeaseEnded
         return head.version
 
@@ -99,12 +109,12 @@ class View:
         """
         deadline = self._uptime() + longest
         head = self._head()
-        while seen.number > head.generation.number:
-            if head.forgets != fill.forgets or self._uptime() >= deadline:
-                raise OutdatedRead
+        while seen.number > head.generation.number and head.forgets == fill.forgets and self._uptime() < deadline:
             self._pause(0.001)
             head = self._head()
-        if head.forgets != fill.forgets or not self._is_of_this_history(head, fill, seen):
+        is_published = seen.number <= head.generation.number
+        if head.forgets != fill.forgets or not is_published or not self._is_of_this_history(head, fill, seen):
+            self.outdated_reads += 1
             raise OutdatedRead
 
     def _is_of_this_history(self, head: Head, fill: Fill, seen: Generation) -> bool:

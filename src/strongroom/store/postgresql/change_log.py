@@ -17,13 +17,14 @@ from strongroom.store.records import ChangeKind, Changes
 from strongroom.store.sql.change_log import read_change
 
 _MOST_REMEMBERED = 1024
-_RECEIPTS_KEPT = 3600.0
-"""How long a receipt stays, seconds. A writer gives up long before, and its connection ends if it was paused."""
+RECEIPTS_KEPT = 3600.0
+"""How long a receipt stays, seconds. A writer asks for its own for half of that at most (``writes.SETTLED_WITHIN``)."""
 
+_KINDS = frozenset(ChangeKind)
 _GENERATION = select(generation.c.number, generation.c.tag)
 _SINCE = select(change).where(change.c.sequence >= bindparam("after")).order_by(change.c.sequence)
 _TRIM = delete(change).where(change.c.sequence < bindparam("first"))
-_TRIM_RECEIPTS = delete(receipt).where(receipt.c.made_at < func.extract("epoch", func.now()) - _RECEIPTS_KEPT)
+_TRIM_RECEIPTS = delete(receipt).where(receipt.c.made_at < func.extract("epoch", func.now()) - RECEIPTS_KEPT)
 
 
 class CollectedChanges:
@@ -31,10 +32,13 @@ class CollectedChanges:
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
+        self.contradicting = 0
+        """How many of the entries name what some node may have cached as it was before."""
 
-    def add(self, kind: ChangeKind, account: str, region: str, name: str) -> None:
-        """Add an entry for something that changed."""
+    def add(self, kind: ChangeKind, account: str, region: str, name: str, *, is_new: bool = False) -> None:
+        """Add an entry for something that changed; see ``sql.change_log.ChangeLog``."""
         self.entries.append(Entry(kind, account, region, name))
+        self.contradicting += not is_new
 
 
 class SeenChanges:
@@ -48,12 +52,14 @@ class SeenChanges:
         """Return the entries after a sequence number, in a state of the database whose generation is ``newest``.
 
         They are incomplete if entries were trimmed, if the entry ``after`` has another tag than when it was returned,
-        or if none has that number any more. Raises ValueError for an entry that this service did not write.
+        or if none has that number any more; also if the next release has written an entry of a kind that this one does
+        not know. Raises ValueError for an entry that this service did not write.
         """
         rows = connection.execute(_SINCE, {"after": after}).all()
         tags = {row.sequence: bytes(row.tag) for row in rows}
         known = self._known(after)
         same = after == 0 or (after in tags and known in {None, tags[after]})
+        same = same and all(row.kind in _KINDS for row in rows if row.sequence > after)
         entries = [read_change(row) for row in rows if row.sequence > after] if same else []
         self._remember(newest)
         complete = same and len(entries) == newest.number - after

@@ -5,16 +5,20 @@ tables or advisory locks. So a pooler that gives each transaction another connec
 False.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from threading import Lock
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InvalidRequestError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
+from strongroom.histogram import Histogram
+from strongroom.store.postgresql.address import Address
 from strongroom.store.postgresql.connection import STATEMENT_LIMIT, StoreConnection
 
 DATABASE_ERRORS = (DBAPIError, psycopg.Error, PoolTimeoutError)
@@ -26,11 +30,18 @@ POOL_SIZE = 16
 POOL_TIMEOUT = 5.0
 """How long a thread waits for a connection that another one returns, seconds."""
 
+_MOST_LOST = 2
+"""After so many connections that were lost, or could not be made, a process that is about to end gives up."""
+
 SCAN_LIMIT = 3600.0
 """How long a statement that reads a whole table may take, seconds."""
 
 CONNECT_TIMEOUT = 3
 """How long connecting to one address may take, with authentication, whole seconds."""
+
+
+class GivenUpError(psycopg.InterfaceError):
+    """The database was not asked: it had not answered before, and there is no time left."""
 
 
 class Database:
@@ -43,6 +54,12 @@ class Database:
         self.engine = engine
         self.name = name
         self._epoch = 0
+        self._limit = math.inf
+        self._lost_in_a_hurry = 0
+        self._ending = ExitStack()
+        self._counting = Lock()
+        self.waits = Histogram()
+        """How long threads waited for a connection, in seconds."""
         event.listen(engine, "connect", self._note_epoch)
         event.listen(engine, "checkout", self._require_epoch)
 
@@ -53,13 +70,14 @@ class Database:
         A connection that was lost, or on which the end of a transaction is not known, is closed. So are then all others
         before they are used again: if the server has ended, it has ended all.
         """
-        connection = self.engine.connect()
+        connection = self._checked_out()
         driver = driver_of(connection)
         try:
             yield connection
         except BaseException as error:
             if connection.invalidated or driver.closed or _is_read_only(error):
                 self.renew()
+                self._lost()
                 connection.invalidate()
             elif not isinstance(error, Exception):
                 connection.invalidate()
@@ -68,46 +86,82 @@ class Database:
             with suppress(*DATABASE_ERRORS):
                 connection.close()
 
+    @property
+    def in_use(self) -> int:
+        """How many connections are in use now."""
+        pool = self.engine.pool
+        return pool.checkedout() if isinstance(pool, QueuePool) else 0
+
+    def _checked_out(self) -> Connection:
+        if self._lost_in_a_hurry >= _MOST_LOST:
+            raise GivenUpError("the database has not answered, and this process is about to end")
+        began = time.perf_counter()
+        try:
+            return self.engine.connect()
+        except DATABASE_ERRORS:
+            self._lost()
+            raise
+        finally:
+            waited = time.perf_counter() - began
+            with self._counting:
+                self.waits.note(waited)
+
+    def hurry(self, limit: float) -> None:
+        """Give statements on connections that are taken from now on ``limit`` seconds at most.
+
+        When connections are lost again and again, nothing more is tried.
+        """
+        self._limit = limit
+
+    def _lost(self) -> None:
+        self._lost_in_a_hurry += self._limit < math.inf
+
     def renew(self) -> None:
         """Have every connection closed before it is used again."""
         self._epoch += 1
 
+    def on_close(self, act: Callable[[], object]) -> None:
+        """Have ``act`` called before the connections are closed, after what was given later."""
+        self._ending.callback(act)
+
     def close(self) -> None:
         """Close all connections."""
+        self._ending.close()
         self.engine.dispose()
 
     def _note_epoch(self, _connection: StoreConnection, record: ConnectionPoolEntry) -> None:
         record.info["epoch"] = self._epoch
 
-    def _require_epoch(self, _connection: StoreConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
+    def _require_epoch(self, connection: StoreConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
         if record.info["epoch"] != self._epoch:
             raise DisconnectionError
+        connection.limit = min(connection.limit, self._limit)
 
 
 def open_postgresql(
-    address: str,
+    address: str | Address,
     *,
     size: int = POOL_SIZE,
     wait: float = POOL_TIMEOUT,
     statement_limit: float = STATEMENT_LIMIT,
     prepare: bool = True,
 ) -> Database:
-    """Return the database at ``address``, a connection string or URI of libpq. It connects when it is used.
+    """Return the database at ``address``, or at a connection string or URI of libpq. It connects when it is used.
 
     An address may name several hosts; with ``target_session_attrs=read-write`` the first that is writable is used
     (postgresql.org, "Connection Strings"). At most ``size`` connections are open; a thread waits ``wait`` seconds for
     one. ``statement_limit`` is the deadline of a statement, in seconds. ``prepare`` keeps statements that are used
     often prepared on the server, which some poolers do not support.
 
-    Raises psycopg.ProgrammingError for an address that is no connection string.
+    Raises AddressError for a text that is no connection string.
     """
-    named = conninfo_to_dict(address)
+    place = Address(address) if isinstance(address, str) else address
     # Values in the address count.
-    timeout = named.get("connect_timeout", CONNECT_TIMEOUT)
+    timeout = place.parts.get("connect_timeout", CONNECT_TIMEOUT)
 
     def connect() -> StoreConnection:
         connection = StoreConnection.connect(
-            address,
+            place.conninfo(),
             autocommit=True,
             prepare_threshold=5 if prepare else None,
             connect_timeout=timeout,
@@ -133,7 +187,7 @@ def open_postgresql(
         # Errors show no values of rows: they get into logs.
         hide_parameters=True,
     )
-    return Database(engine, str(named.get("dbname", "the database")))
+    return Database(engine, place.name)
 
 
 @contextmanager
@@ -146,6 +200,22 @@ def long_statements(connection: Connection) -> Iterator[None]:
         yield
     finally:
         driver.limit = usual
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """Run a block in one READ COMMITTED transaction, which is committed when the block ends.
+
+    Connections are in autocommit mode, so ``Engine.begin`` begins none.
+    """
+    with engine.connect() as connection:
+        connection.exec_driver_sql("BEGIN ISOLATION LEVEL READ COMMITTED")
+        try:
+            yield connection
+        except BaseException:
+            connection.rollback()
+            raise
+        connection.commit()
 
 
 def driver_of(connection: Connection) -> StoreConnection:

@@ -24,10 +24,15 @@ from strongroom.store.leases.requests import (
 )
 from strongroom.store.postgresql import member_statements as statements
 from strongroom.store.postgresql.connection import StoreConnection
+from strongroom.store.postgresql.schema_version import SchemaWindow
 
 
 class NotConfirmed(psycopg.OperationalError):
     """COMMIT has returned, but no standby has confirmed it: it proves nothing, and a failover may lose it."""
+
+
+class NotAdmitted(psycopg.OperationalError):
+    """This node may not serve the database; the message says why, and what to do."""
 
 
 class MemberConnection:
@@ -37,8 +42,10 @@ class MemberConnection:
     Raises psycopg.Error when the database cannot be reached; then it has to be closed.
     """
 
-    def __init__(self, conninfo: str, timeout: float) -> None:
-        self._connection = StoreConnection.connect(_writable(conninfo), autocommit=True)
+    def __init__(self, conninfo: str, timeout: float, *, prepare: bool = True) -> None:
+        """Connect. ``prepare`` keeps statements prepared on the server, which some poolers do not support."""
+        threshold = 5 if prepare else None
+        self._connection = StoreConnection.connect(_writable(conninfo), autocommit=True, prepare_threshold=threshold)
         self._connection.limit = timeout
         self._connection.watch_warnings()
         self._notified = False
@@ -115,12 +122,23 @@ class MemberConnection:
         return cursor
 
     def _join(self, request: Join) -> bool:
-        old = request.replaces
+        """Join; raises NotAdmitted where the database is not for this release, or if the node was retired."""
+        old, about = request.replaces, request.about
+        said = about.release, about.listen, about.regions, about.workers
         if old is None:
-            values: tuple[object, ...] = (request.node, request.incarnation, request.lease, request.release)
-            return self._execute(statements.INSERT, values).rowcount == 1
-        values = (request.incarnation, request.lease, request.release, old.node, old.incarnation, old.renewed)
-        return self._execute(statements.REPLACE, values).rowcount == 1
+            values: tuple[object, ...] = (request.node, request.incarnation, request.lease, *said, request.node)
+            joined = self._execute(statements.INSERT, values).rowcount == 1
+        else:
+            values = (request.incarnation, request.lease, *said, old.node, old.incarnation, old.renewed)
+            joined = self._execute(statements.REPLACE, values).rowcount == 1
+        if not joined:
+            found = self._execute(statements.WINDOW, ()).fetchone()
+            refusal = None if found is None else SchemaWindow(*found).refusal
+            if refusal is not None:
+                raise NotAdmitted(refusal)
+            if self._execute(statements.IS_RETIRED, (request.node,)).fetchone() is not None:
+                raise NotAdmitted(f"node {request.node} was retired: its audit chains count as lost")
+        return joined
 
     def _changes(self, request: ReadChanges) -> FoundChanges:
         rows = self._execute(statements.CHANGES, (request.since, request.since, request.most)).fetchall()

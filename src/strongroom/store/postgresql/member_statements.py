@@ -1,6 +1,8 @@
 """The statements of the protocol of leases. Each is a transaction of its own, so it takes one round trip."""
 # ruff: noqa: S608 - they are made of constants
 
+from strongroom.store.postgresql.schema_version import SCHEMA
+
 CHANNEL = "strongroom"
 """The channel of notifications that something was committed."""
 
@@ -14,14 +16,26 @@ _QUICK = "WITH quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'o
 _MEMBER = "node, incarnation, renewed, acked, lease"
 FIND = f"SELECT {_MEMBER} FROM member WHERE node = %s"
 FIND_ALL = f"SELECT generation.number, {_MEMBER} FROM generation LEFT JOIN member ON true"
-INSERT = f"""{_DURABLE} INSERT INTO member (node, incarnation, renewed, acked, lease, release, joined_at)
-    SELECT %s, %s, 0, 0, %s, %s, extract(epoch FROM clock_timestamp()) FROM durable
+_NOW = "extract(epoch FROM clock_timestamp())"
+_ABOUT = "release, listen, regions, workers"
+# Locked, so that what narrows the window finds every member that was admitted before.
+_ADMITTED = f"""admitted AS MATERIALIZED (SELECT FROM schema_window
+    WHERE '{SCHEMA}' BETWEEN oldest AND newest AND moved_to IS NULL FOR SHARE)"""
+# A node whose chains count as lost must not write them, so it gets no lease.
+_NOT_RETIRED = "NOT EXISTS (SELECT FROM retired_node WHERE retired_node.node = member.node)"
+INSERT = f"""{_DURABLE.rstrip()}, {_ADMITTED}
+    INSERT INTO member (node, incarnation, renewed, acked, lease, {_ABOUT}, schema, joined_at, renewed_at)
+    SELECT %s, %s, 0, 0, %s, %s, %s, %s, %s, '{SCHEMA}', {_NOW}, {_NOW} FROM durable, admitted
+    WHERE NOT EXISTS (SELECT FROM retired_node WHERE node = %s)
     ON CONFLICT (node) DO NOTHING"""
-REPLACE = f"""{_DURABLE} UPDATE member SET incarnation = %s, renewed = 0, acked = 0, lease = %s, release = %s,
-    joined_at = extract(epoch FROM clock_timestamp()) FROM durable
-    WHERE node = %s AND incarnation = %s AND renewed = %s"""
-RENEW = f"""{_DURABLE} UPDATE member SET renewed = renewed + 1 FROM durable, generation
-    WHERE node = %s AND incarnation = %s RETURNING generation.number, generation.tag"""
+REPLACE = f"""{_DURABLE.rstrip()}, {_ADMITTED}
+    UPDATE member SET incarnation = %s, renewed = 0, acked = 0, lease = %s,
+    release = %s, listen = %s, regions = %s, workers = %s, schema = '{SCHEMA}', joined_at = {_NOW}, renewed_at = {_NOW}
+    FROM durable, admitted WHERE node = %s AND incarnation = %s AND renewed = %s AND {_NOT_RETIRED}"""
+IS_RETIRED = "SELECT 1 FROM retired_node WHERE node = %s"
+WINDOW = "SELECT oldest, newest, moved_to FROM schema_window"
+RENEW = f"""{_DURABLE} UPDATE member SET renewed = renewed + 1, renewed_at = {_NOW} FROM durable, generation
+    WHERE node = %s AND incarnation = %s AND {_NOT_RETIRED} RETURNING generation.number, generation.tag"""
 # One statement, so that all it reads is of one snapshot.
 CHANGES = """SELECT generation.number, generation.tag, change.sequence, change.tag, kind, account, region, name
     FROM generation LEFT JOIN change ON sequence >= %s AND generation.number - %s <= %s ORDER BY sequence"""

@@ -9,33 +9,32 @@ from typing_extensions import override
 
 from strongroom.entropy import Entropy
 from strongroom.problems import Problems
+from strongroom.store.counters import NodeMeasures
 from strongroom.store.leases.generation import Generation
 from strongroom.store.leases.view import OutdatedRead, View
+from strongroom.store.postgresql.connection import StoreConnection
 from strongroom.store.postgresql.engine import Database
+from strongroom.store.postgresql.settled_store import SettledStore
 from strongroom.store.postgresql.settler import Settler
-from strongroom.store.postgresql.store import PostgresqlStore
 from strongroom.store.records import Changes
-from strongroom.store.scopes import Scope
-from strongroom.store.sql.transaction import SqlTransaction
 
 T = TypeVar("T")
 
 
-class NodeStore(PostgresqlStore):
+class NodeStore(SettledStore):
     """A store whose node has an agent. ``view`` is of the agent's page, for one snapshot.
 
     ``version`` and ``changes`` look at the page instead of the database, and raise LeaseEnded without a lease. A read
-    that was answered by a server with an older state, or with another history, raises OutdatedRead, and its connection
-    is closed. A write returns when it is settled on all nodes.
+    that was answered by a server with an older state, or with another history, is begun again on a new connection; if
+    that is no better, it raises OutdatedRead.
     """
 
     def __init__(
         self, database: Database, entropy: Entropy, view: View, settler: Settler, *, problems: Problems | None = None
     ) -> None:
-        super().__init__(database, entropy, problems=problems)
+        super().__init__(database, entropy, settler, problems=problems)
         self._view = view
-        self._settler = settler
-        self._settled = 0
+        self.counters.measure_node = self._measure
 
     @override
     def version(self) -> bytes:
@@ -43,29 +42,51 @@ class NodeStore(PostgresqlStore):
         return self._view.version()
 
     @override
+    def require_answers(self) -> None:
+        """Make sure that the node has a lease. The database need not answer now: what is cached may be used."""
+        self.confirm()
+        self._view.version()
+
+    def _measure(self) -> NodeMeasures:
+        view, settler, database = self._view, self._settler, self._database
+        return NodeMeasures(
+            lease_left=view.lease_left,
+            missing=view.missing,
+            outdated_reads=view.outdated_reads,
+            settling=settler.durations,
+            waited_out=settler.waited_out,
+            unsettled=settler.unsettled,
+            settle_failures=settler.failures,
+            connections_in_use=database.in_use,
+            connection_waits=database.waits,
+        )
+
+    @override
     def changes(self, after: int) -> Changes:
         """Return what was published after a sequence number."""
         return self._view.changes(after)
 
     @override
-    def write(self, act: Callable[[SqlTransaction], T], *scopes: Scope) -> T:
-        """Run a write as every store does; return when no node serves what was before it."""
-        result = super().write(act, *scopes)
-        # Of this write, or of one of another thread that has committed since.
-        newest = self._newest.change
-        if newest > self._settled:
-            self._settler.settle(newest)
-            self._settled = max(self._settled, newest)
-        return result
-
-    @override
-    def _begin_read(self, stack: ExitStack) -> tuple[Connection, Generation]:
-        fill = self._view.begin_fill()
-        connection, generation = super()._begin_read(stack)
+    def _begin(
+        self, stack: ExitStack, begin: Callable[[StoreConnection], tuple[Generation, T]]
+    ) -> tuple[Connection, Generation, T]:
         try:
-            self._view.check_fill(fill, generation)
+            return self._begin_current(stack, begin)
         except OutdatedRead:
-            self._database.renew()
-            connection.invalidate()
-            raise
-        return connection, generation
+            # Perhaps the agent has just found another history, or another primary.
+            return self._begin_current(stack, begin)
+
+    def _begin_current(
+        self, stack: ExitStack, begin: Callable[[StoreConnection], tuple[Generation, T]]
+    ) -> tuple[Connection, Generation, T]:
+        with ExitStack() as trial:
+            fill = self._view.begin_fill()
+            connection, generation, found = super()._begin(trial, begin)
+            try:
+                self._view.check_fill(fill, generation)
+            except OutdatedRead:
+                self._database.renew()
+                connection.invalidate()
+                raise
+            stack.push(trial.pop_all())
+            return connection, generation, found

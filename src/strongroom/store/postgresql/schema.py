@@ -75,8 +75,45 @@ member = Table(
     Column("acked", BigInteger, nullable=False),
     # Its lease, seconds: how long others wait for it. Nodes may have different ones while the setting is changed.
     Column("lease", Float, nullable=False),
+    # What a node says of itself: its release, where it listens, its Regions by commas, its worker processes.
     Column("release", _text(64), nullable=False),
+    # The schema of that release.
+    Column("schema", _text(8), nullable=False),
+    Column("listen", _text(), nullable=False),
+    Column("regions", _text(), nullable=False),
+    Column("workers", Integer, nullable=False),
+    # By the clock of the database.
     Column("joined_at", Float, nullable=False),
+    Column("renewed_at", Float, nullable=False),
+)
+
+keeper_turn = Table(
+    "keeper_turn",
+    metadata,
+    # One row, once any node has had a turn: whose turn it is, and when that ends, by the clock of the database.
+    Column(
+        "single", Boolean, CheckConstraint("single", name="keeper_turn_single"), primary_key=True, server_default=true()
+    ),
+    Column("holder", _text(32), nullable=False),
+    Column("ends_at", Float, nullable=False),
+)
+
+schema_window = Table(
+    "schema_window",
+    metadata,
+    # One row: which releases may serve, by the schema that each was made for.
+    Column(
+        "single",
+        Boolean,
+        CheckConstraint("single", name="schema_window_single"),
+        primary_key=True,
+        server_default=true(),
+    ),
+    Column("oldest", _text(8), nullable=False),
+    # What the tables were brought to.
+    Column("newest", _text(8), nullable=False),
+    # Where the deployment has moved, for people; nothing may serve it from here any more.
+    Column("moved_to", _text()),
 )
 
 receipt = Table(
@@ -90,4 +127,6 @@ receipt = Table(
     Column("number", BigInteger, nullable=False),
     # By the clock of the database.
     Column("made_at", Float, nullable=False),
+    # The keeper removes those that no writer asks for any more, in every round.
+    Index("receipt_made_at", "made_at"),
 )

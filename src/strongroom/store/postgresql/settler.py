@@ -7,6 +7,7 @@ from collections.abc import Callable
 import psycopg
 
 from strongroom.clock import Clock
+from strongroom.histogram import Histogram
 from strongroom.store.leases.settlement import Done, Settlement
 from strongroom.store.postgresql.member_connection import Connect, MemberConnection
 
@@ -28,6 +29,7 @@ class Settler:
         self._settlement = Settlement()
         self._changed = threading.Condition()
         self._added: list[tuple[int, float, Done]] = []
+        self._has_news = False
         self._is_closed = False
         self._connection: MemberConnection | None = None
         self.failures = 0
@@ -40,6 +42,16 @@ class Settler:
         """How many changes were answered because a lease had ended, not because all nodes had acknowledged them."""
         return self._settlement.waited_out
 
+    @property
+    def unsettled(self) -> int:
+        """How many changes wait."""
+        return self._settlement.waiting + len(self._added)
+
+    @property
+    def durations(self) -> Histogram:
+        """How long settled changes had waited, in seconds."""
+        return self._settlement.durations
+
     def when_settled(self, number: int, done: Callable[[], None]) -> None:
         """Call ``done`` once no node serves what was before the commit of this number, which has returned.
 
@@ -49,6 +61,15 @@ class Settler:
         committed_at = self._clock.uptime()
         with self._changed:
             self._added.append((number, committed_at, done))
+            self._changed.notify()
+
+    def announce(self) -> None:
+        """Tell the nodes that there is a commit. No answer waits for them: nothing that they know is wrong after it.
+
+        If that fails, they find it when they renew their leases.
+        """
+        with self._changed:
+            self._has_news = True
             self._changed.notify()
 
     def settle(self, number: int) -> None:
@@ -68,35 +89,34 @@ class Settler:
         pause = _FIRST_PAUSE
         while True:
             with self._changed:
-                if not self._added and not self._is_closed:
+                if not self._added and not self._has_news and not self._is_closed:
                     self._changed.wait(self._pause(pause))
                 added, self._added = self._added, []
+                has_news, self._has_news = self._has_news or bool(added), False
                 if self._is_closed:
                     break
             for each in added:
                 self._settlement.add(*each)
             pause = _FIRST_PAUSE if added else min(pause * _GROWTH, _LONGEST_PAUSE)
-            for done in self._look(notify=bool(added)):
+            for done in self._look(notify=has_news):
                 _call(done)
         self._disconnect()
 
     def _pause(self, pause: float) -> float | None:
         """Return how long to wait at most; None if there is nothing to wait for."""
-        if self._settlement.is_waiting:
+        if self._settlement.waiting:
             return pause
         return None if self._settlement.is_idle else _IDLE_PAUSE
 
     def _look(self, *, notify: bool) -> list[Done]:
-        """Return what is settled by now."""
-        if self._settlement.is_idle:
+        """Return what is settled by now, after telling the nodes of new commits if there are any to ``notify`` of."""
+        if self._settlement.is_idle and not notify:
             return []
         try:
-            if self._connection is None:
-                self._connection = self._connect()
-                notify = True
-            if notify:
-                self._connection.notify()
-            found = self._connection.members()
+            connection = self._connected(notify=notify)
+            if self._settlement.is_idle:
+                return []
+            found = connection.members()
             settled, removals = self._settlement.observe(found, self._clock.uptime())
         except psycopg.Error as error:
             self._fail(error)
@@ -108,10 +128,20 @@ class Settler:
         try:
             for member in removals:
                 logger.warning("node %s has not renewed its lease, and is not waited for any more", member.node)
-                self._connection.remove(member)
+                connection.remove(member)
         except psycopg.Error as error:
             self._fail(error)
         return settled
+
+    def _connected(self, *, notify: bool) -> MemberConnection:
+        """Return the connection, after telling the nodes of what is new: on a new one, what failed may be that."""
+        connection = self._connection
+        if connection is None:
+            connection = self._connection = self._connect()
+            notify = True
+        if notify:
+            connection.notify()
+        return connection
 
     def _fail(self, error: psycopg.Error) -> None:
         self.failures += 1

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import TypeVar
 
@@ -13,16 +13,22 @@ from sqlalchemy.exc import DBAPIError
 
 from strongroom.audit.database_history import DatabasePosition
 from strongroom.entropy import Entropy
+from strongroom.errors import KmsError
+from strongroom.keys.arns import KeyLocator
+from strongroom.keys.kms_key import KmsKey
 from strongroom.problems import Problems
 from strongroom.store.counters import StoreCounters
 from strongroom.store.fault_watch import FaultWatch
 from strongroom.store.faults import FaultKind
 from strongroom.store.integrity import IntegrityWatch
 from strongroom.store.leases.generation import Generation
+from strongroom.store.postgresql import keeper_turn
 from strongroom.store.postgresql.change_log import CollectedChanges, SeenChanges, trim
+from strongroom.store.postgresql.connection import StoreConnection
 from strongroom.store.postgresql.engine import Database, driver_of, long_statements
 from strongroom.store.postgresql.faults import Retry, fault_met, retry_of, unfit_value
 from strongroom.store.postgresql.groups import Groups
+from strongroom.store.postgresql.key_statement import load_key_rows
 from strongroom.store.postgresql.statements import Committed, begin_read
 from strongroom.store.postgresql.transaction import PostgresqlReader, PostgresqlTransaction, note_writing
 from strongroom.store.postgresql.verification import check_tables
@@ -31,9 +37,10 @@ from strongroom.store.quarantine import Quarantine
 from strongroom.store.records import Changes
 from strongroom.store.row_authenticator import RowAuthenticator
 from strongroom.store.scopes import Scope
+from strongroom.store.sql.key_rows import key_of
 from strongroom.store.sql.row_guard import RowGuard
 from strongroom.store.sql.sections import TableReader
-from strongroom.store.sql.transaction import SqlTransaction
+from strongroom.store.unsettled import Settling
 
 T = TypeVar("T")
 
@@ -61,12 +68,14 @@ class PostgresqlStore:
 
         ``problems`` takes what an operator must know. ``time_limit`` is in seconds, as ``timer`` counts them.
         """
+        self.settling: Settling | None = None
         self._database = database
         self._entropy = entropy
         self._timing = Timing(timer, time.sleep, time_limit)
         self._groups = Groups(self._run)
         event.listen(database.engine, "before_cursor_execute", note_writing)
         self._position: DatabasePosition | None = None
+        self._is_other_history = False
         self._newest = Committed(0, 0, 0, is_durable=True)
         self._seen = SeenChanges()
         self.counters = StoreCounters()
@@ -91,6 +100,15 @@ class PostgresqlStore:
         with self._typed_faults(writing=False), self._begun_read() as (connection, generation):
             yield PostgresqlReader(connection, self.guard, generation)
 
+    def load_key(self, locator: KeyLocator) -> KmsKey | None:
+        """Return a key, which is asked for in one message."""
+        with self._counting:
+            self.counters.reads += 1
+        with self._typed_faults(writing=False):
+            with ExitStack() as stack:
+                _, _, found = self._begin(stack, partial(load_key_rows, locator=locator))
+            return key_of(self.guard, locator, found)
+
     @contextmanager
     def read_tables(self) -> Iterator[TableReader]:
         """Open a consistent read of whole tables, for a backup. Writers go on meanwhile."""
@@ -103,28 +121,39 @@ class PostgresqlStore:
             yield self._begin_read(stack)
 
     def _begin_read(self, stack: ExitStack) -> tuple[Connection, Generation]:
+        return self._begin(stack, lambda driver: (begin_read(driver), None))[:2]
+
+    def _begin(
+        self, stack: ExitStack, begin: Callable[[StoreConnection], tuple[Generation, T]]
+    ) -> tuple[Connection, Generation, T]:
+        """Begin to read one state of the database; return the connection, the generation, and what was read so far."""
         deadline = self._timing.timer() + self._timing.limit
         while True:
             try:
                 with ExitStack() as trial:
                     connection = trial.enter_context(self._database.connect())
-                    generation = begin_read(driver_of(connection))
+                    generation, found = begin(driver_of(connection))
                     stack.push(trial.pop_all())
-                    return connection, generation
+                    return connection, generation, found
             except Exception as error:
                 if retry_of(error) is not Retry.LOST or self._timing.timer() >= deadline:
                     raise
             self._timing.pause(_PAUSE)
 
-    def write(self, act: Callable[[SqlTransaction], T], *scopes: Scope) -> T:
+    def write(self, act: Callable[[PostgresqlTransaction], T], *scopes: Scope) -> T:
         """Run ``act`` in a write transaction after locking the rows of ``scopes``, perhaps with others (``groups``)."""
         begun = self._timing.timer()
         try:
             with self._typed_faults(writing=True):
-                return self._groups.write(act, scopes)
+                result = self._groups.write(act, scopes)
         finally:
             with self._counting:
                 self.counters.transactions.note(self._timing.timer() - begun)
+        if self._is_other_history:
+            # Here, where it may wait: the position is asked for on the event loop. The next write tries again.
+            with suppress(KmsError):
+                self._find_position()
+        return result
 
     def _run(self, act: Callable[[PostgresqlTransaction], T], scopes: Sequence[Scope], /, *, again: bool = True) -> T:
         tag = self._entropy(_TAG_LENGTH)
@@ -145,7 +174,9 @@ class PostgresqlStore:
         with self._counting:
             # This process may have committed since the read began.
             newest = self._newest.change if self._newest.history == found.history else 0
-            self._position = self._position or msgspec.structs.replace(found, change=max(found.change, newest))
+            if self._position is None or self._is_other_history:
+                self._position = msgspec.structs.replace(found, change=max(found.change, newest))
+                self._is_other_history = self._newest.history > found.history
             return self._position
 
     def _committed(self, done: Committed) -> None:
@@ -156,14 +187,37 @@ class PostgresqlStore:
             self._newest = done
             position = self._position
             if position is not None and (position.history, position.change) != (done.history, done.change):
-                # The id of another history is read when it is asked for.
-                of_same = position.history == done.history
-                self._position = msgspec.structs.replace(position, change=done.change) if of_same else None
+                if position.history == done.history:
+                    self._position = msgspec.structs.replace(position, change=done.change)
+                else:
+                    # It stays until the id of the other history has been read.
+                    self._is_other_history = True
 
     def version(self) -> bytes:
         """Return the newest number and tag of the change log. It asks the database."""
         with self._typed_faults(writing=False), self._begun_read() as (_, generation):
             return generation.number.to_bytes(8, "big") + generation.tag
+
+    def hurry(self, limit: float) -> None:
+        """Give reads and writes ``limit`` seconds from now on, and each statement as long."""
+        self._timing = msgspec.structs.replace(self._timing, limit=limit)
+        self._database.hurry(limit)
+
+    def time(self) -> float:
+        """Return the time by the clock of the database, epoch seconds."""
+        with self._typed_faults(writing=False), self._database.connect() as connection:
+            return keeper_turn.now(connection)
+
+    def take_turn(self, holder: str, seconds: float) -> bool:
+        """Have ``holder`` do the keeper's work for some seconds, by the database's clock."""
+        with self._typed_faults(writing=True), self._database.connect() as connection:
+            return keeper_turn.take(connection, holder, seconds)
+
+    def require_answers(self) -> None:
+        """Make sure that the database can be read."""
+        self.confirm()
+        with self.read() as reader:
+            reader.domain_keys()
 
     def confirm(self) -> None:
         """Say which faults of the database have ended."""

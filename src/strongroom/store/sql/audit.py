@@ -11,11 +11,12 @@ from strongroom.node_id import NodeId, parse_node_id
 from strongroom.store.records import AuditWriterRecord
 from strongroom.store.sql.domain_keys import require_domain_key
 from strongroom.store.sql.schema import audit_checkpoint, audit_key, audit_mark
-from strongroom.store.sql.statements import upsert
+from strongroom.store.sql.statements import of, upsert, where
 
 _VERSION = 1
 _NONE_YET = Checkpoint(msgspec.Raw(b""), b"")
 
+_WRITER = select(audit_checkpoint).where(where(audit_checkpoint, "writer"))
 _PUT_MARK = upsert(audit_mark, "writer")
 _PUT_WRITER = upsert(audit_checkpoint, "writer", kept=("node", "first_seen"))
 
@@ -34,6 +35,11 @@ class AuditReads:
     def audit_writers(self) -> dict[str, KnownWriter]:
         """Return the recorded state of each writer of the audit log, of all nodes."""
         return {record.writer: record.known for record in self.audit_writer_records()}
+
+    def audit_writer(self, writer: str) -> KnownWriter | None:
+        """Return the recorded state of one writer, None for an unknown one."""
+        row = self._connection.execute(_WRITER, of(writer=writer)).one_or_none()
+        return None if row is None else _record(row).known
 
     def audit_writer_records(self) -> list[AuditWriterRecord]:
         """Return each writer of the audit log with its node, by name."""

@@ -16,8 +16,12 @@ _NEWEST = select(func.max(change.c.sequence))
 class ChangeLog(Protocol):
     """Takes the entries of one transaction."""
 
-    def add(self, kind: ChangeKind, account: str, region: str, name: str) -> None:
-        """Add an entry for something that changed; it is committed with the change."""
+    def add(self, kind: ChangeKind, account: str, region: str, name: str, *, is_new: bool = False) -> None:
+        """Add an entry for something that changed; it is committed with the change.
+
+        ``is_new`` tells that nothing of that name was there before, and that no cache remembers its absence: then
+        nothing that is cached is wrong after the commit.
+        """
         ...
 
 
@@ -27,8 +31,19 @@ class InsertedChanges:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def add(self, kind: ChangeKind, account: str, region: str, name: str) -> None:
-        """Add an entry for something that changed, in the transaction that changed it."""
+    def add(
+        self,
+        kind: ChangeKind,
+        account: str,
+        region: str,
+        name: str,
+        *,
+        is_new: bool = False,  # noqa: ARG002 - see below
+    ) -> None:
+        """Add an entry for something that changed, in the transaction that changed it.
+
+        Processes on one machine learn of every entry at once, so ``is_new`` makes no difference.
+        """
         self._connection.execute(_LOG, {"kind": kind.value, "account": account, "region": region, "name": name})
 
 

@@ -150,6 +150,15 @@ class DomainKeyWrites(DomainKeyReads):
     _changes: ChangeLog
     erased: bool
     is_last: bool
+    _found_domain_keys: set[tuple[str, int]]
+    """The domain keys, by scope and version, that this transaction has found, and that stay until it has ended."""
+
+    def _require_domain_key(self, scope: str, token: bytes | None) -> None:
+        """Do what ``require_domain_key`` does, once for each domain key: a group of writes is one transaction."""
+        version = None if token is None else domain_key_version(token)
+        if version is not None and (scope, version) not in self._found_domain_keys:
+            require_domain_key(self._connection, scope, token)
+            self._found_domain_keys.add((scope, version))
 
     def add_domain_key(self, record: SealedDomainKey) -> None:
         """Insert a domain key."""
@@ -165,6 +174,7 @@ class DomainKeyWrites(DomainKeyReads):
     def remove_domain_key(self, record: SealedDomainKey) -> None:
         """Remove a domain key that nothing needs any more: whatever it has wrapped cannot be opened after that."""
         self.erased = True
+        self._found_domain_keys.clear()
         require_changed(self._connection.execute(_REMOVE, of(scope=record.scope, version=record.version)))
         self._changes.add(ChangeKind.DOMAIN_KEY, "", "", record.scope)
 

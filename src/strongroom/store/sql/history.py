@@ -1,5 +1,7 @@
 """The history of the database and the number of its newest change, in SQL."""
 
+from collections.abc import Mapping
+
 from sqlalchemy import Connection, func, insert, select
 
 from strongroom.audit.database_history import DatabasePosition
@@ -26,6 +28,10 @@ class HistoryReads:
         if history is None:
             raise EmptiedTableError(database_history.name)
         return DatabasePosition(history.ordinal, history.history_id, self.newest_change())
+
+    def earlier_histories(self) -> Mapping[int, str]:
+        """Return nothing: the database is that of one data folder, whose audit log notes each new history."""
+        return {}
 
     def newest_change(self) -> int:
         """Return the number of the newest change, 0 if there is none yet."""

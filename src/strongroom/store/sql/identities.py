@@ -146,7 +146,7 @@ class IdentityWrites(IdentityReads):
             self._connection.execute(_ADD_ACCESS_KEY, values)
         elif not self._connection.execute(_ADD_ACCESS_KEY_BELOW_LIMIT, of(**values) | {"limit": limit}).rowcount:
             return False
-        self._log_access_key(record)
+        self._changes.add(ChangeKind.ACCESS_KEY, record.account, "", record.access_key_id, is_new=True)
         return True
 
     def set_access_key_active(self, record: AccessKeyRecord, *, active: bool) -> None:
@@ -168,10 +168,14 @@ class IdentityWrites(IdentityReads):
             require_changed(self._connection.execute(_REMOVE_ACCESS_KEY, of(access_key_id=access_key_id)))
             self._changes.add(ChangeKind.ACCESS_KEY, account, "", access_key_id)
 
-    def note_access_key_use(self, use: AccessKeyUse) -> None:
-        """Save the last use of an access key, unless a later one is saved. It has no entry in the change log."""
+    def note_access_key_use(self, use: AccessKeyUse, now: float) -> None:
+        """Save the last use of an access key, unless a later one is saved. It has no entry in the change log.
+
+        One that is a day later than ``now`` is replaced.
+        """
         used = {"last_used_at": use.used_at, "last_used_region": use.region, "last_used_service": use.service}
-        self._connection.execute(_NOTE_ACCESS_KEY_USE, used | of(access_key_id=use.access_key_id, used_at=use.used_at))
+        which = of(access_key_id=use.access_key_id, used_at=use.used_at)
+        self._connection.execute(_NOTE_ACCESS_KEY_USE, used | which | {"now": now})
 
     def put_entity(self, entity: Entity, before: Entity | None = None) -> None:
         """Insert an entity, or update the row of its version ``before``, which may have another name."""

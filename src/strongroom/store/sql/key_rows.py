@@ -5,6 +5,7 @@ material. So if a material's row was changed or removed, it is known which one, 
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 from sqlalchemy import select
@@ -36,6 +37,16 @@ PARTS_OF_KEY = (
 )
 """Its materials, resource tags and aliases."""
 
+
+class KeyRows(NamedTuple):
+    """All rows of a key: each has the columns of its table, in their order, and as attributes."""
+
+    row: AnyRow
+    materials: Sequence[AnyRow]
+    tags: Sequence[AnyRow]
+    aliases: Sequence[AnyRow]
+
+
 _decode_macs = msgspec.msgpack.Decoder(tuple[tuple[str, bytes], ...]).decode
 
 
@@ -51,6 +62,14 @@ def sealed_key(guard: RowGuard, key: KmsKey) -> dict[str, object]:
         for ordinal, material in enumerate(key.materials)
     ]
     return guard.sealed(kms_key, {**values, "material_macs": msgspec.msgpack.encode(macs)}, sorted(key.tags))
+
+
+def key_of(guard: RowGuard, locator: KeyLocator, found: KeyRows | None, *, whole: bool = False) -> KmsKey | None:
+    """Return the key that its rows make, as ``read_key`` does; None if there are none."""
+    if found is None:
+        guard.gone(kms_key, **msgspec.structs.asdict(locator))
+        return None
+    return read_key(guard, *found, whole=whole)
 
 
 def read_key(

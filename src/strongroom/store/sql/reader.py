@@ -14,11 +14,13 @@ from strongroom.store.records import AccountRecord, AliasRecord, DamagedKey, Key
 from strongroom.store.sql import rows
 from strongroom.store.sql.audit import AuditReads
 from strongroom.store.sql.custom_key_stores import CustomKeyStoreReads
+from strongroom.store.sql.destructions import DestructionReads
 from strongroom.store.sql.domain_keys import DomainKeyReads
 from strongroom.store.sql.grants import GrantReads
 from strongroom.store.sql.history import HistoryReads
 from strongroom.store.sql.identities import IdentityReads
-from strongroom.store.sql.key_rows import KEY_ROW, PARTS_OF_KEY, damaged_key, read_key
+from strongroom.store.sql.key_rows import KEY_ROW, PARTS_OF_KEY, KeyRows, damaged_key, key_of
+from strongroom.store.sql.nodes import NodeReads
 from strongroom.store.sql.reports import ReportReads
 from strongroom.store.sql.row_check import check_rows
 from strongroom.store.sql.row_codes import codes_under_older
@@ -31,6 +33,7 @@ from strongroom.store.sql.schema import (
     key_usage,
     kms_key,
 )
+from strongroom.store.sql.seals import SealReads
 from strongroom.store.sql.statements import KEY, of, of_key, where
 from strongroom.store.sql.xks_proxies import XksProxyReads
 from strongroom.store.subjects.records import Opens
@@ -71,7 +74,10 @@ class SqlReader(
     XksProxyReads,
     AuditReads,
     DomainKeyReads,
+    DestructionReads,
+    SealReads,
     HistoryReads,
+    NodeReads,
 ):
     """One consistent state, seen through one connection. See ``protocol.Reader``."""
 
@@ -85,13 +91,14 @@ class SqlReader(
 
     def key(self, locator: KeyLocator) -> KmsKey | None:
         """Return a key with its materials, tags and aliases."""
+        return key_of(self._guard, locator, self._key_rows(locator), whole=self._whole_keys)
+
+    def _key_rows(self, locator: KeyLocator) -> KeyRows | None:
         owner = of_key(locator)
         row = self._connection.execute(KEY_ROW, owner).one_or_none()
         if row is None:
-            self._guard.gone(kms_key, **msgspec.structs.asdict(locator))
             return None
-        materials, tags, aliases = (self._connection.execute(part, owner).all() for part in PARTS_OF_KEY)
-        return read_key(self._guard, row, materials, tags, aliases, whole=self._whole_keys)
+        return KeyRows(row, *(self._connection.execute(part, owner).all() for part in PARTS_OF_KEY))
 
     def damaged_key(self, locator: KeyLocator) -> DamagedKey | None:
         """Return what is left of a key of which a record is damaged or missing; None if none is, or all are."""

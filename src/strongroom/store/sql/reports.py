@@ -70,11 +70,14 @@ class ReportReads:
 class ReportWrites(ReportReads):
     """Writes of uses and reports. They have no entry in the change log: no cache holds any of this."""
 
-    def note_principal_uses(self, uses: Sequence[PrincipalUse]) -> None:
-        """Save when users and roles last used a service, unless a later use is saved or they do not exist."""
+    def note_principal_uses(self, uses: Sequence[PrincipalUse], now: float) -> None:
+        """Save when users and roles last used a service, unless a later use is saved or they do not exist.
+
+        One that is a day later than ``now`` is replaced.
+        """
         rows = [
             of(unique_id=use.unique_id)
-            | {"use_service": use.service, "use_used_at": use.used_at, "use_region": use.region}
+            | {"use_service": use.service, "use_used_at": use.used_at, "use_region": use.region, "now": now}
             for use in uses
         ]
         if rows:

@@ -318,6 +318,24 @@ xks_proxy_key = Table(
     ForeignKeyConstraint(["prefix"], ["xks_proxy.prefix"], name="xks_proxy_key_proxy"),
 )
 
+destruction = Table(
+    "destruction",
+    metadata,
+    Column("object_id", String(64), primary_key=True),
+    Column("document", LargeBinary, nullable=False),
+    Column("due_at", Float, nullable=False),
+    Column("since", Float),
+    _row_mac(),
+)
+
+seal_document = Table(
+    "seal_document",
+    metadata,
+    # Only a database that nodes share has a row, one; otherwise the document is a file in the data folder.
+    Column("generation", Integer, primary_key=True, autoincrement=False),
+    Column("document", LargeBinary, nullable=False),
+)
+
 audit_key = Table(
     "audit_key",
     metadata,
@@ -347,6 +365,16 @@ audit_checkpoint = Table(
     Column("node", String(12), nullable=False, server_default=""),
     # When it was first recorded, epoch seconds; NULL for writers that an older release recorded.
     Column("first_seen", Float),
+)
+
+retired_node = Table(
+    "retired_node",
+    metadata,
+    # It has lost its disk, and never writes again.
+    Column("node", String(12), primary_key=True),
+    Column("retired_at", Float, nullable=False),
+    # The writer of the audit chain that states what was lost.
+    Column("stated_by", String(16), nullable=False),
 )
 
 database_history = Table(

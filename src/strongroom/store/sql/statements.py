@@ -5,7 +5,7 @@ The parameters of a condition are named ``of_COLUMN``, apart from those that an 
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, CursorResult, Select, Table, and_, bindparam, or_, select
+from sqlalchemy import ColumnElement, CursorResult, Float, Select, Table, and_, bindparam, or_, select
 from sqlalchemy.dialects import postgresql
 
 from strongroom.clock import DAY
@@ -24,9 +24,11 @@ def where(table: Table, *columns: str) -> ColumnElement[bool]:
 def may_replace(saved: ColumnElement[float], used_at: ColumnElement[float]) -> ColumnElement[bool]:
     """Return the condition that a last use may take the place of a saved one: it is later, or the saved one is wrong.
 
-    Uses are saved within seconds. So a saved one that is a day later was noted while the clock was ahead.
+    Nothing was used in the future. So a saved use that is a day later than the parameter ``now`` was noted while a
+    clock was ahead. One that is only later than this use is right: another node may have saved it long before this use
+    was found, in the log of a node that was down.
     """
-    return or_(saved <= used_at, saved > used_at + DAY)
+    return or_(saved <= used_at, saved > bindparam("now", type_=Float) + DAY)
 
 
 def insert_below_limit(table: Table, count: Select[int]) -> postgresql.Insert:

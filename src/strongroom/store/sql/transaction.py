@@ -15,11 +15,13 @@ from strongroom.store.sql import rows
 from strongroom.store.sql.audit import AuditWrites
 from strongroom.store.sql.change_log import ChangeLog, InsertedChanges
 from strongroom.store.sql.custom_key_stores import CustomKeyStoreWrites
-from strongroom.store.sql.domain_keys import DomainKeyWrites, require_domain_key
+from strongroom.store.sql.destructions import DestructionWrites
+from strongroom.store.sql.domain_keys import DomainKeyWrites
 from strongroom.store.sql.grants import GrantWrites
 from strongroom.store.sql.history import HistoryWrites
 from strongroom.store.sql.identities import IdentityWrites
 from strongroom.store.sql.key_rows import sealed_key
+from strongroom.store.sql.nodes import NodeWrites
 from strongroom.store.sql.reader import SqlReader
 from strongroom.store.sql.reports import ReportWrites
 from strongroom.store.sql.row_codes import adopt_rows, renew_codes
@@ -34,6 +36,7 @@ from strongroom.store.sql.schema import (
     key_usage,
     kms_key,
 )
+from strongroom.store.sql.seals import SealWrites
 from strongroom.store.sql.statements import (
     KEY,
     insert_below_limit,
@@ -116,7 +119,10 @@ class SqlTransaction(
     XksProxyWrites,
     AuditWrites,
     DomainKeyWrites,
+    DestructionWrites,
+    SealWrites,
     HistoryWrites,
+    NodeWrites,
 ):
     """One write transaction. See ``protocol.Transaction``.
 
@@ -133,11 +139,12 @@ class SqlTransaction(
         """Write through ``guard``. Entries of the change log go to ``changes``; otherwise each is inserted at once."""
         super().__init__(connection, guard)
         self._changes = changes or InsertedChanges(connection)
+        self._found_domain_keys = set()
 
     def add_account(self, record: AccountRecord) -> None:
         """Insert an account."""
         self._connection.execute(_ADD_ACCOUNT, self._guard.sealed(account, rows.account_values(record)))
-        self._log(ChangeKind.ACCOUNT, record.account, "", record.account)
+        self._changes.add(ChangeKind.ACCOUNT, record.account, "", record.account, is_new=True)
 
     def save_account(self, record: AccountRecord) -> None:
         """Replace the alias and the password policy of an account."""
@@ -164,11 +171,12 @@ class SqlTransaction(
             return False
         self._connection.execute(_ADD_KEY, sealed_key(self._guard, key))
         for ordinal, material in enumerate(key.materials):
-            require_domain_key(self._connection, key.region, material.token)
+            self._require_domain_key(key.region, material.token)
             self._connection.execute(_ADD_MATERIAL, rows.material_values(key, ordinal))
         if key.tags:
             self._connection.execute(_ADD_TAG, rows.tag_values(key))
-        self._log_key(key.locator)
+        # It contradicts no cache: that there is no such key is never cached.
+        self._changes.add(ChangeKind.KEY, key.account, key.region, key.key_id, is_new=True)
         return True
 
     def save_key(self, before: KmsKey, after: KmsKey) -> None:
@@ -212,8 +220,11 @@ class SqlTransaction(
         self._log(ChangeKind.GRANT, locator.account, locator.region, f"{locator.key_id}/")
         self._log_key(locator)
 
-    def note_key_uses(self, uses: Sequence[KeyUse]) -> None:
-        """Save the last use of each of some keys, unless a later one is saved or the key does not exist."""
+    def note_key_uses(self, uses: Sequence[KeyUse], now: float) -> None:
+        """Save the last use of each of some keys, unless a later one is saved or the key does not exist.
+
+        One that is a day later than ``now`` is replaced.
+        """
         values = [
             of_key(use.locator)
             | {
@@ -221,6 +232,7 @@ class SqlTransaction(
                 "use_used_at": use.used_at,
                 "use_event_id": use.event_id,
                 "use_request_id": use.request_id,
+                "now": now,
             }
             for use in uses
         ]
@@ -277,7 +289,7 @@ class SqlTransaction(
         for ordinal, material in enumerate(after.materials):
             values = rows.material_values(after, ordinal)
             if known.get(material.material_id) != material:
-                require_domain_key(self._connection, after.region, material.token)
+                self._require_domain_key(after.region, material.token)
             if material.material_id not in known:
                 self._connection.execute(_ADD_MATERIAL, values)
             elif known[material.material_id] != material:

@@ -14,6 +14,8 @@ from sqlalchemy.exc import DBAPIError
 
 from strongroom.audit.database_history import DatabasePosition
 from strongroom.crypto.domain_keys import IAM_SCOPE
+from strongroom.keys.arns import KeyLocator
+from strongroom.keys.kms_key import KmsKey
 from strongroom.problems import Problems
 from strongroom.store.counters import StoreCounters
 from strongroom.store.fault_watch import FaultWatch
@@ -38,6 +40,7 @@ from strongroom.store.sqlite.integrity import check_integrity
 from strongroom.store.sqlite.wal_index import WalIndex
 from strongroom.store.sqlite.write_ahead_log import WriteAheadLog
 from strongroom.store.sqlite.write_lock import WriteLock
+from strongroom.store.unsettled import Settling
 
 T = TypeVar("T")
 
@@ -54,6 +57,7 @@ class SqlStore:
 
         ``problems`` takes what an operator must know.
         """
+        self.settling: Settling | None = None
         self._engine = engine
         path = Path(str(engine.url.database))
         self._wal_index = WalIndex(path)
@@ -89,6 +93,11 @@ class SqlStore:
             self.counters.reads += 1
         with self._typed_faults(writing=False), self._engine.connect() as connection:
             yield SqlReader(connection, self.guard)
+
+    def load_key(self, locator: KeyLocator) -> KmsKey | None:
+        """Return a key."""
+        with self.read() as reader:
+            return reader.key(locator)
 
     @contextmanager
     def read_tables(self) -> Iterator[TableReader]:
@@ -143,6 +152,23 @@ class SqlStore:
                 # The id of another history is read when it is asked for.
                 of_same = position.history == history
                 self._position = msgspec.structs.replace(position, change=change) if of_same else None
+
+    def hurry(self, limit: float) -> None:
+        """Do nothing: this waits for other processes of the machine only, and briefly."""
+
+    def time(self) -> None:
+        """Return None: the database is on this machine."""
+
+    def take_turn(self, holder: str, seconds: float) -> bool:  # noqa: ARG002 - see the protocol
+        """Return True: no other node has this database."""
+        return True
+
+    def require_answers(self) -> None:
+        """Make sure that the database is where it was, and can be read."""
+        self.confirm()
+        self.version()
+        with self.read() as reader:
+            reader.domain_keys()
 
     def confirm(self) -> None:
         """Check whether the database was moved, replaced or removed. If so, every later call fails.

@@ -24,6 +24,10 @@ class AuditReader(Protocol):
         """Return the recorded state of each writer of the audit log, of all nodes."""
         ...
 
+    def audit_writer(self, writer: str) -> KnownWriter | None:
+        """Return the recorded state of one writer, None for an unknown one."""
+        ...
+
     def audit_writer_records(self) -> list[AuditWriterRecord]:
         """Return each writer of the audit log with its node, by name."""
         ...

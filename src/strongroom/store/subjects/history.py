@@ -1,5 +1,6 @@
 """The history of the database, and its newest change."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from strongroom.audit.database_history import DatabasePosition
@@ -10,6 +11,13 @@ class HistoryReader(Protocol):
 
     def database_position(self) -> DatabasePosition:
         """Return the present history of the database and the number of its newest change."""
+        ...
+
+    def earlier_histories(self) -> Mapping[int, str]:
+        """Return the ids of histories before the present one, by ordinal, in which audit logs of nodes may end.
+
+        None, if the database is that of one data folder: its audit log notes each new history.
+        """
         ...
 
 

@@ -83,8 +83,11 @@ class IdentityWriter(Protocol):
         """Remove all access keys of a principal, also those that are quarantined."""
         ...
 
-    def note_access_key_use(self, use: AccessKeyUse) -> None:
-        """Save when and for what an access key was last used, unless a later use is saved or the key does not exist."""
+    def note_access_key_use(self, use: AccessKeyUse, now: float) -> None:
+        """Save when and for what an access key was last used, unless a later use is saved or the key does not exist.
+
+        One that is a day later than ``now`` was noted by a clock that was ahead, and is replaced.
+        """
         ...
 
     def put_entity(self, entity: Entity, before: Entity | None = None) -> None:

@@ -86,6 +86,9 @@ class KeyWriter(Protocol):
         """Remove all records of a key, also those that are quarantined."""
         ...
 
-    def note_key_uses(self, uses: Sequence[KeyUse]) -> None:
-        """Save the last use of each of some keys, unless a later one is saved or the key does not exist."""
+    def note_key_uses(self, uses: Sequence[KeyUse], now: float) -> None:
+        """Save the last use of each of some keys, unless a later one is saved or the key does not exist.
+
+        One that is a day later than ``now`` was noted by a clock that was ahead, and is replaced.
+        """
         ...

@@ -29,8 +29,11 @@ class ReportReader(Protocol):
 class ReportWriter(Protocol):
     """Writes of uses and reports."""
 
-    def note_principal_uses(self, uses: Sequence[PrincipalUse]) -> None:
-        """Save when users and roles last used a service, unless a later use is saved or they do not exist."""
+    def note_principal_uses(self, uses: Sequence[PrincipalUse], now: float) -> None:
+        """Save when users and roles last used a service, unless a later use is saved or they do not exist.
+
+        One that is a day later than ``now`` was noted by a clock that was ahead, and is replaced.
+        """
         ...
 
     def put_credential_report(self, report: CredentialReport) -> None:

@@ -248,7 +248,7 @@ def test_each_writer_has_a_chain_of_its_own(disk: Disk) -> None:
             segment.path.unlink()
     (finding,) = disk.findings()
     assert finding.kind == "file missing"
-    assert finding.text == "the database has a checkpoint of writer w1, and there is no file of it"
+    assert finding.text.startswith("the database has a checkpoint of writer w1, and there is no file of it: ")
 
 
 def test_unreadable_lines_stay_and_are_found(disk: Disk) -> None:

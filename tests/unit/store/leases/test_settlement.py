@@ -46,7 +46,7 @@ def test_without_other_nodes_a_change_is_settled_at_once(scene: Scene) -> None:
 def test_it_is_settled_when_all_have_acknowledged_it(scene: Scene) -> None:
     scene.observe(100.1, member("a", 7), member("b", 6))
     assert scene.settled == []
-    assert scene.settlement.is_waiting
+    assert scene.settlement.waiting
     scene.observe(100.2, member("a", 7), member("b", 8))
     assert scene.settled == [7]
     assert scene.settlement.waited_out == 0

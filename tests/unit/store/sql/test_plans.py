@@ -57,8 +57,8 @@ def test_nothing_reads_a_whole_table(store: SqlStore, scans: list[str]) -> None:
         transaction.add_alias(alias, 10)
         transaction.put_alias(alias, key.key_id, 10)
         transaction.add_access_key(access_key, 10)
-        transaction.note_access_key_use(AccessKeyUse("AKIA", 1.0, key.region, "kms"))
-        transaction.note_key_uses([KeyUse(key.locator, "Encrypt", 1.0, "e", "r")])
+        transaction.note_access_key_use(AccessKeyUse("AKIA", 1.0, key.region, "kms"), 1.0)
+        transaction.note_key_uses([KeyUse(key.locator, "Encrypt", 1.0, "e", "r")], 1.0)
         transaction.save_key(key, key)
 
     store.write(add)
@@ -106,7 +106,7 @@ def test_reports_read_what_they_are_about(store: SqlStore, scans: list[str]) -> 
 
     def add(transaction: Transaction) -> None:
         transaction.put_entity(user)
-        transaction.note_principal_uses([PrincipalUse(user.unique_id, "kms", 1.0, "us-east-1")])
+        transaction.note_principal_uses([PrincipalUse(user.unique_id, "kms", 1.0, "us-east-1")], 1.0)
         transaction.put_last_accessed_job(LastAccessedJob("j", user.account, user.unique_id, "SERVICE_LEVEL", 1.0))
         transaction.put_credential_report(CredentialReport(user.account, 1.0, b""))
 

@@ -15,10 +15,20 @@ def _text(length: int | None = None) -> sa.String:
     return sa.Text(collation="C") if length is None else sa.String(length, collation="C")
 
 
+def _single(name: str) -> sa.Column[bool]:
+    only = sa.CheckConstraint("single", name=name)
+    return sa.Column("single", sa.Boolean, only, server_default=sa.true(), nullable=False)
+
+
+def _of_key(name: str) -> sa.ForeignKeyConstraint:
+    key = ["account", "region", "key_id"]
+    return sa.ForeignKeyConstraint(key, [f"kms_key.{column}" for column in key], name=name)
+
+
 def upgrade() -> None:
     op.create_table(
         "access_key",
-        sa.Column("access_key_id", _text(128), nullable=False),
+        sa.Column("access_key_id", _text(128), primary_key=True),
         sa.Column("account", _text(12), nullable=False),
         sa.Column("principal", _text(), nullable=False),
         sa.Column("wrapped_secret", sa.LargeBinary, nullable=False),
@@ -28,7 +38,6 @@ def upgrade() -> None:
         sa.Column("last_used_region", _text(64)),
         sa.Column("last_used_service", _text(16)),
         sa.Column("row_mac", sa.LargeBinary),
-        sa.PrimaryKeyConstraint("access_key_id"),
     )
     op.create_index("access_key_principal", "access_key", ["account", "principal"])
     op.create_index(
@@ -36,53 +45,52 @@ def upgrade() -> None:
     )
     op.create_table(
         "account",
-        sa.Column("account", _text(12), nullable=False),
+        sa.Column("account", _text(12), primary_key=True),
         sa.Column("created_at", sa.Float, nullable=False),
         sa.Column("alias", _text(63)),
         sa.Column("password_policy", sa.LargeBinary),
         sa.Column("row_mac", sa.LargeBinary),
-        sa.PrimaryKeyConstraint("account"),
     )
     op.create_index("account_alias", "account", ["alias"], unique=True)
     op.create_table(
         "audit_checkpoint",
-        sa.Column("writer", _text(16), nullable=False),
+        sa.Column("writer", _text(16), primary_key=True),
         sa.Column("statement", sa.LargeBinary, nullable=False),
         sa.Column("signature", sa.LargeBinary, nullable=False),
         sa.Column("stopped", sa.Boolean, server_default=sa.false(), nullable=False),
         sa.Column("node", _text(12), server_default="", nullable=False),
         sa.Column("first_seen", sa.Float),
-        sa.PrimaryKeyConstraint("writer"),
+    )
+    op.create_table(
+        "seal_document",
+        sa.Column("generation", sa.Integer, autoincrement=False, primary_key=True),
+        sa.Column("document", sa.LargeBinary, nullable=False),
     )
     op.create_table(
         "audit_key",
-        sa.Column("version", sa.Integer, autoincrement=False, nullable=False),
+        sa.Column("version", sa.Integer, autoincrement=False, primary_key=True),
         sa.Column("wrapped_secret", sa.LargeBinary, nullable=False),
-        sa.PrimaryKeyConstraint("version"),
     )
     op.create_table(
         "audit_mark",
-        sa.Column("writer", _text(16), nullable=False),
+        sa.Column("writer", _text(16), primary_key=True),
         sa.Column("segment", _text(64), nullable=False),
         sa.Column("offset", sa.BigInteger, nullable=False),
-        sa.PrimaryKeyConstraint("writer"),
     )
     op.create_table(
         "change",
-        sa.Column("sequence", sa.BigInteger, autoincrement=False, nullable=False),
+        sa.Column("sequence", sa.BigInteger, autoincrement=False, primary_key=True),
         sa.Column("tag", sa.LargeBinary, nullable=False),
         sa.Column("kind", _text(16), nullable=False),
         sa.Column("account", _text(12), nullable=False),
         sa.Column("region", _text(64), nullable=False),
         sa.Column("name", _text(256), nullable=False),
-        sa.PrimaryKeyConstraint("sequence"),
     )
     op.create_table(
         "credential_report",
-        sa.Column("account", _text(12), nullable=False),
+        sa.Column("account", _text(12), primary_key=True),
         sa.Column("generated_at", sa.Float, nullable=False),
         sa.Column("content", sa.LargeBinary, nullable=False),
-        sa.PrimaryKeyConstraint("account"),
     )
     op.create_table(
         "custom_key_store",
@@ -97,10 +105,9 @@ def upgrade() -> None:
     op.create_index("custom_key_store_name", "custom_key_store", ["account", "region", "name"], unique=True)
     op.create_table(
         "database_history",
-        sa.Column("ordinal", sa.Integer, autoincrement=False, nullable=False),
+        sa.Column("ordinal", sa.Integer, autoincrement=False, primary_key=True),
         sa.Column("history_id", _text(16), nullable=False),
         sa.Column("began_after", sa.BigInteger, nullable=False),
-        sa.PrimaryKeyConstraint("ordinal"),
     )
     op.create_table(
         "domain_key",
@@ -112,13 +119,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "generation",
-        sa.Column(
-            "single",
-            sa.Boolean,
-            sa.CheckConstraint("single", name="generation_single"),
-            server_default=sa.true(),
-            nullable=False,
-        ),
+        _single("generation_single"),
         sa.Column("number", sa.BigInteger, nullable=False),
         sa.Column("tag", sa.LargeBinary, nullable=False),
         sa.PrimaryKeyConstraint("single"),
@@ -221,7 +222,12 @@ def upgrade() -> None:
         sa.Column("acked", sa.BigInteger, nullable=False),
         sa.Column("lease", sa.Float, nullable=False),
         sa.Column("release", _text(64), nullable=False),
+        sa.Column("schema", _text(8), nullable=False),
+        sa.Column("listen", _text(), nullable=False),
+        sa.Column("regions", _text(), nullable=False),
+        sa.Column("workers", sa.Integer, nullable=False),
         sa.Column("joined_at", sa.Float, nullable=False),
+        sa.Column("renewed_at", sa.Float, nullable=False),
         sa.PrimaryKeyConstraint("node"),
     )
     op.create_table(
@@ -233,6 +239,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("unique_id", "service"),
     )
     op.create_table(
+        "keeper_turn",
+        sa.Column(
+            "single",
+            sa.Boolean,
+            sa.CheckConstraint("single", name="keeper_turn_single"),
+            server_default=sa.true(),
+            nullable=False,
+        ),
+        sa.Column("holder", _text(32), nullable=False),
+        sa.Column("ends_at", sa.Float, nullable=False),
+        sa.PrimaryKeyConstraint("single"),
+    )
+    op.create_table(
         "receipt",
         sa.Column("tag", sa.LargeBinary, nullable=False),
         sa.Column("attempt", sa.Integer, nullable=False),
@@ -240,15 +259,30 @@ def upgrade() -> None:
         sa.Column("made_at", sa.Float, nullable=False),
         sa.PrimaryKeyConstraint("tag"),
     )
+    op.create_index("receipt_made_at", "receipt", ["made_at"])
+    op.create_table(
+        "retired_node",
+        sa.Column("node", _text(12), nullable=False),
+        sa.Column("retired_at", sa.Float, nullable=False),
+        sa.Column("stated_by", _text(16), nullable=False),
+        sa.PrimaryKeyConstraint("node"),
+    )
+    op.create_table(
+        "schema_window",
+        _single("schema_window_single"),
+        sa.Column("oldest", _text(8), nullable=False),
+        sa.Column("newest", _text(8), nullable=False),
+        sa.Column("moved_to", _text()),
+        sa.PrimaryKeyConstraint("single"),
+    )
     op.create_table(
         "xks_proxy",
-        sa.Column("prefix", _text(115), nullable=False),
+        sa.Column("prefix", _text(115), primary_key=True),
         sa.Column("account", _text(12), nullable=False),
         sa.Column("region", _text(64), nullable=False),
         sa.Column("signing_region", _text(64), nullable=False),
         sa.Column("created_at", sa.Float, nullable=False),
         sa.Column("row_mac", sa.LargeBinary),
-        sa.PrimaryKeyConstraint("prefix"),
     )
     op.create_table(
         "alias",
@@ -259,9 +293,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.Float, nullable=False),
         sa.Column("updated_at", sa.Float, nullable=False),
         sa.Column("row_mac", sa.LargeBinary),
-        sa.ForeignKeyConstraint(
-            ["account", "region", "key_id"], ["kms_key.account", "kms_key.region", "kms_key.key_id"], name="alias_key"
-        ),
+        _of_key("alias_key"),
         sa.PrimaryKeyConstraint("account", "region", "name"),
     )
     op.create_index("alias_of_key", "alias", ["account", "region", "key_id", "name"])
@@ -279,11 +311,7 @@ def upgrade() -> None:
         sa.Column("whatever_context", sa.Boolean, server_default=sa.true(), nullable=False),
         sa.Column("terms", _text(64)),
         sa.Column("row_mac", sa.LargeBinary),
-        sa.ForeignKeyConstraint(
-            ["account", "region", "key_id"],
-            ["kms_key.account", "kms_key.region", "kms_key.key_id"],
-            name="key_grant_key",
-        ),
+        _of_key("key_grant_key"),
         sa.PrimaryKeyConstraint("account", "region", "key_id", "grant_id"),
     )
     op.create_index("key_grant_grantee", "key_grant", ["account", "region", "key_id", "grantee", "label", "grant_id"])
@@ -316,11 +344,7 @@ def upgrade() -> None:
         sa.Column("rotation_type", _text(16)),
         sa.Column("expires_at", sa.Float),
         sa.Column("description", _text(256)),
-        sa.ForeignKeyConstraint(
-            ["account", "region", "key_id"],
-            ["kms_key.account", "kms_key.region", "kms_key.key_id"],
-            name="key_material_key",
-        ),
+        _of_key("key_material_key"),
         sa.PrimaryKeyConstraint("region", "material_id"),
     )
     op.create_index(
@@ -334,20 +358,26 @@ def upgrade() -> None:
         sa.Column("key_id", _text(64), nullable=False),
         sa.Column("tag_key", _text(128), nullable=False),
         sa.Column("tag_value", _text(256), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["account", "region", "key_id"], ["kms_key.account", "kms_key.region", "kms_key.key_id"], name="key_tag_key"
-        ),
+        _of_key("key_tag_key"),
         sa.PrimaryKeyConstraint("account", "region", "key_id", "tag_key"),
     )
     op.create_table(
+        "destruction",
+        sa.Column("object_id", _text(64), nullable=False),
+        sa.Column("document", sa.LargeBinary, nullable=False),
+        sa.Column("due_at", sa.Float, nullable=False),
+        sa.Column("since", sa.Float),
+        sa.Column("row_mac", sa.LargeBinary),
+        sa.PrimaryKeyConstraint("object_id"),
+    )
+    op.create_table(
         "xks_proxy_credential",
-        sa.Column("access_key_id", _text(30), nullable=False),
+        sa.Column("access_key_id", _text(30), primary_key=True),
         sa.Column("prefix", _text(115), nullable=False),
         sa.Column("wrapped_secret", sa.LargeBinary, nullable=False),
         sa.Column("created_at", sa.Float, nullable=False),
         sa.Column("row_mac", sa.LargeBinary),
         sa.ForeignKeyConstraint(["prefix"], ["xks_proxy.prefix"], name="xks_proxy_credential_proxy"),
-        sa.PrimaryKeyConstraint("access_key_id"),
     )
     op.create_index("xks_proxy_credential_of", "xks_proxy_credential", ["prefix"])
     op.create_table(
@@ -361,9 +391,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["prefix"], ["xks_proxy.prefix"], name="xks_proxy_key_proxy"),
         sa.PrimaryKeyConstraint("prefix", "external_id"),
     )
+    op.execute(f"INSERT INTO schema_window (oldest, newest) VALUES ('{revision}', '{revision}')")  # noqa: S608 - ours
     op.execute(sa.text("INSERT INTO generation (number, tag) VALUES (0, :tag)").bindparams(tag=system_entropy(8)))
-    op.execute(
-        sa.text(
-            "INSERT INTO database_history (ordinal, history_id, began_after) VALUES (1, :history_id, 0)"
-        ).bindparams(history_id=system_entropy(8).hex())
-    )
+    begin = sa.text("INSERT INTO database_history (ordinal, history_id, began_after) VALUES (1, :history_id, 0)")
+    op.execute(begin.bindparams(history_id=system_entropy(8).hex()))

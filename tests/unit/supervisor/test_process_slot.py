@@ -1,4 +1,4 @@
-"""A worker slot: restart back-off after its worker exits, and the heartbeat timeout."""
+"""A process slot: restart back-off after its worker exits, and the heartbeat timeout."""
 
 import logging
 import os
@@ -9,13 +9,13 @@ import pytest
 from typing_extensions import override
 
 from strongroom.settings import Settings
-from strongroom.supervisor.worker_slot import WorkerSlot
+from strongroom.supervisor.process_slot import ProcessSlot, worker
 
 
 class ExitCodeRecorder(logging.Handler):
     """Records the exit code that the worker of a slot has by the time a log line is emitted."""
 
-    def __init__(self, slot: WorkerSlot) -> None:
+    def __init__(self, slot: ProcessSlot) -> None:
         super().__init__()
         self.code: int | None = None
         self._slot = slot
@@ -27,16 +27,16 @@ class ExitCodeRecorder(logging.Handler):
 
 
 @pytest.fixture
-def slot(tmp_path: Path) -> Iterator[WorkerSlot]:
+def slot(tmp_path: Path) -> Iterator[ProcessSlot]:
     lock = os.open(tmp_path, os.O_RDONLY)
-    slot = WorkerSlot(Settings(data=str(tmp_path / "data")), 1, lock)
+    slot = ProcessSlot(worker(1), Settings(data=str(tmp_path / "data")), lock)
     yield slot
     slot.kill()
     slot.reap(0)
     os.close(lock)
 
 
-def restart_delay(slot: WorkerSlot, now: float) -> float:
+def restart_delay(slot: ProcessSlot, now: float) -> float:
     """Start a worker, kill it at the same moment, and return the delay before the next start."""
     slot.start(now)
     slot.kill()
@@ -45,12 +45,12 @@ def restart_delay(slot: WorkerSlot, now: float) -> float:
     return slot.restart_at - now
 
 
-def test_the_first_restart_is_immediate_and_the_delay_then_grows_to_30_seconds(slot: WorkerSlot) -> None:
+def test_the_first_restart_is_immediate_and_the_delay_then_grows_to_30_seconds(slot: ProcessSlot) -> None:
     assert [restart_delay(slot, now) for now in range(8)] == [0, 1, 2, 4, 8, 16, 30, 30]
 
 
 def test_a_worker_that_cannot_be_started_is_retried_with_the_same_delays(
-    slot: WorkerSlot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    slot: ProcessSlot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.executable", str(tmp_path / "missing"))
     for expected in (0, 1, 2):
@@ -60,7 +60,7 @@ def test_a_worker_that_cannot_be_started_is_retried_with_the_same_delays(
         assert slot.restart_at == 100 + expected
 
 
-def test_a_worker_that_served_for_a_minute_resets_the_restart_delay(slot: WorkerSlot) -> None:
+def test_a_worker_that_served_for_a_minute_resets_the_restart_delay(slot: ProcessSlot) -> None:
     assert [restart_delay(slot, 0), restart_delay(slot, 1)] == [0, 1]
     slot.start(10)
     slot.ready = True
@@ -71,12 +71,12 @@ def test_a_worker_that_served_for_a_minute_resets_the_restart_delay(slot: Worker
 
 @pytest.mark.parametrize(("ready", "timeout"), [(True, 30), (False, 120)])
 def test_a_worker_without_a_heartbeat_is_killed_before_that_is_logged(
-    slot: WorkerSlot, *, ready: bool, timeout: int
+    slot: ProcessSlot, *, ready: bool, timeout: int
 ) -> None:
     slot.start(0)
     slot.ready = ready
     recorder = ExitCodeRecorder(slot)
-    logger = logging.getLogger("strongroom.supervisor.worker_slot")
+    logger = logging.getLogger("strongroom.supervisor.process_slot")
     logger.addHandler(recorder)
     for _ in range(timeout):
         slot.check_heartbeat()
@@ -86,14 +86,14 @@ def test_a_worker_without_a_heartbeat_is_killed_before_that_is_logged(
     assert recorder.code == -9
 
 
-def test_a_signal_leaves_a_worker_that_has_ended_to_be_reaped(slot: WorkerSlot) -> None:
+def test_a_signal_leaves_a_worker_that_has_ended_to_be_reaped(slot: ProcessSlot) -> None:
     """The supervisor waits for workers with waitid, which does not find one that was reaped already."""
     slot.start(100)
     slot.kill()
     pid = slot.pid
     assert pid is not None
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    slot.terminate()
+    slot.stop()
     slot.kill()
     found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     assert found is not None

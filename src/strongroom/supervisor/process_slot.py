@@ -1,4 +1,4 @@
-"""One worker slot: starts its worker process, watches its heartbeat, and schedules the restart after it exits."""
+"""One process slot: starts its process, watches its heartbeat, and schedules the restart after it exits."""
 
 import logging
 import os
@@ -16,9 +16,9 @@ from strongroom.supervisor.config_writer import ConfigWriter
 logger = logging.getLogger(__name__)
 
 HEARTBEAT = b"."
-"""The byte that a worker's event loop writes to standard output; the first one means that it accepts connections."""
+"""The byte that a process writes to standard output; the first one means that it has started."""
 FAILURE = b"!"
-"""What a worker that cannot start writes to standard output, followed by the reason."""
+"""What a process that cannot start writes to standard output, followed by the reason."""
 MAX_FAILURE = 4000
 """The most bytes of a reason: a pipe takes that in one piece."""
 HEARTBEAT_INTERVAL = 1.0
@@ -29,35 +29,62 @@ _STABLE_AFTER = 60.0
 _MAX_READ = 65536
 
 
-class WorkerConfig(msgspec.Struct, frozen=True):
-    """What a worker reads from standard input: one line when it starts, and one each time that settings change.
+class ProcessConfig(msgspec.Struct, frozen=True):
+    """What a process reads from standard input: one line when it starts, and one each time that settings change.
 
-    ``settings`` has the address that all workers share. ``worker`` is the number of its slot, ``supervisor`` the
-    process id of the supervisor. ``unsealed`` spares the worker from opening a seal, which may need a person.
+    ``settings`` has the address that all workers share. ``number`` tells workers apart. ``supervisor`` is the process
+    id of the supervisor. ``unsealed`` spares a worker from opening a seal, which may need a person.
     """
 
     settings: Settings
-    worker: int
+    number: int
     supervisor: int
     unsealed: Unsealed | None = None
 
 
-class WorkerSlot:
-    """A slot for one worker process.
+class Role(msgspec.Struct, frozen=True):
+    """What a process is for: its name in the log, and the module that it runs, which gets ``number``.
 
-    ``lock`` is the file descriptor of the data folder's lock, which the worker inherits. Times are monotonic seconds.
+    It is stopped by SIGTERM or, with ``outlives_signals``, by the end of its standard input.
     """
 
-    def __init__(self, settings: Settings, number: int, lock: int, unsealed: Unsealed | None = None) -> None:
-        self.number = number
+    name: str
+    module: str
+    number: int = 0
+    outlives_signals: bool = False
+
+
+# SIGTERM may be sent to all processes of a server at once, as systemd does, and workers that finish their
+# calls still need the lease.
+AGENT = Role("the agent", "strongroom.cli.agent", outlives_signals=True)
+"""Keeps the lease of this node, where nodes share a database."""
+
+SHIPPER = Role("the audit shipper", "strongroom.cli.audit_shipper", outlives_signals=True)
+"""Ships the audit log to other places. Workers write it until they end."""
+
+
+def worker(number: int) -> Role:
+    """Return the role of a worker."""
+    return Role(f"worker {number}", "strongroom.cli.worker", number)
+
+
+class ProcessSlot:
+    """A slot for one process in a role.
+
+    ``lock`` is the file descriptor of the data folder's lock, which the process inherits. Times are monotonic seconds.
+    """
+
+    def __init__(self, role: Role, settings: Settings, lock: int, unsealed: Unsealed | None = None) -> None:
+        self.name = role.name
         self.restart_at = 0.0
-        """When an empty slot starts its next worker."""
+        """When an empty slot starts its next process."""
         self.heartbeats: IO[bytes] | None = None
-        """The worker's standard output; None when the slot is empty or the worker has closed it."""
+        """The standard output of the process; None when the slot is empty or the process has closed it."""
         self.ready = False
-        """Whether the worker has accepted connections since it started."""
+        """Whether the process has sent a heartbeat since it was started."""
         self.failure = ""
-        """Why the last worker could not start, if it has said so."""
+        """Why the last process could not start, if it has said so."""
+        self._role = role
         self._settings = settings
         self._lock = lock
         self._unsealed = unsealed
@@ -69,13 +96,13 @@ class WorkerSlot:
 
     @property
     def pid(self) -> int | None:
-        """The worker's process id; None while the slot is empty."""
+        """The id of the process; None while the slot is empty."""
         return self._process.pid if self._process else None
 
     def start(self, now: float) -> None:
-        """Start a worker. If that raises OSError, the next attempt is scheduled as after a worker that exited."""
+        """Start a process. If that raises OSError, the next attempt is scheduled as after one that exited."""
         # -P keeps Python from importing modules from the folder the server is started in.
-        command = [sys.executable, "-P", "-m", "strongroom.cli.worker"]
+        command = [sys.executable, "-P", "-m", self._role.module]
         try:
             process = subprocess.Popen(  # noqa: S603 - the command is ours
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=(self._lock,)
@@ -92,17 +119,17 @@ class WorkerSlot:
         self._send(wait=True)
 
     def configure(self, settings: Settings) -> None:
-        """Give the worker, and those that replace it, settings that were read anew."""
+        """Give the process, and those that replace it, settings that were read anew."""
         self._settings = settings
         self._send(wait=False)
 
     def _send(self, *, wait: bool) -> None:
         if self._writer:
-            config = WorkerConfig(self._settings, self.number, os.getpid(), self._unsealed)
+            config = ProcessConfig(self._settings, self._role.number, os.getpid(), self._unsealed)
             self._writer.send(msgspec.json.encode(config) + b"\n", wait=wait)
 
     def read_heartbeats(self) -> None:
-        """Read the heartbeats that have arrived, without waiting for more, and send what the worker has room for."""
+        """Read the heartbeats that have arrived, without waiting for more, and send what the process has room for."""
         if self._writer:
             self._writer.flush()
         if self.heartbeats is None:
@@ -117,22 +144,22 @@ class WorkerSlot:
             self._close_heartbeats()
 
     def check_heartbeat(self) -> None:
-        """Count one interval without a heartbeat, and kill the worker after too many. Call it once per interval.
+        """Count one interval without a heartbeat, and kill the process after too many. Call it once per interval.
 
-        A worker may miss heartbeats for ``worker_timeout`` seconds, and for two minutes while it starts. Intervals are
+        A process may miss heartbeats for ``worker_timeout`` seconds, and for two minutes while it starts. Intervals are
         counted rather than read from a clock. So time in which the supervisor did not run either, because the machine
         was suspended or the whole server stopped (SIGSTOP), does not count.
         """
         self._missed_heartbeats += 1
         timeout = self._settings.worker_timeout if self.ready else _START_TIMEOUT
         if self._process and self._missed_heartbeats * HEARTBEAT_INTERVAL > timeout:
-            # Kill first, log second: a log that blocks must not keep the worker from being replaced.
+            # Kill first, log second: a log that blocks must not keep the process from being replaced.
             self.kill()
-            problem = "sent no heartbeat for" if self.ready else "did not accept connections within"
-            logger.error("worker %d %s %d s; killed it", self.number, problem, timeout)
+            problem = "sent no heartbeat for" if self.ready else "did not start within"
+            logger.error("%s %s %d s; killed it", self.name, problem, timeout)
 
     def reap(self, now: float) -> int:
-        """Collect the exit code of the worker, which has ended, and schedule its restart; return the exit code."""
+        """Collect the exit code of the process, which has ended, and schedule its restart; return the exit code."""
         if self._process is None:
             return 0
         code = self._process.wait()
@@ -147,18 +174,22 @@ class WorkerSlot:
         self._schedule_restart(now)
         return code
 
-    def terminate(self) -> None:
-        """Ask the worker to stop (SIGTERM)."""
-        self._send_signal(signal.SIGTERM)
+    def stop(self) -> None:
+        """Ask the process to stop."""
+        if not self._role.outlives_signals:
+            self._send_signal(signal.SIGTERM)
+        elif self._writer:
+            self._writer.close()
+            self._writer = None
 
     def kill(self) -> None:
-        """Kill the worker (SIGKILL)."""
+        """Kill the process (SIGKILL)."""
         self._send_signal(signal.SIGKILL)
 
     def _send_signal(self, number: signal.Signals) -> None:
-        """Send the worker a signal. It may have ended; its process id is its own until it is reaped.
+        """Send the process a signal. It may have ended; its process id is its own until it is reaped.
 
-        ``Popen`` would reap a worker that has ended, and the supervisor would never learn of its end.
+        ``Popen`` would reap a process that has ended, and the supervisor would never learn of its end.
         """
         if self._process and self._process.returncode is None:
             os.kill(self._process.pid, number)

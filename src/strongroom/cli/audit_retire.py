@@ -1,0 +1,33 @@
+"""``strongroom audit retire``."""
+
+from pathlib import Path
+
+import click
+
+from strongroom.assembly.retirement import retire_node
+from strongroom.cli.data_folder import open_data_folder
+from strongroom.cli.options import config_option, data_option
+from strongroom.clock import SystemClock
+from strongroom.node_id import parse_node_id
+
+
+@click.command()
+@click.argument("node")
+@data_option
+@config_option
+def retire(*, node: str, data: str | None, config: Path | None) -> None:
+    """State that a node was lost with its disk, and have it never write again.
+
+    It cannot be undone. NODE is the identity of the lost node, as ``audit writers`` lists it. What is missing of its
+    chains is then found as lost, up to the last checkpoint that the database has. A new disk is a new node.
+    """
+    found = parse_node_id(node)
+    if found is None:
+        raise click.UsageError("NODE is 12 hexadecimal digits, as `strongroom audit writers` lists it")
+    with open_data_folder(config, data) as (opened, _):
+        stated = retire_node(opened, found, SystemClock().now())
+    click.echo(f"Node {node} is retired, as the audit log of this node states. Its chains had, by the database:")
+    for each in stated.chains:
+        known = f"{each.sequence} lines up to {each.time}" if each.sequence else "no signed line"
+        click.echo(f"  {each.writer}: {known}{'' if each.stopped else ', and perhaps some after that'}")
+    click.echo("What was shipped or copied of them still verifies: strongroom audit verify --from FOLDER")

@@ -1,0 +1,83 @@
+"""Finds out which nodes live, for what may only be done when none of them does.
+
+The time of day does not tell. A node lives if it renews its lease; if it has not done so for as long as its lease may
+run, it has none.
+"""
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+from sqlalchemy import Connection, Engine, delete, select
+
+from strongroom.store.leases.bounds import over_everywhere
+from strongroom.store.postgresql.schema import member
+
+_LOOK = 0.25
+"""The time between two looks at the members, seconds."""
+
+_MEMBERS = select(
+    member.c.node, member.c.release, member.c.schema, member.c.incarnation, member.c.renewed, member.c.lease
+)
+
+
+class FoundMember(msgspec.Struct, frozen=True):
+    """A node that may have a lease, as it was found."""
+
+    node: str
+    release: str
+    schema: str
+    incarnation: bytes
+    renewed: int
+    lease: float
+
+
+class LivingMembersError(Exception):
+    """Nodes serve the database; the message names them with their releases."""
+
+    def __init__(self, members: Mapping[str, FoundMember]) -> None:
+        super().__init__(", ".join(f"{each.node} (release {each.release})" for each in members.values()))
+
+
+def ended_members(
+    engine: Engine, pause: Callable[[float], object], *, older_than: str | None = None
+) -> dict[str, FoundMember]:
+    """Wait until the leases of all members have ended; return those that are left of them, by node.
+
+    ``older_than`` asks only for those of an earlier schema. ``pause`` waits for some seconds. It takes as long as the
+    longest lease if a node was killed, and no time if all were stopped. Raises LivingMembersError as soon as a member
+    renews its lease, or another one joins.
+    """
+    with engine.connect() as connection:
+        first = _members(connection, older_than)
+    waited, longest = 0.0, max((over_everywhere(each.lease) for each in first.values()), default=0.0)
+    while waited < longest:
+        pause(_LOOK)
+        waited += _LOOK
+        with engine.connect() as connection:
+            _require_same(first, _members(connection, older_than))
+    return first
+
+
+def remove_ended(connection: Connection, ended: Mapping[str, FoundMember], *, older_than: str | None = None) -> None:
+    """Remove members whose leases have ended, in a transaction that keeps others from joining.
+
+    Raises LivingMembersError if another one has joined meanwhile, or one of them has renewed.
+    """
+    found = _members(connection, older_than, locked=True)
+    _require_same(ended, found)
+    if found:
+        connection.execute(delete(member).where(member.c.node.in_(list(found))))
+
+
+def _members(connection: Connection, older_than: str | None, *, locked: bool = False) -> dict[str, FoundMember]:
+    query = _MEMBERS if older_than is None else _MEMBERS.where(member.c.schema < older_than)
+    if locked:
+        # It waits for a renewal that is not committed yet.
+        query = query.with_for_update()
+    return {row.node: FoundMember(*row) for row in connection.execute(query)}
+
+
+def _require_same(before: Mapping[str, FoundMember], now: Mapping[str, FoundMember]) -> None:
+    living = {node: each for node, each in now.items() if before.get(node) != each}
+    if living:
+        raise LivingMembersError(living)

@@ -1,0 +1,37 @@
+"""The nodes that may serve a database, as a reader finds them."""
+
+from sqlalchemy import Connection, func, select
+
+from strongroom.node_id import NodeId
+from strongroom.store.leases.bounds import over_everywhere
+from strongroom.store.postgresql.schema import generation, member
+from strongroom.store.records import MemberRecord
+
+# Of the same clock.
+_NOW = func.extract("epoch", func.clock_timestamp())
+_MEMBERS = select(
+    member,
+    (_NOW - member.c.joined_at).label("joined"),
+    (_NOW - member.c.renewed_at).label("age"),
+    (generation.c.number - member.c.acked).label("behind"),
+).order_by(member.c.node)
+
+
+def read_members(connection: Connection) -> list[MemberRecord]:
+    """Return the nodes that have a row, also those whose lease has ended since: others remove them when they commit."""
+    return [
+        MemberRecord(
+            NodeId(row.node),
+            row.workers,
+            is_alive=float(row.age) < over_everywhere(row.lease),
+            release=row.release,
+            listen=row.listen,
+            regions=tuple(row.regions.split(",")) if row.regions else (),
+            lease=row.lease,
+            joined=float(row.joined),
+            renewed=float(row.age),
+            # An acknowledgement may be of a commit that this snapshot does not have yet.
+            behind=max(0, row.behind),
+        )
+        for row in connection.execute(_MEMBERS)
+    ]

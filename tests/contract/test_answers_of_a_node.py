@@ -1,0 +1,133 @@
+"""A node on a real PostgreSQL: its answers wait for other nodes, and its requests for a lease, without a thread."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+
+from direct_client import DirectClient
+from loopback_server import LEASE_WAIT, LoopbackServer, run, until
+from node_deployment import LEASE, NodeDeployment
+from postgresql import SERVER, Cluster
+from strongroom.clock import SystemClock
+from strongroom.entropy import system_entropy
+from strongroom.node_id import NodeId
+from strongroom.store.leases.bounds import over_everywhere
+from strongroom.store.leases.membership import Membership
+from strongroom.store.leases.page import PageFile, PageWriter
+from strongroom.store.leases.requests import About
+from strongroom.store.leases.view import LeaseEnded
+from strongroom.store.postgresql.member_connection import MemberConnection
+
+DATA = "ZGF0YQ=="
+MANY = 30
+
+
+@pytest.fixture
+def node(postgresql: Cluster, database: str, tmp_path: Path) -> Iterator[NodeDeployment]:
+    with closing(NodeDeployment(tmp_path / "data", postgresql, database)) as node:
+        yield node
+
+
+class VanishingNode:
+    """Another node, which renews its lease once when it is told to, and does nothing else."""
+
+    def __init__(self, address: str, page: Path) -> None:
+        clock = SystemClock()
+        self._undo = ExitStack()
+        file = self._undo.enter_context(closing(PageFile(page, clock.boot(), writing=True)))
+        self._connection = self._undo.enter_context(closing(MemberConnection(address, 5.0)))
+        writer, about = PageWriter(file.memory, file.place), About("1.0", "elsewhere:1", "us-east-1", 1)
+        self._membership = Membership(NodeId("bbbbbbbbbbbb"), LEASE, writer, clock, system_entropy, about)
+
+    def renew(self) -> None:
+        """Have a lease from now on."""
+        self._connection.run(self._membership.renew())
+
+    def close(self) -> None:
+        self._undo.close()
+
+
+def keys_of(node: NodeDeployment, number: int) -> list[str]:
+    return [node.call("CreateKey")["KeyMetadata"]["KeyId"] for _ in range(number)]
+
+
+def test_a_node_that_vanishes_holds_answers_up_and_no_thread(
+    node: NodeDeployment, postgresql: Cluster, database: str, tmp_path: Path
+) -> None:
+    keys = keys_of(node, MANY)
+    in_use = keys_of(node, 1)[0]
+    before = len(node.records())
+    took: dict[str, list[float]] = {}
+
+    async def timed(loopback: LoopbackServer, operation: str, **body: object) -> int:
+        began = time.monotonic()
+        status = await loopback.call(operation, **body)
+        took.setdefault(operation, []).append(time.monotonic() - began)
+        return status
+
+    async def scenario(loopback: LoopbackServer) -> None:
+        assert await loopback.call("Encrypt", KeyId=in_use, Plaintext=DATA) == 200
+        vanishing.renew()
+        # One thread writes (``loopback_server``), and all of these are committed before any is answered.
+        answers = [asyncio.create_task(timed(loopback, "DisableKey", KeyId=key_id)) for key_id in keys]
+        await until(lambda: loopback.front._dispatcher._unsettled.held == MANY)
+        # What is new need not wait, and this node knows at once what it has written.
+        assert await timed(loopback, "CreateKey") == 200
+        assert await timed(loopback, "Encrypt", KeyId=in_use, Plaintext=DATA) == 200
+        assert await loopback.call("Encrypt", KeyId=keys[0], Plaintext=DATA) == 400
+        assert not any(answer.done() for answer in answers)
+        assert await asyncio.gather(*answers) == [200] * MANY
+
+    address = postgresql.address(database, SERVER)
+    with closing(VanishingNode(address, tmp_path / "page")) as vanishing:
+        run(DirectClient(node), scenario)
+    # Each waited for about what was left of the lease.
+    assert max(took["CreateKey"] + took["Encrypt"]) < LEASE / 2 < min(took["DisableKey"])
+    assert max(took["DisableKey"]) < over_everywhere(LEASE) + 2
+    records = [each["eventName"] for each in node.records()[before:] if "errorCode" not in each]
+    assert records.count("DisableKey") == MANY
+
+
+def test_without_its_agent_a_node_refuses_and_serves_again_when_that_is_back(node: NodeDeployment) -> None:
+    key_id = keys_of(node, 1)[0]
+    pipeline = node.deployment.service.pipeline
+    before = len(node.records())
+
+    async def scenario(loopback: LoopbackServer) -> None:
+        assert await loopback.call("Encrypt", KeyId=key_id, Plaintext=DATA) == 200
+        await asyncio.to_thread(node.stop_agent)
+        assert not pipeline.has_lease()
+        began = time.monotonic()
+        calls = [asyncio.create_task(loopback.call("Encrypt", KeyId=key_id, Plaintext=DATA)) for _ in range(10)]
+        calls.append(asyncio.create_task(loopback.call("DisableKey", KeyId=key_id)))
+        assert await asyncio.gather(*calls) == [LeaseEnded.status] * 11
+        assert time.monotonic() - began >= LEASE_WAIT
+        node.start_agent()
+        await until(pipeline.has_lease)
+        assert await loopback.call("Encrypt", KeyId=key_id, Plaintext=DATA) == 200
+
+    run(DirectClient(node), scenario)
+    outcomes = [(each["eventName"], each.get("errorCode")) for each in node.records()[before:]]
+    assert outcomes.count(("Encrypt", "DependencyTimeoutException")) == 10
+    assert outcomes.count(("DisableKey", "DependencyTimeoutException")) == 1
+    assert outcomes.count(("Encrypt", None)) == 2
+
+
+def test_calls_that_arrive_shortly_before_a_renewal_are_answered(
+    node: NodeDeployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key_id = keys_of(node, 1)[0]
+
+    async def scenario(loopback: LoopbackServer) -> None:
+        monkeypatch.setattr(loopback.front._dispatcher._lease_wait, "_longest", 10.0)
+        await asyncio.to_thread(node.stop_agent)
+        calls = [asyncio.create_task(loopback.call("Encrypt", KeyId=key_id, Plaintext=DATA)) for _ in range(10)]
+        await until(lambda: loopback.front._dispatcher._lease_wait.waiting == 10)
+        node.start_agent()
+        assert await asyncio.gather(*calls) == [200] * 10
+
+    run(DirectClient(node), scenario)
