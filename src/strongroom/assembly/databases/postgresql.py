@@ -29,9 +29,11 @@ from strongroom.store.postgresql.opening import (
 )
 from strongroom.store.postgresql.read_store import PostgresqlReadStore
 from strongroom.store.postgresql.schema_version import WrongSchemaError
+from strongroom.store.postgresql.server_facts import read_server_facts
 from strongroom.store.postgresql.settled_store import SettledStore
 from strongroom.store.postgresql.settler import Settler
 from strongroom.store.postgresql.verification import check_tables
+from strongroom.store.server_facts import ServerFacts
 
 _SMALL = 64 * 1024 * 1024
 """Records of databases up to this size in bytes are all checked when a server starts. An empty one has 8 MB."""
@@ -140,6 +142,11 @@ class PostgresqlDatabase:
         """Read every value of every table."""
         with self._typed(), closing(self._pool()) as pool:
             return check_tables(pool)
+
+    def server_facts(self) -> ServerFacts:
+        """Return what the server of the database says of itself."""
+        with self._typed():
+            return read_server_facts(self.address, self._settings.store_timeout, self._clock.uptime)
 
     def is_small(self) -> bool:
         """Tell whether the database is so small that all records are checked when a server starts."""
