@@ -120,7 +120,7 @@ class Dispatcher:
             # On a thread it is admitted if there is a lease by then; otherwise that refuses and records it.
             if self._lease_wait.put((connection, request)):
                 return None
-            self._counters.waited_in_vain += 1
+            self._counters.refused_without_lease += 1
             return _ADMISSION
         except Exception:
             logger.exception("a request could not be admitted")
@@ -147,8 +147,8 @@ class Dispatcher:
         return None
 
     def _refuse_on_threads(self, arrived: Sequence[Arrived]) -> None:
-        """Go on with requests that have waited for a lease in vain. That refuses them; it may read the store."""
-        self._counters.waited_in_vain += len(arrived)
+        """Go on with requests that have waited for a lease without success. That refuses them; it may read the store."""
+        self._counters.refused_without_lease += len(arrived)
         for connection, request in arrived:
             self._place(connection, request, _ADMISSION)
 

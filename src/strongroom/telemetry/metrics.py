@@ -212,8 +212,8 @@ def _among_nodes(measured: NodeMeasures | None, counters: CallCounters) -> Itera
         return
     about = "For how long this node may serve without reaching the database; 0 if it has no lease."
     yield gauge("strongroom_lease_remaining_seconds", about, {(): measured.lease_left})
-    about = "Requests that waited for a lease of the node in vain, or could not wait because too many did."
-    yield counter("strongroom_lease_missing", about, {(): counters.waited_in_vain})
+    about = "Requests that waited for a lease of the node without success, or could not wait because too many did."
+    yield counter("strongroom_lease_missing", about, {(): counters.refused_without_lease})
     about = "Reads that were discarded, because the server which answered is not the current primary."
     yield counter("strongroom_store_outdated_reads", about, {(): measured.outdated_reads})
     about = "From a commit until no node serves what was before it."

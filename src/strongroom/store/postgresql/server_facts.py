@@ -29,7 +29,8 @@ _FACTS = text(
             AND (pg_has_role(relowner, 'USAGE') OR has_table_privilege(oid, 'TRUNCATE'))
         ) AS may_change_tables,
         has_schema_privilege(current_schema(), 'CREATE') AS may_create_tables,
-        {", ".join(f"current_setting('{name}') AS {name}" for name in _LIMITS)},
+        array_remove(ARRAY[{", ".join(f"CASE current_setting('{each}') WHEN '0' THEN '{each}' END" for each in _LIMITS)}], NULL)
+            AS unlimited,
         extract(epoch FROM clock_timestamp()) AS time"""  # noqa: S608 - of constants
 )
 
@@ -58,7 +59,7 @@ def read_server_facts(address: Address, timeout: float, uptime: Callable[[], flo
             role=found.role,
             may_change_tables=found.may_change_tables,
             may_create_tables=found.may_create_tables,
-            unlimited=tuple(name for name in _LIMITS if getattr(found, name) == "0"),
+            unlimited=tuple(found.unlimited),
             time=float(found.time),
             asked=asked,
             answered=answered,
