@@ -147,7 +147,7 @@ class Dispatcher:
         return None
 
     def _refuse_on_threads(self, arrived: Sequence[Arrived]) -> None:
-        """Go on with requests that have waited for a lease without success. That refuses them; it may read the store."""
+        """Refuse requests that have waited for a lease without success. Recording that may read the store."""
         self._counters.refused_without_lease += len(arrived)
         for connection, request in arrived:
             self._place(connection, request, _ADMISSION)

@@ -16,6 +16,7 @@ from strongroom.store.postgresql.opening import explained
 from strongroom.store.server_facts import ServerFacts
 
 _LIMITS = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
+_IF_UNLIMITED = "CASE current_setting('{0}') WHEN '0' THEN '{0}' END"
 _OWN = "pg_namespace WHERE nspname = current_schema()"
 _FACTS = text(
     f"""SELECT current_setting('server_version') AS release,
@@ -29,8 +30,7 @@ _FACTS = text(
             AND (pg_has_role(relowner, 'USAGE') OR has_table_privilege(oid, 'TRUNCATE'))
         ) AS may_change_tables,
         has_schema_privilege(current_schema(), 'CREATE') AS may_create_tables,
-        array_remove(ARRAY[{", ".join(f"CASE current_setting('{each}') WHEN '0' THEN '{each}' END" for each in _LIMITS)}], NULL)
-            AS unlimited,
+        array_remove(ARRAY[{", ".join(map(_IF_UNLIMITED.format, _LIMITS))}], NULL) AS unlimited,
         extract(epoch FROM clock_timestamp()) AS time"""  # noqa: S608 - of constants
 )
 
