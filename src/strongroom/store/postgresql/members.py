@@ -1,6 +1,6 @@
 """The nodes that may serve a database, as a reader finds them."""
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, true
 
 from strongroom.node_id import NodeId
 from strongroom.store.leases.bounds import over_everywhere
@@ -9,12 +9,17 @@ from strongroom.store.records import MemberRecord
 
 # Of the same clock.
 _NOW = func.extract("epoch", func.clock_timestamp())
-_MEMBERS = select(
-    member,
-    (_NOW - member.c.joined_at).label("joined"),
-    (_NOW - member.c.renewed_at).label("age"),
-    (generation.c.number - member.c.acked).label("behind"),
-).order_by(member.c.node)
+_MEMBERS = (
+    select(
+        member,
+        (_NOW - member.c.joined_at).label("joined"),
+        (_NOW - member.c.renewed_at).label("age"),
+        (generation.c.number - member.c.acked).label("behind"),
+    )
+    # The generation is one row.
+    .select_from(member.join(generation, true()))
+    .order_by(member.c.node)
+)
 
 
 def read_members(connection: Connection) -> list[MemberRecord]:
@@ -32,6 +37,7 @@ def read_members(connection: Connection) -> list[MemberRecord]:
             renewed=float(row.age),
             # An acknowledgement may be of a commit that this snapshot does not have yet.
             behind=max(0, row.behind),
+            acked=row.acked,
         )
         for row in connection.execute(_MEMBERS)
     ]
