@@ -14,6 +14,7 @@ _MEMBERS = (
         (NOW - member.c.renewed_at).label("age"),
         (generation.c.number - member.c.acked).label("behind"),
     )
+    # The generation is one row.
     .select_from(member.join(generation, true()))
     .order_by(member.c.node)
 )
@@ -34,6 +35,7 @@ def read_members(connection: Connection) -> list[MemberRecord]:
             renewed=float(row.age),
             # An acknowledgement may be of a commit that this snapshot does not have yet.
             behind=max(0, row.behind),
+            acked=row.acked,
         )
         for row in connection.execute(_MEMBERS)
     ]
