@@ -35,6 +35,7 @@ def test_a_role_that_was_granted_its_rights_has_no_others(postgresql: Cluster, r
     with postgresql.database() as name:
         facts = facts_of(postgresql.address(name, role))
     assert (facts.role, facts.may_change_tables, facts.may_create_tables, facts.unlimited) == (role, False, False, ())
+    assert facts.may_write is (role == SERVER)
     assert (facts.is_local, facts.is_encrypted, facts.has_checksums) == (True, False, True)
     assert (facts.synchronous_commit, facts.synchronous_standbys) == ("on", "")
     assert int(facts.release.split(".")[0]) >= 15

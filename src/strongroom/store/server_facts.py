@@ -19,6 +19,8 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
     has_checksums: bool
     """Whether pages of tables have checksums."""
     role: str
+    may_write: bool
+    """Whether the role can serve, rather than only read."""
     may_change_tables: bool
     """Whether the role can alter, empty or drop tables: it owns one, may truncate one, or is a superuser."""
     may_create_tables: bool

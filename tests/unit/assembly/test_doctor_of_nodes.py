@@ -31,6 +31,7 @@ GOOD = ServerFacts(
     synchronous_standbys="ANY 1 (a, b)",
     has_checksums=True,
     role="strongroom_serve",
+    may_write=True,
     may_change_tables=False,
     may_create_tables=False,
     unlimited=(),
@@ -79,6 +80,11 @@ def test_what_an_operator_should_mend_is_a_warning(
     assert found.status is Status.WARNING
     assert text in found.text
     assert remedy in " ".join(found.remedies)
+
+
+def test_a_role_that_only_reads_needs_no_limits() -> None:
+    found = outcome(check_database_role, replace(GOOD, may_write=False, unlimited=("lock_timeout",)))
+    assert (found.status, found.text) == (Status.OK, "`strongroom_serve` may only read")
 
 
 def test_a_connection_within_the_machine_needs_no_tls() -> None:

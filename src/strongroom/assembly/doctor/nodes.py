@@ -58,12 +58,16 @@ def check_database_role(scene: Scene) -> Iterator[Finding]:
             "serve as another role than the owner of the tables, and give it its rights, as the owner, with: "
             "strongroom database migrate --serve ROLE",
         )
-    if facts.unlimited:
+    if facts.may_write and facts.unlimited:
         yield warning(
             f"the role `{facts.role}` has no {', '.join(facts.unlimited)}, so a node that hangs can hold locks",
             "; ".join(f"ALTER ROLE {facts.role} SET {name} = '5s'" for name in facts.unlimited),
         )
-    yield ok(f"`{facts.role}` may not change tables, and what it may take is limited")
+    yield ok(
+        f"`{facts.role}` may not change tables, and holds no lock for long"
+        if facts.may_write
+        else f"`{facts.role}` may only read"
+    )
 
 
 def _further_rights(facts: ServerFacts) -> Iterator[str]:

@@ -24,6 +24,7 @@ _FACTS = text(
         current_setting('synchronous_standby_names') AS synchronous_standbys,
         current_setting('data_checksums') = 'on' AS has_checksums,
         current_user AS role,
+        coalesce(has_table_privilege(to_regclass('generation'), 'UPDATE'), false) AS may_write,
         (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) OR EXISTS (
             SELECT FROM pg_class
             WHERE relkind IN ('r', 'p') AND relnamespace = (SELECT oid FROM {_OWN})
@@ -57,6 +58,7 @@ def read_server_facts(address: Address, timeout: float, uptime: Callable[[], flo
             synchronous_standbys=found.synchronous_standbys.strip(),
             has_checksums=found.has_checksums,
             role=found.role,
+            may_write=found.may_write,
             may_change_tables=found.may_change_tables,
             may_create_tables=found.may_create_tables,
             unlimited=tuple(found.unlimited),
