@@ -44,7 +44,16 @@ _LIMITS = ("lock_timeout = '2s'", "statement_timeout = '5s'", "idle_in_transacti
 
 @cache
 def programs() -> Path:
-    """Return the folder of the newest installed server's programs; installs Debian's package if there is none."""
+    """Return the folder of the programs of the server that the tests run on.
+
+    ``POSTGRESQL_PROGRAMS`` in the environment names it; as root, the user ``nobody`` must be able to read it. By
+    default, it is that of the newest server of Debian's packages, one of which is installed if there is none.
+    """
+    chosen = os.environ.get("POSTGRESQL_PROGRAMS")
+    if chosen:
+        folder = Path(chosen)
+        assert (folder / "postgres").is_file(), f"POSTGRESQL_PROGRAMS: there is no server in {folder}"
+        return folder
     found = _installed()
     if not found:
         subprocess.run([APT, "postgresql"], check=True)
