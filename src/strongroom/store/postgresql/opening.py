@@ -6,10 +6,12 @@ from contextlib import closing, contextmanager
 from sqlalchemy import text
 
 from strongroom.store.postgresql.address import Address
-from strongroom.store.postgresql.engine import DATABASE_ERRORS, open_postgresql
+from strongroom.store.postgresql.connection import PoolerBetweenError
+from strongroom.store.postgresql.engine import DATABASE_ERRORS, driver_of, open_postgresql
 from strongroom.store.postgresql.faults import fault_of_postgresql
 from strongroom.store.postgresql.schema_version import require_this_schema
 
+_HISTORIES = text("SELECT history_id FROM database_history ORDER BY ordinal")
 _SIZE = text("SELECT pg_database_size(current_database())")
 
 
@@ -18,16 +20,34 @@ class UnusableDatabaseError(Exception):
 
 
 def require_usable(address: Address, timeout: float) -> None:
-    """Make sure that a database can be reached and has this release's schema. A statement may take ``timeout`` seconds.
+    """Make sure that a database server can be reached, and that the database has this release's schema.
 
-    Raises UnusableDatabaseError, WrongSchemaError.
+    A statement may take ``timeout`` seconds. Raises UnusableDatabaseError, also if a pooler answers, and
+    WrongSchemaError.
     """
     with (
         explained(address),
         closing(open_postgresql(address, size=1, statement_limit=timeout)) as database,
         database.connect() as connection,
     ):
+        driver_of(connection).require_direct()
         require_this_schema(connection)
+
+
+def require_same(pooled: Address, direct: Address, timeout: float) -> None:
+    """Make sure that a pooler leads to the database that is at ``direct``; raises UnusableDatabaseError."""
+    found = []
+    for address in (pooled, direct):
+        with (
+            explained(address),
+            closing(open_postgresql(address, size=1, statement_limit=timeout, prepare=False)) as database,
+            database.connect() as connection,
+        ):
+            found.append(connection.execute(_HISTORIES).all())
+    if found[0] != found[1]:
+        raise UnusableDatabaseError(
+            f"`store` ({pooled.name}) and `store-direct` ({direct.name}) lead to different databases; correct one of them"
+        )
 
 
 def size_of(address: Address, timeout: float) -> int:
@@ -45,6 +65,8 @@ def explained(address: Address) -> Iterator[None]:
     """Turn errors of the database into UnusableDatabaseError."""
     try:
         yield
+    except PoolerBetweenError as error:
+        raise UnusableDatabaseError(f"the database `{address.name}`: {error}") from None
     except DATABASE_ERRORS as error:
         fault = fault_of_postgresql(error, writing=False)
         raise UnusableDatabaseError(str(error) if fault is None else fault.explain(address.name)) from None
