@@ -46,7 +46,7 @@ def require_same(pooled: Address, direct: Address, timeout: float) -> None:
             found.append(connection.execute(_HISTORIES).all())
     if found[0] != found[1]:
         raise UnusableDatabaseError(
-            f"`store` ({pooled.name}) and `store-direct` ({direct.name}) lead to different databases; correct one of them"
+            f"`store` ({pooled.name}) and `store-direct` ({direct.name}) lead to different databases; correct one"
         )
 
 
