@@ -13,9 +13,12 @@ SERIAL := tests/overload
 KEY_TESTS := $(addprefix tests/conformance/test_,$(addsuffix .py,encryption signing macs key_agreement multi_region key_life \
 	recipients public_keys data_key_pairs import interop_openssl aws_cli)) $(addprefix tests/conformance/third_party/test_, \
 	$(addsuffix .py,openbao tink jwt ethereum aws_encryption_sdk))
+# What is run on three nodes whenever everything is tested: keys and identities that change, and who sees it.
+NODE_TESTS := $(addprefix tests/conformance/test_,$(addsuffix .py,encryption key_life aliases_and_lists grants grant_lists multi_region \
+	enforcement iam_policies iam_access_keys))
 # Where this is set, as in many container images, every process would compile all our modules again: half of its start.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help demo demo-identities demo-hardware serve quick test test-hardware lint check format bench bench-scale bench-backup bench-decisions bench-move bench-fronts bench-hardware bench-leases soak faults fuzz lock
+.PHONY: help demo demo-identities demo-hardware serve quick test test-hardware test-nodes lint check format bench bench-scale bench-backup bench-decisions bench-move bench-fronts bench-hardware bench-leases bench-nodes soak faults fuzz lock
 
 help: ## Show these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -52,6 +55,7 @@ test: ## Run every test under coverage: in parallel, then alone those that load 
 	@.venv/bin/coverage run -m pytest $(PARALLEL) $(SERIAL:%=--ignore=%)
 	@.venv/bin/coverage run -m pytest $(PARALLEL) -r fE $(KEY_TESTS) --key-protection pkcs11-full
 	@.venv/bin/coverage run -m pytest $(PARALLEL) -r fE $(KEY_TESTS) --key-protection pkcs11-full --token nss
+	@.venv/bin/coverage run -m pytest $(PARALLEL) -r fE $(NODE_TESTS) --store postgresql --nodes 3
 	@.venv/bin/coverage run -m pytest $(SERIAL)
 	@.venv/bin/coverage combine --quiet
 
@@ -61,6 +65,11 @@ test-hardware: ## Run the tests that use keys with their keys under SoftHSM and 
 	@set -e; for depth in root full; do for token in softhsm nss; do \
 		.venv/bin/python -m pytest $(PARALLEL) $(KEY_TESTS) --key-protection pkcs11-$$depth --token $$token; \
 	done; done
+
+test-nodes: ## Run the tests of running servers with PostgreSQL, on one node and on three
+	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || tools/apt postgresql
+	@tools/venv dev
+	@set -e; for nodes in 1 3; do .venv/bin/python -m pytest $(PARALLEL) -r fE tests/conformance --store postgresql --nodes $$nodes; done
 
 lint: ## Check format, lint, types and imports
 	@tools/venv dev
@@ -112,6 +121,12 @@ bench-hardware: ## Measure what each depth of key protection adds to a hardware 
 bench-leases: ## Measure what leases of nodes that share a PostgreSQL cost
 	@tools/venv bench
 	@PYTHONPATH=tools:tests/support .venv/bin/python bench/leases.py
+
+bench-nodes: ## Measure what PostgreSQL and several nodes cost, beside SQLite (ROUNDS=5 SECONDS=2)
+	@command -v wrk >/dev/null || tools/apt wrk
+	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || tools/apt postgresql
+	@tools/venv bench
+	@PYTHONPATH=tools:tests/support .venv/bin/python bench/node_costs.py --rounds $(ROUNDS) --seconds $(SECONDS)
 
 soak: ## Make all kinds of calls for a while, and check that memory does not grow (MINUTES=10)
 	@command -v wrk >/dev/null || tools/apt wrk

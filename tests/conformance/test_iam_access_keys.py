@@ -9,12 +9,12 @@ import pytest
 from botocore.credentials import Credentials
 from mypy_boto3_iam.client import IAMClient
 
-from audits import audit_files
 from client_errors import error_of, error_with_status
 from clients import client_with
 from identities import ACCOUNT, Identities
 from local_server import RunningServer
 from policies import allow
+from written_data import written_data
 
 INVALID = "The security token included in the request is invalid."
 
@@ -34,9 +34,8 @@ def test_a_secret_is_shown_once_and_never_stored_in_plaintext(
     credentials = Credentials(made["AccessKeyId"], secret)
     assert client_with(server, "sts", credentials).get_caller_identity()["Arn"] == user.arn
     data = Path(server.environment["AWS_SHARED_CREDENTIALS_FILE"]).parent
-    for path in (*data.glob("strongroom.db*"), *audit_files(data), data.parent / "log"):
-        content = path.read_bytes()
-        assert secret.encode() not in content, path
+    for name, content in written_data(data):
+        assert secret.encode() not in content, name
 
 
 def test_a_user_has_two_at_most(iam: IAMClient, identities: Identities) -> None:

@@ -10,13 +10,13 @@ from mypy_boto3_iam.client import IAMClient
 from mypy_boto3_kms.client import KMSClient
 
 from accounts import data_of, last_record
-from audits import audit_files
 from client_errors import error_of, error_with_status
 from clients import client_with, credentials_of
 from identities import ACCOUNT, Identities, Person, new_name, trusts
 from local_server import RunningServer, running_server
 from policies import Json, allow, deny, document
 from sessions import SessionClients, assume, credentials_in
+from written_data import written_data
 
 UNKNOWN = "The security token included in the request is invalid."
 
@@ -344,7 +344,6 @@ def test_nothing_of_a_session_is_written_anywhere(job: Job, key_id: str) -> None
     token = session.credentials.token
     assert token is not None
     data = data_of(job.server)
-    for path in (*data.glob("strongroom.db*"), *audit_files(data), data.parent / "log"):
-        content = path.read_bytes()
+    for name, content in written_data(data):
         for secret in (token.encode(), base64.b64decode(token)[17:65], session.credentials.secret_key.encode()):
-            assert secret not in content, path
+            assert secret not in content, name

@@ -11,7 +11,6 @@ from mypy_boto3_iam.client import IAMClient
 from mypy_boto3_sts.client import STSClient
 
 from accounts import data_of, last_record
-from audits import audit_files
 from client_errors import error_with_status
 from clients import client_of, client_with, credentials_of
 from identities import ACCOUNT, new_name
@@ -19,6 +18,7 @@ from issuers import AUDIENCE, ISSUER, POD, PROVIDER, Issuer
 from local_server import RunningServer, running_server
 from policies import Json, allow, document
 from sessions import SessionClients, credentials_in, pod_of
+from written_data import written_data
 
 FEDERATED = f"arn:aws:iam::{ACCOUNT}:oidc-provider/{PROVIDER}"
 
@@ -231,14 +231,13 @@ def test_the_records_name_the_issuer_and_hide_the_token(
     refused(pod, role, token[:-8] + "AAAAAAAA")
     assert last_record(server)["userIdentity"] == {"type": "WebIdentityUser"}
     data = data_of(server)
-    for path in (*data.glob("strongroom.db*"), *audit_files(data), data.parent / "log"):
-        content = path.read_bytes()
+    for name, content in written_data(data):
         for secret in (
             token.split(".")[1],
             answer["Credentials"]["SessionToken"],
             answer["Credentials"]["SecretAccessKey"],
         ):
-            assert secret.encode() not in content, path
+            assert secret.encode() not in content, name
 
 
 def test_trust_that_was_taken_away_is_gone_on_every_worker(issuer: Issuer, tmp_path: Path) -> None:

@@ -157,6 +157,7 @@ def test_a_chunked_body_that_never_ends_is_cut_off(server: RunningServer) -> Non
     assert exchange(server, head + (b"10000\r\n" + b"x" * 0x10000 + b"\r\n") * 20).startswith(b"HTTP/1.1 413 ")
 
 
+@pytest.mark.one_node("a server that answers while a request still comes ends the connection to the balancer")
 def test_nothing_after_the_body_passes_for_a_header(server: RunningServer) -> None:
     request = local(server, "ListKeys", b'{"Limit":5}')
     head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())

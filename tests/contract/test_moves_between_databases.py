@@ -1,4 +1,4 @@
-"""A deployment moves from SQLite to PostgreSQL and back: all of it arrives, and the old database is left for good."""
+"""A deployment moves from SQLite to PostgreSQL and back: all of it arrives, and no server uses the old database."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -10,8 +10,11 @@ import pytest
 from msgspec.structs import replace
 
 from audits import command_records
+from backup_scene import back_up, restore
 from local_deployment import LocalDeployment, Refused, entropy
 from postgresql import SERVER, Cluster
+from strongroom.assembly.backups.maker import BackupMaker
+from strongroom.assembly.backups.restore import Restore, RestoreRequest
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.assembly.databases.postgresql import PostgresqlDatabase
 from strongroom.assembly.open_folder import open_existing
@@ -222,3 +225,56 @@ def test_a_lost_audit_record_prevents_the_move(scene: Scene, monkeypatch: pytest
     store = SqlStore(open_sqlite(scene.folder / "strongroom.db"))
     with closing(store), store.read() as reader:
         assert reader.database_position().history == 1
+
+
+def test_seals_move_too(scene: Scene) -> None:
+    """Other nodes do not have the file of the first one, and what they change is in the database."""
+    with closing(open_existing(scene.here, scene.clock, entropy)) as opened:
+        opened.seals.add("spare", "passphrase", {}, "correct horse battery")
+    scene.to_postgresql()
+    document = DataFolder(scene.folder).seal
+    with closing(open_existing(scene.there, scene.clock, entropy)) as opened:
+        assert [each.name for each in opened.seals.status().seals] == ["file", "spare"]
+        opened.seals.add("other", "passphrase", {}, "battery staple correct")
+    document.unlink(missing_ok=True)
+    scene.to_sqlite()
+    assert document.exists()
+    with closing(open_existing(scene.here, scene.clock, entropy)) as opened:
+        assert [each.name for each in opened.seals.status().seals] == ["file", "spare", "other"]
+
+
+def test_a_backup_of_sqlite_is_restored_into_postgresql(scene: Scene, tmp_path: Path) -> None:
+    deployment = LocalDeployment(scene.folder, scene.clock)
+    with closing(deployment.deployment):
+        made = back_up(deployment, tmp_path / "backup")
+        new = replace(scene.there, data=str(tmp_path / "new"))
+        database = PostgresqlDatabase(new, scene.clock, entropy)
+        restored = restore(deployment, made, tmp_path / "new", database=database)
+        assert restored.content.damaged_count == 0
+        assert not (tmp_path / "new" / "strongroom.db").exists()
+        with closing(open_existing(new, scene.clock, entropy)) as opened, opened.store.read() as reader:
+            assert sum(reader.keys_by_region().values()) == 21
+            assert list(reader.findings(lambda *_: True)) == []
+        with pytest.raises(DataFolderError, match="is not empty"):
+            restore(deployment, made, tmp_path / "again", database=database)
+        assert not (tmp_path / "again").exists()
+
+
+def test_a_backup_of_postgresql_is_restored_into_sqlite(scene: Scene, tmp_path: Path) -> None:
+    scene.to_postgresql()
+    with closing(open_existing(scene.there, scene.clock, entropy)) as opened:
+        made = BackupMaker(opened, scene.clock, entropy).make(tmp_path / "backup", None, lambda *_: None)
+    request = RestoreRequest(
+        file=made.path,
+        decryption=None,
+        data=tmp_path / "new",
+        root_key=scene.folder / "root.key",
+        unsealing=Unsealing(scene.here, entropy),
+        audit=[scene.folder],
+    )
+    restored = Restore(request, scene.clock, entropy, lambda *_: lambda *_: None).run()
+    assert restored.content.damaged_count == 0
+    (tmp_path / "new" / "credentials").write_bytes((scene.folder / "credentials").read_bytes())
+    deployment = LocalDeployment(tmp_path / "new", scene.clock)
+    with closing(deployment.deployment):
+        assert deployment.call("Decrypt", CiphertextBlob=scene.blob)["Plaintext"] == "c2VjcmV0"

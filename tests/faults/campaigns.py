@@ -21,6 +21,7 @@ from kill_campaign import KillCampaign
 from node_campaign import FailoverCampaign, NodeCampaign
 from power_cut_campaign import PowerCutCampaign
 from seal_campaign import SealCampaign
+from server_campaign import ServerCampaign
 from softhsm import LABEL, MODULE, new_token, pin_file
 from token_campaign import TokenCampaign
 from wrong_copies import WrongCopyCampaign
@@ -28,7 +29,7 @@ from wrong_copies import WrongCopyCampaign
 _DURABILITIES = ("write", "fsync")
 _PROTECTIONS = ("pkcs11-root", "pkcs11-full")
 _SHORT = 10
-_NAMES = ("kills", "cuts", "damage", "copies", "backups", "seals", "domain-keys", "tokens", "nodes")
+_NAMES = ("kills", "cuts", "damage", "copies", "backups", "seals", "domain-keys", "tokens", "nodes", "servers")
 _PART = 25
 """So many rounds are one part, with a folder and a seed of its own. Its row goes to standard error when it is done."""
 Campaign = Callable[[Path, Random, int], Tally]
@@ -94,6 +95,8 @@ def _campaigns(rounds: int) -> Iterator[tuple[str, int, Campaign]]:
     for poll in (None, 0.02):
         yield "nodes", rounds, _nodes(poll)
     yield "nodes", max(1, rounds // 5), lambda scratch, random, count: FailoverCampaign(scratch, random).run(count)
+    for failover in (False, True):
+        yield "servers", rounds, _servers(failover=failover)
     yield "seals", max(1, rounds // 5), lambda scratch, random, count: SealCampaign(scratch, random).run(count)
     for protection in _PROTECTIONS:
         yield "tokens", few, _tokens(protection)
@@ -109,6 +112,10 @@ def _cuts(durability: str) -> Campaign:
 
 def _nodes(poll: float | None) -> Campaign:
     return lambda scratch, random, rounds: NodeCampaign(scratch, random, poll).run(rounds)
+
+
+def _servers(*, failover: bool) -> Campaign:
+    return lambda scratch, random, rounds: ServerCampaign(scratch, random, failover=failover).run(rounds)
 
 
 def _damage(how: How, *, was_killed: bool) -> Campaign:

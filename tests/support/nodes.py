@@ -170,9 +170,10 @@ class _Supervisors:
 class Nodes:
     """The nodes of one deployment. ``everywhere`` reaches them all: each request goes to the next of them."""
 
-    def __init__(self, nodes: Sequence[Node], balancer: RequestBalancer) -> None:
+    def __init__(self, nodes: Sequence[Node], port: int) -> None:
+        """``port`` leads to all nodes."""
         self.nodes = nodes
-        url = f"http://127.0.0.1:{balancer.port}"
+        url = f"http://127.0.0.1:{port}"
         environment = {
             name: url if name.startswith("AWS_ENDPOINT_URL") else value
             for name, value in nodes[0].server.environment.items()
@@ -200,7 +201,7 @@ def copy_root_key(first: Path, other: Path) -> None:
 
 @contextmanager
 def running_nodes(nodes: Iterable[Node], *, is_new: bool = True) -> Iterator[Nodes]:
-    """Start nodes of one deployment, and a balancer before them.
+    """Start nodes of one deployment, and a balancer before them if there are several.
 
     The deployment is made if it is new. Nodes that run at the end are killed.
     """
@@ -216,9 +217,12 @@ def running_nodes(nodes: Iterable[Node], *, is_new: bool = True) -> Iterator[Nod
         with ThreadPoolExecutor(len(made)) as starting:
             for started in [starting.submit(node.start) for node in made]:
                 started.result()
-        balancer = RequestBalancer([node.port for node in made])
-        ending.callback(balancer.close)
-        yield Nodes(made, balancer)
+        port = made[0].port
+        if len(made) > 1:
+            balancer = RequestBalancer([node.port for node in made])
+            ending.callback(balancer.close)
+            port = balancer.port
+        yield Nodes(made, port)
 
 
 def nodes_of(

@@ -184,7 +184,7 @@ class PatroniCluster(DatabaseServer):
 
     @override
     def address(self, database: str = "postgres", user: str = "postgres", ports: Sequence[int] = ()) -> str:
-        """Return the connection string that leads to whichever member can be written, through proxies if given."""
+        """Return the connection string that leads to the member that can be written, through proxies if given."""
         chosen = ports or [member.port for member in self.members]
         hosts = ",".join(["127.0.0.1"] * len(chosen))
         return (

@@ -217,8 +217,13 @@ class Cluster(DatabaseServer):
                 with suppress(ProcessLookupError):
                     os.kill(process, signal.SIGCONT)
 
+    @property
+    def pid(self) -> int:
+        """The process id of the server, whose children are its other processes."""
+        return int((self._data / "postmaster.pid").read_text().split()[0])
+
     def _processes(self) -> list[int]:
-        leader = int((self._data / "postmaster.pid").read_text().split()[0])
+        leader = self.pid
         children = Path(f"/proc/{leader}/task/{leader}/children").read_text().split()
         return [leader, *map(int, children)]
 

@@ -212,9 +212,13 @@ def _failover_node(cluster: PatroniCluster, database: str, data: Path, number: i
 
 
 def _blown(nodes: Nodes, scratch: Path, seed: int, more: Mapping[str, Disturb], rules: StormRules) -> Outcome:
-    """Run a storm, and stop the nodes."""
+    """Run a storm, stop the nodes, and verify the audit log of each."""
     outcome = ServerStorm(nodes, scratch, seeded(seed), more).run(rules)
     for node in nodes:
         if node.stop() != 0:
             outcome.lost.append(f"{node.data.name} did not stop without an error")
+    for node in nodes:
+        verified = node.command("audit", "verify")
+        if "The log is whole." not in verified.stdout:
+            outcome.lost.append(f"audit verify of {node.data.name}: {verified.stdout}{verified.stderr}")
     return outcome

@@ -24,11 +24,8 @@ class SwitchHistory:
         self._attempts: list[Attempt] = []
         self._acknowledged: list[tuple[int, int]] = []
         """When an attempt was acknowledged, and which of them it was."""
-
-    @property
-    def turns(self) -> list[float]:
-        """How many seconds each acknowledged attempt took."""
-        return [(moment - self._attempts[number].sent) / 1e9 for moment, number in self._acknowledged]
+        self.turns: list[float] = []
+        """How many seconds each turn took, from its first attempt until one was acknowledged."""
 
     @property
     def unknown(self) -> int:
@@ -48,6 +45,8 @@ class SwitchHistory:
                 self._attempts.pop()
             raise
         made.acknowledged = time.monotonic_ns()
+        first = self._acknowledged[-1][1] + 1 if self._acknowledged else 0
+        self.turns.append((made.acknowledged - self._attempts[first].sent) / 1e9)
         self._acknowledged.append((made.acknowledged, number))
 
     def allows(self, *, on: bool, began: int, ended: int) -> bool:

@@ -11,7 +11,7 @@ import msgspec
 
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.record_check import check_records
-from strongroom.backup.blocks import Row, encode_row
+from strongroom.backup.blocks import Row, SectionHead, encode_row
 from strongroom.crypto.key_backends import KeyBackends
 from strongroom.store.row_authenticator import RowAuthenticator
 from strongroom.store.sql.filling import Filling, NotEmptyError, UnfitRowsError
@@ -44,27 +44,27 @@ class Keys(msgspec.Struct, frozen=True):
 
 
 def copy_deployment(
-    tables: TableReader, filling: Filling, history_id: str, keys: Keys, names: tuple[str, str], progress: Progress
+    tables: TableReader,
+    filling: Filling,
+    history_id: str | None,
+    keys: Keys,
+    names: tuple[str, str],
+    progress: Progress,
 ) -> Copied:
-    """Copy everything into an empty database, and let it begin another history, so that the old one is recognized.
+    """Copy everything into an empty database, and let it begin a history, so that the old one is recognized.
 
-    ``names`` are those of the old and the new database. Memory holds a thousand rows. Raises DataFolderError if the new
-    database is not empty, cannot hold a row, or gives back something else than was written.
+    Without ``history_id`` it goes on with the history that it has. ``names`` are those of the old and the new database.
+    Memory holds a thousand rows. Raises DataFolderError if the new database is not empty, cannot hold a row, or gives
+    back something else than was written.
     """
     old, new = names
+    sizes = tables.tables(MOVED)
+    rows = sum(each.rows for each in sizes)
+    key_count = sum(each.rows for each in sizes if each.head.name == "kms_key")
+    progress(0, 2 * rows + key_count)
     try:
         filling.begin()
-        sizes = tables.tables(MOVED)
-        key_count = sum(each.rows for each in sizes if each.head.name == "kms_key")
-        total = 2 * sum(each.rows for each in sizes) + key_count
-        written = {}
-        for size in sizes:
-            digest = sha256()
-            for batch in _batches(tables.rows(size.head.name)):
-                _add(digest.update, batch)
-                filling.insert(size.head, batch)
-                progress(len(batch), total)
-            written[size.head.name] = digest.digest()
+        written = {each.head.name: _copy(tables, filling, each.head, progress) for each in sizes}
     except NotEmptyError as error:
         raise DataFolderError(f"{new} is not empty: {error}; name an empty one") from None
     except UnfitRowsError as error:
@@ -75,14 +75,25 @@ def copy_deployment(
     if entry is not None:
         filling.end_log(entry)
     _require_same(filling.tables(), written, new, progress)
-    filling.begin_history(history_id)
+    if history_id is not None:
+        filling.begin_history(history_id)
     filling.authenticate(keys.authenticator)
     damaged, named = 0, list[str]()
     for finding in check_records(filling, keys.backends, lambda done: progress(done, 0)):
         damaged += 1
         if damaged <= _MOST_NAMED:
             named.append(finding.record)
-    return Copied(sum(each.rows for each in sizes), key_count, named, damaged)
+    return Copied(rows, key_count, named, damaged)
+
+
+def _copy(tables: TableReader, filling: Filling, head: SectionHead, progress: Progress) -> bytes:
+    """Copy one table; return the SHA-256 of its rows."""
+    digest = sha256()
+    for batch in _batches(tables.rows(head.name)):
+        _add(digest.update, batch)
+        filling.insert(head, batch)
+        progress(len(batch), 0)
+    return digest.digest()
 
 
 def _require_same(tables: TableReader, written: dict[str, bytes], new: str, progress: Progress) -> None:

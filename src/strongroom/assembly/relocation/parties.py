@@ -12,9 +12,6 @@ from strongroom.assembly.xks_lock import lock_xks_serving
 from strongroom.audit.operator_events import AUDIT_SOURCE, OperatorEvent
 from strongroom.clock import Clock
 
-LONG = 3600.0
-"""How long one statement of a move may take, seconds: the COMMIT may have to wait for a standby that is behind."""
-
 
 @contextmanager
 def unused(folder: DataFolder) -> Iterator[None]:

@@ -5,8 +5,7 @@ the new database in one transaction. So a process that is killed leaves either a
 next attempt sees which by its newest history.
 """
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 
 from strongroom.assembly.command_trail import CommandTrail
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
@@ -15,22 +14,14 @@ from strongroom.assembly.databases.postgresql import PostgresqlDatabase
 from strongroom.assembly.open_folder import OpenFolder, open_existing
 from strongroom.assembly.relocation.copying import Copied, Progress, copy_deployment
 from strongroom.assembly.relocation.mark import MoveMark, MoveState, read_mark, remove_mark, write_mark
-from strongroom.assembly.relocation.parties import BEGUN, COMPLETE, LONG, event, keys_of, unused
-from strongroom.assembly.unsealing import Unsealing, document_of
+from strongroom.assembly.relocation.parties import BEGUN, COMPLETE, event, keys_of, unused
+from strongroom.assembly.relocation.target import filling_of, put_seal_document
+from strongroom.assembly.unsealing import Unsealing
 from strongroom.audit.database_history import HISTORY_ID_LENGTH
 from strongroom.clock import Clock
-from strongroom.crypto.seals.document import encode_document
-from strongroom.crypto.seals.root_key import generation_of
 from strongroom.entropy import Entropy
 from strongroom.problems import Problems
 from strongroom.settings import Settings
-from strongroom.store.postgresql.engine import Database as Pool
-from strongroom.store.postgresql.engine import open_postgresql
-from strongroom.store.postgresql.filling import filled_database
-from strongroom.store.postgresql.opening import UnusableDatabaseError, explained
-from strongroom.store.postgresql.schema_version import WrongSchemaError
-from strongroom.store.protocol import Store
-from strongroom.store.scopes import AccountScope
 
 
 class MoveToPostgresql:
@@ -58,17 +49,15 @@ class MoveToPostgresql:
         with (
             closing(self._open_old()) as opened,
             unused(self._folder),
-            closing(open_postgresql(self._target.address, size=2, statement_limit=LONG)) as pool,
         ):
             mark = read_mark(self._folder)
             self._require_possible(mark)
-            with self._explained():
-                if mark is not None and self._has(pool, mark.history_id):
-                    copied = None
-                else:
-                    require_all_committed(opened.database, opened.store)
-                    mark = MoveMark(MoveState.LEAVING, self._new, self._entropy(HISTORY_ID_LENGTH).hex())
-                    copied = self._copy(opened, pool, mark, progress)
+            if mark is not None and self._has(mark.history_id):
+                copied = None
+            else:
+                require_all_committed(opened.database, opened.store)
+                mark = MoveMark(MoveState.LEAVING, self._new, self._entropy(HISTORY_ID_LENGTH).hex())
+                copied = self._copy(opened, mark, progress)
             self._complete(opened, mark)
         return copied
 
@@ -87,12 +76,12 @@ class MoveToPostgresql:
             return open_existing(self._settings, self._clock, self._entropy, unsealing=self._unsealing)
         return OpenFolder(self._settings, self._clock, self._entropy, unsealing=self._unsealing, also_older=True)
 
-    def _has(self, pool: Pool, history_id: str) -> bool:
+    def _has(self, history_id: str) -> bool:
         """Tell whether an earlier attempt has committed the copy."""
-        with filled_database(pool, self._entropy) as filling:
+        with filling_of(self._target, self._entropy) as filling:
             return filling.history_id() == history_id
 
-    def _copy(self, opened: OpenFolder, pool: Pool, mark: MoveMark, progress: Progress) -> Copied:
+    def _copy(self, opened: OpenFolder, mark: MoveMark, progress: Progress) -> Copied:
         old = f"`{self._folder.database}`"
         begun = event(BEGUN, old, self._new, mark.history_id)
         with opened.trail.recording(begun):
@@ -101,9 +90,10 @@ class MoveToPostgresql:
         write_mark(self._folder, mark)
         is_whole = False
         try:
-            with opened.store.read_tables() as tables, filled_database(pool, self._entropy) as filling:
+            with opened.store.read_tables() as tables, filling_of(self._target, self._entropy) as filling:
                 keys = keys_of(opened, self._clock)
                 copied = copy_deployment(tables, filling, mark.history_id, keys, (old, self._new), progress)
+                put_seal_document(filling, self._folder)
                 is_whole = True
         except BaseException as error:
             if not is_whole:
@@ -117,30 +107,8 @@ class MoveToPostgresql:
         """Note the new history in the audit log: from then on it refuses the old database, too."""
         with closing(self._target.open()) as store:
             store.authenticate(opened.unsealed_keys.row_keys, Problems())
-            self._store_seal_document(opened, store)
             trail = CommandTrail(
                 self._folder, store, opened.backends.secrets, self._settings, self._clock, self._entropy
             )
             with trail.recording(event(COMPLETE, f"`{self._folder.database}`", self._new, mark.history_id)):
                 write_mark(self._folder, MoveMark(MoveState.LEFT, mark.other, mark.history_id))
-
-    def _store_seal_document(self, opened: OpenFolder, store: Store) -> None:
-        """Bring the seals along: other nodes do not have the file."""
-        with opened.store.read() as reader:
-            generation = generation_of(reader.domain_keys()[0])
-        document = document_of(self._folder, generation)
-        if document is not None:
-            encoded = encode_document(document)
-            store.write(
-                lambda transaction: transaction.put_seal_document(document.generation, encoded), AccountScope("")
-            )
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            with explained(self._target.address):
-                yield
-        except UnusableDatabaseError as error:
-            raise DataFolderError(f"{error}. Run the same command again") from None
-        except WrongSchemaError as error:
-            raise DataFolderError(f"{self._new}: {error}") from None

@@ -15,7 +15,8 @@ from strongroom.assembly.databases.postgresql import PostgresqlDatabase
 from strongroom.assembly.open_folder import OpenFolder, open_existing
 from strongroom.assembly.relocation.copying import Copied, Progress, copy_deployment
 from strongroom.assembly.relocation.mark import MoveMark, MoveState, read_mark, remove_mark, write_mark
-from strongroom.assembly.relocation.parties import BEGUN, COMPLETE, LONG, event, keys_of, unused
+from strongroom.assembly.relocation.parties import BEGUN, COMPLETE, event, keys_of, unused
+from strongroom.assembly.relocation.target import LONG
 from strongroom.assembly.unsealing import Unsealing, document_of
 from strongroom.audit.database_history import HISTORY_ID_LENGTH
 from strongroom.clock import Clock
@@ -128,7 +129,7 @@ class MoveToSqlite:
             raise DataFolderError(f"{self._old} is served by node {error}; stop it first") from None
 
     def _write_seal_document(self, opened: OpenFolder) -> None:
-        """Bring the seals along. The nodes have them in the database, and this folder may have an older file."""
+        """Write the file of the seals. The nodes have them in the database, and this folder may have an older file."""
         with opened.store.read() as reader:
             generation = generation_of(reader.domain_keys()[0])
         document = opened.unsealing.document_of(self._folder, generation)

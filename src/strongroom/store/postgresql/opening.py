@@ -12,6 +12,7 @@ from strongroom.store.postgresql.faults import fault_of_postgresql
 from strongroom.store.postgresql.schema_version import require_this_schema
 
 _HISTORIES = text("SELECT history_id FROM database_history ORDER BY ordinal")
+_RIGHTS = text("SELECT current_user, has_table_privilege(current_user, 'generation', 'UPDATE')")
 _SIZE = text("SELECT pg_database_size(current_database())")
 
 
@@ -47,6 +48,21 @@ def require_same(pooled: Address, direct: Address, timeout: float) -> None:
     if found[0] != found[1]:
         raise UnusableDatabaseError(
             f"`store` ({pooled.name}) and `store-direct` ({direct.name}) lead to different databases; correct one"
+        )
+
+
+def require_right_to_write(address: Address, timeout: float) -> None:
+    """Make sure that the role of an address has the rights of a server; raises UnusableDatabaseError."""
+    with (
+        explained(address),
+        closing(open_postgresql(address, size=1, statement_limit=timeout)) as database,
+        database.connect() as connection,
+    ):
+        role, may_write = connection.execute(_RIGHTS).one()
+    if not may_write:
+        raise UnusableDatabaseError(
+            f"the role `{role}` may not write to the database `{address.name}`; give it the rights of a server, as the "
+            f"owner of the tables, with: strongroom database migrate --serve {role}"
         )
 
 

@@ -13,6 +13,7 @@ from strongroom.store.sql.history import HistoryWrites
 from strongroom.store.sql.reader import SqlReader
 from strongroom.store.sql.row_guard import RowGuard
 from strongroom.store.sql.schema import change, database_history, metadata
+from strongroom.store.sql.seals import SealWrites
 from strongroom.store.sql.sections import MOVED, TableReader
 
 Entry = tuple[int, str, str, str, str]
@@ -31,7 +32,7 @@ class UnfitRowsError(Exception):
         self.table = table
 
 
-class Filling(HistoryWrites, ABC):
+class Filling(HistoryWrites, SealWrites, ABC):
     """An open transaction that fills a database. What it has written can be read through it before it is committed."""
 
     def __init__(self, connection: Connection) -> None:

@@ -35,6 +35,7 @@ KEPT = frozenset(
         "audit_key",
         "credential_report",
         "custom_key_store",
+        "destruction",
         "domain_key",
         "identity",
         "identity_link",
@@ -55,9 +56,9 @@ KEPT = frozenset(
 """Tables that are part of a backup. ``audit_checkpoint`` is read by a restore, which then forgets these writers."""
 
 MOVED = KEPT | {"audit_mark", "database_history"}
-"""Tables that a deployment takes along when it moves to another database, with its audit log and its history.
+"""Tables that move with a deployment to another database, where its audit log and its history go on.
 
-Of ``change``, it takes the newest entry: it has the number that the audit log notes.
+Of ``change``, the newest entry moves: it has the number that the audit log notes.
 """
 
 _FIRST = ("domain_key", "audit_key", "audit_checkpoint")

@@ -1,6 +1,6 @@
 """Makes a new SQLite database with the tables of another database.
 
-Meanwhile the file has another name, and nobody opens it.
+Meanwhile the file has another name, by which no server opens it.
 """
 
 import sqlite3
