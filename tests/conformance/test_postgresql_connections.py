@@ -128,7 +128,8 @@ def test_tls_and_scram(secured: Cluster, authority: Authority, tmp_path: Path) -
 
         password.write_text("wrong")
         assert re.fullmatch(
-            rf"Error: the database `127.0.0.1/{database}` cannot be reached: .*password authentication failed.*",
+            rf"Error: `127.0.0.1/{database}` cannot be reached \(.*password authentication failed .*\); see whether "
+            "its database server runs, and whether this server may connect to it",
             failed_start(node),
         )
         password.write_text(OTHER)
@@ -165,7 +166,6 @@ def test_the_host_that_can_be_written_is_used(own_cluster: Cluster, tmp_path: Pa
                 require_no_traceback(node)
                 assert node.stop() == 0
             own_cluster.start()
-            standby.stop()
     finally:
         standby.remove()
 
