@@ -17,7 +17,7 @@ KEY_TESTS := $(addprefix tests/conformance/test_,$(addsuffix .py,encryption sign
 NODE_TESTS := $(addprefix tests/conformance/test_,$(addsuffix .py,encryption key_life aliases_and_lists grants grant_lists multi_region \
 	enforcement iam_policies iam_access_keys))
 # What depends on the version of the database server.
-POSTGRESQL_TESTS := tests/contract tests/unit/store/postgresql tests/faults/test_nodes.py $(wildcard tests/faults/test_postgresql_*.py) \
+POSTGRESQL_TESTS := --ignore=tests/contract/test_matrix.py tests/contract tests/unit/store/postgresql tests/faults/test_nodes.py $(wildcard tests/faults/test_postgresql_*.py) \
 	$(addprefix tests/conformance/test_,postgresql.py postgresql_connections.py regions_of_nodes.py)
 # Where this is set, as in many container images, every process would compile all our modules again: half of its start.
 unexport PYTHONDONTWRITEBYTECODE

@@ -39,7 +39,7 @@ EMPTYING = (
 )
 """What makes a database as the migrations leave it."""
 _RELOADING = 0.3
-"""Seconds in which a server has read its files again: it tells nobody that it has."""
+"""Seconds in which a server has read its files again. It does not tell when it has."""
 _FAST = "-c fsync=off -c full_page_writes=off -c deadlock_timeout=100ms"
 _LIMITS = ("lock_timeout = '2s'", "statement_timeout = '5s'", "idle_in_transaction_session_timeout = '5s'")
 

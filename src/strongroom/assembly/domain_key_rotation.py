@@ -170,13 +170,10 @@ class DomainKeyRotation:
         Only these can be rotated here: what they have wrapped has to be opened for it.
         """
         found = [each.scope for each in self.status(scopes)]
-        own = [scope for scope in found if self._domain_keys.opens(scope)]
-        others = {*found}.difference(own)
+        others = [scope for scope in found if not self._domain_keys.opens(scope)]
         if others and scopes:
-            raise DataFolderError(
-                f"this node does not serve {', '.join(sorted(others))}; run this on a node whose `regions` has it"
-            )
-        return own
+            raise DataFolderError(f"this node does not serve {', '.join(others)}; run this on one that does")
+        return [scope for scope in found if scope not in others]
 
     def begin(self, scopes: Sequence[str], *, command: str = "domain-keys rotate", wait: bool = True) -> list[str]:
         """Make a new version for each scope, but not where a rotation is unfinished; return the scopes that got one.

@@ -1,7 +1,7 @@
 """Which Regions a process opens, and which have keys and are not served any more.
 
-Nodes that share a database may each serve some of its Regions: each opens the domain keys of its own Regions alone. Of
-a database that nobody shares, all are opened, also those of Regions that were taken out of the setting ``regions``:
+Nodes that share a database may each serve some of its Regions: each opens the domain keys of its own Regions alone. In
+a database of one data folder, all are opened, also those of Regions that were taken out of the setting ``regions``:
 what was scheduled for their keys is still done.
 """
 
