@@ -18,7 +18,7 @@ NODE_TESTS := $(addprefix tests/conformance/test_,$(addsuffix .py,encryption key
 	enforcement iam_policies iam_access_keys))
 # Where this is set, as in many container images, every process would compile all our modules again: half of its start.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help demo demo-identities demo-hardware serve quick test test-hardware test-nodes lint check format bench bench-scale bench-backup bench-decisions bench-fronts bench-hardware bench-leases bench-nodes soak faults fuzz lock
+.PHONY: help demo demo-identities demo-hardware serve quick test test-hardware test-nodes lint check format bench bench-scale bench-backup bench-decisions bench-move bench-fronts bench-hardware bench-leases bench-nodes soak faults fuzz lock
 
 help: ## Show these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -99,6 +99,10 @@ bench-scale: ## Measure what many keys, grants and idle connections cost (KEYS=3
 bench-backup: ## Measure a backup and a restore of many keys, and calls meanwhile (KEYS=300000)
 	@tools/venv bench
 	@PYTHONPATH=tools:tests/support .venv/bin/python bench/backup.py --keys $(KEYS)
+
+bench-move: ## Measure a move of many keys from SQLite to PostgreSQL and back (KEYS=300000)
+	@tools/venv bench
+	@PYTHONPATH=tools:tests/support .venv/bin/python bench/moves.py --keys $(KEYS)
 
 bench-decisions: ## Measure the cost of one authorization decision as keys, grants and users grow
 	@tools/venv bench

@@ -42,6 +42,7 @@ CHANGE = "a step of a change that the reader makes to the source"
 RELEASE = "makes a release: it needs the keys of the maintainer"
 PLACEHOLDERS = "a synopsis; its commands and options are compared with the command line below"
 FILE = "a file of AWS clients; tests/conformance/test_fixed_credentials.py has its like"
+MOVED = "test_moves_between_databases.py moves a deployment, and names a role and a host here"
 BACKED_UP = "needs age and a server's data folder; tests/conformance/test_backups.py runs the same"
 MANIFEST = "a part of a manifest of Kubernetes; its paths and times are those of the text"
 LOADED = "settings; tests/architecture/test_documents.py loads them"
@@ -57,12 +58,15 @@ OPENSSL = "a file for OpenSSL; test_fips.py uses it"
 SERVES = "serves until it is stopped; test_xks_proxy_operation.py does"
 REAL_AWS = "needs an account of AWS"
 DATABASE = "for a database server; tests/support/postgresql.py sets the same limits, and connects"
+SET_UP = "needs a database server; tests/conformance/test_postgresql.py runs the same"
+
 LEFT_OUT = {
     ("README.md", "strongroom serve [--data DIR]"): PLACEHOLDERS,
     ("README.md", "strongroom account create ID"): PLACEHOLDERS,
     ("README.md", "strongroom audit verify [--public-key FILE]"): PLACEHOLDERS,
     ("README.md", "strongroom backup [--to FILE|FOLDER]"): PLACEHOLDERS,
     ("docs/operations.md", "age-keygen -o"): BACKED_UP,
+    ("docs/databases.md", 'strongroom database migrate --store "postgresql'): MOVED,
     ("CONTRIBUTING.md", '"""GetContextKeysForCustomPolicy'): CHANGE,
     ("CONTRIBUTING.md", "(\n"): CHANGE,
     ("CONTRIBUTING.md", ".venv/bin/python -m pytest -q"): CHANGE,
@@ -97,6 +101,10 @@ LEFT_OUT = {
     ("docs/settings.md", "[[request-quotas]]"): LOADED,
     ("docs/databases.md", "ALTER ROLE strongroom_serve"): DATABASE,
     ("docs/databases.md", "postgresql://strongroom_serve"): DATABASE,
+    ("docs/databases.md", "CREATE ROLE strongroom_owner"): DATABASE,
+    ("docs/databases.md", "strongroom database migrate --store"): SET_UP,
+    ("docs/databases.md", "store ="): LOADED,
+    ("docs/databases.md", "strongroom database accept-older"): SET_UP,
     ("docs/xks-proxy.md", "strongroom xks-proxy serve"): SERVES,
     ("docs/xks-proxy.md", "aws kms create-custom-key-store"): REAL_AWS,
     ("docs/settings.md", "cors-origins ="): LOADED,

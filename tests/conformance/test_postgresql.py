@@ -187,7 +187,7 @@ def test_mistakes_of_an_operator_are_named(postgresql: Cluster, database: str, t
     initialize(node)
     port = postgresql.port
     wrong = {
-        "postgresql://u:secret@h/d&": "`store` is not valid: it is no connection string or URI of libpq",
+        "postgresql://u@h/d&password=secret": "`store` is not valid: the name of the database has `&`",
         "mysql://u:secret@h/d": "STRONGROOM_STORE is not valid: it must be the address of a PostgreSQL database",
         f"host=127.0.0.1 port=1 dbname={database} user={SERVER} password=secret": "Connection refused",
         f"host=127.0.0.1 port={port} dbname=absent user={SERVER} password=secret": 'database "absent" does not exist',
@@ -203,7 +203,7 @@ def test_mistakes_of_an_operator_are_named(postgresql: Cluster, database: str, t
         node_of(node.data, node.data, missing)
     )
     reading = settings_of(postgresql.address(database, READER))
-    assert "denies this server's role what it needs" in failed_start(node_of(node.data, node.data, reading))
+    assert f"the role `{READER}` may not write to" in failed_start(node_of(node.data, node.data, reading))
     with closing(psycopg.connect(postgresql.address(database), autocommit=True)) as connection:
         connection.execute("UPDATE schema_window SET oldest = '9999', newest = '9999'")
     assert "it is for releases from schema 9999 on" in failed_start(node)
@@ -298,4 +298,4 @@ def test_a_failover_with_loss_is_told_and_can_be_accepted(postgresql: Cluster, d
         for node in (first, second):
             kms_of(node).create_key()
         assert (first.stop(), second.stop()) == (0, 0)
-        assert "nothing has to be accepted" in first.command("database", "accept-older").stderr
+        assert "there is nothing to accept" in first.command("database", "accept-older").stderr

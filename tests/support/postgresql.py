@@ -31,7 +31,7 @@ _USER = "nobody"
 OWNER, SERVER, READER = "strongroom_migrate", "strongroom_serve", "strongroom_read"
 """The roles: the owner of the tables, that of servers, and that of what only reads."""
 _TEMPLATE = "migrated"
-_EMPTY = (
+EMPTYING = (
     "; ".join(f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables)),  # noqa: S608 - our own names
     "INSERT INTO generation (number, tag) VALUES (0, substr(uuid_send(gen_random_uuid()), 1, 8))",
     f"INSERT INTO schema_window (oldest, newest) VALUES ('{SCHEMA}', '{SCHEMA}')",  # noqa: S608 - ours
@@ -116,7 +116,7 @@ class DatabaseServer(ABC):
         """
         name = self._spare.pop() if self._spare else self.copy()
         yield name
-        self.run(*_EMPTY, database=name)
+        self.run(*EMPTYING, database=name)
         self._spare.append(name)
 
     @contextmanager

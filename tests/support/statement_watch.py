@@ -1,4 +1,4 @@
-"""Notes which threads have a database do anything: those of the statements on it, whichever code makes them."""
+"""Notes which threads have a database do anything: those of the statements on it, from any code."""
 
 import threading
 from typing import Any

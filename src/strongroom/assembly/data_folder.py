@@ -11,6 +11,7 @@
       node-id           0600, the identity of this node, made at its first start
       credentials       0600, access keys of account roots and services, for AWS clients
       env.sh, env.fish  0600, shell commands that point AWS clients at the server, written by each start
+      moved             0600, where the database was moved, or is being moved (``strongroom migrate``)
       serving           empty; locked by the process that was started to serve, and by none of its workers
       xks-serving       empty; locked by the process that serves XKS proxies
       registering       empty; locked by the command that changes something
@@ -74,6 +75,7 @@ class DataFolder:
         self.audit = path / "audit"
         self.request_quotas = path / "request-quotas"
         self.problems = path / "problems"
+        self.moved = path / "moved"
         self.serving = path / "serving"
         self.token_login = path / "token"
         self.restored_objects = path / "restored-objects"
@@ -237,6 +239,7 @@ def _require_own_content(folder: DataFolder) -> None:
     files = (
         *database,
         folder.generation,
+        folder.moved,
         folder.node_id,
         folder.seal,
         folder.next_seal,

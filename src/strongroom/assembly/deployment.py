@@ -39,6 +39,9 @@ from strongroom.usage.access_key_usage import AccessKeyUsage
 
 logger = logging.getLogger(__name__)
 
+_LAST_WRITES = 3.0
+"""How long each write may take when a server stops, seconds."""
+
 
 class Deployment:
     """One data folder, opened to serve it: the service, its keeper and its audit log. Close it afterwards."""
@@ -93,6 +96,7 @@ class Deployment:
             opened.backends.key_uses.write(*marks)
             self._undo = undo.pop_all()
         self.folder = opened.folder
+        self._store = opened.store
         self.problems = problems
         self.backends = opened.backends
         self.registrar = opened.registrar
@@ -138,6 +142,9 @@ class Deployment:
 
     def close(self) -> None:
         """Save the last uses and what is known of the time, write the audit lines that wait, and release the folder."""
+        # A database that does not answer must not keep the process from ending. What is not written now is found in the
+        # audit log by the next start.
+        self._store.hurry(_LAST_WRITES)
         self.keeper.upkeep(stopping=True)
         if self._saves_clock:
             try:

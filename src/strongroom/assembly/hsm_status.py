@@ -74,10 +74,12 @@ def hsm_status(settings: Settings, clock: Clock, entropy: Entropy, unsealing: Un
     Raises SettingsError if no token is set, UnsealError or SealUnavailableError if it cannot be used, and what
     ``open_existing`` does.
     """
-    database = database_of(settings, clock, entropy)
+    folder = database_of(settings, clock, entropy).folder
     keys, seals = _named(settings, clock, entropy, unsealing)
     in_full_depth = FULL_DEPTH in {settings.key_protection, *map(protection_of, keys)}
-    token = ConfiguredToken(unsealing, database.folder.token_login if database.folder.path.is_dir() else None)
+    # It makes no file in a folder that no server has used.
+    is_used = folder.database.exists() or folder.node_id.exists()
+    token = ConfiguredToken(unsealing, folder.token_login if is_used else None)
     try:
         connection = token.require()
         capabilities = capabilities_of(token, str(settings.pkcs11_module))

@@ -12,13 +12,13 @@ from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.clock import Clock
 from strongroom.entropy import Entropy
 from strongroom.node_id import NodeId
-from strongroom.problems import AGENT, Problems
+from strongroom.problems import AGENT, Problems, Subject
 from strongroom.settings import Settings
 from strongroom.store.counters import AgentCounters
 from strongroom.store.leases.membership import Membership
 from strongroom.store.leases.page import PageFile, PageWriter
 from strongroom.store.leases.requests import About
-from strongroom.store.postgresql.agent import Agent
+from strongroom.store.postgresql.agent import NOT_ENDED, Agent
 from strongroom.store.postgresql.member_connection import MemberConnection
 
 logger = logging.getLogger(__name__)
@@ -43,6 +43,7 @@ class NodeAgent:
         Raises DataFolderError if another agent has the page, and OSError if it cannot be written.
         """
         folder = DataFolder(settings.folder)
+        self._page = folder.generation
         try:
             self._file = PageFile(folder.generation, clock.boot(), writing=True)
         except BlockingIOError:
@@ -73,6 +74,13 @@ class NodeAgent:
         """Begin to join the other nodes. What goes wrong is tried again, and logged."""
         self._thread.start()
 
+    def look(self) -> None:
+        """Report a page that was removed or replaced: workers that start from now on would never see a lease."""
+        if not self._file.is_in_place():
+            self.problems.report(
+                Subject.STORE, f"`{self._page}` was removed or replaced while the server runs; restart the server"
+            )
+
     def goes_on(self) -> bool:
         """Tell whether it has neither ended nor been at one step for much longer than any may take."""
         since = self._clock.timer() - self._agent.progressed_at
@@ -88,5 +96,5 @@ class NodeAgent:
         self._agent.stop()
         self._thread.join(patience)
         if self._thread.is_alive():
-            logger.warning("the database does not answer, so changes of other nodes wait for this one's lease to end")
+            logger.warning(NOT_ENDED)
         self.problems.close()

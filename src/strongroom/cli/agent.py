@@ -67,6 +67,7 @@ def _watch(process: SupervisedProcess, node_agent: NodeAgent) -> None:
     """Send heartbeats as long as the agent goes on, and give it new settings, until the supervisor ends it."""
     settings = process.settings
     while not settings.ended:
+        node_agent.look()
         if node_agent.goes_on():
             process.send_heartbeat()
         readable, _, _ = select.select([settings.descriptor], [], [], HEARTBEAT_INTERVAL)

@@ -28,9 +28,11 @@ def database() -> None:
 )
 @click.option("--serve", "serving", multiple=True, metavar="ROLE", help="Role of servers; repeat for more.")
 @click.option("--read", "reading", multiple=True, metavar="ROLE", help="Role that only reads; repeat for more.")
+@click.option("--contract", is_flag=True, help="After an upgrade of all nodes: end the service of the release before.")
 @config_option
 def migrate_command(
     *,
+    contract: bool,
     store: str | None,
     store_password_file: Path | None,
     serving: tuple[str, ...],
@@ -41,6 +43,9 @@ def migrate_command(
 
     It connects as the owner of the tables. Servers go on meanwhile. Roles that had rights before keep them. If a long
     read of a table is in the way, this tries again for a minute, and changes nothing in the end if it still is.
+
+    An upgrade takes three steps: this command of the new release, while all nodes go on; the new release on one node
+    after the other; and --contract, which removes what only the old release needed, and refuses while a node has it.
     """
     with readable_errors():
         settings = read_settings(config, store=store)
@@ -49,8 +54,12 @@ def migrate_command(
                 settings, store_password_file=None if store_password_file is None else str(store_password_file)
             )
         found = postgresql_of(settings, SystemClock(), system_entropy)
-        from strongroom.assembly.databases.migration import migrate_database  # noqa: PLC0415 - needs the same extra
+        # They need the same extra.
+        from strongroom.assembly.databases.migration import contract_database, migrate_database  # noqa: PLC0415
 
+        if contract:
+            _contract(found.folder.database_name, *contract_database(found, SystemClock(), _PATIENCE))
+            return
         done = migrate_database(found, serving, reading, SystemClock(), _PATIENCE)
     if done.before is None:
         click.echo(f"Made the tables of schema {done.now} in {done.name}.")
@@ -62,6 +71,13 @@ def migrate_command(
         click.echo(f"Role {role} may read and write all tables.")
     for role in done.granted.read:
         click.echo(f"Role {role} may read all tables.")
+
+
+def _contract(name: str, before: str, now: str) -> None:
+    if before == now:
+        click.echo(f"{name} is only for releases from schema {now} on already.")
+    else:
+        click.echo(f"{name} is only for releases from schema {now} on now; before, those of {before} could serve it.")
 
 
 @database.command("accept-older")

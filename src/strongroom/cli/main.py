@@ -17,6 +17,7 @@ from strongroom.cli.hsm import hsm
 from strongroom.cli.identity_provider import identity_provider
 from strongroom.cli.init import init
 from strongroom.cli.key import key
+from strongroom.cli.migrate import migrate
 from strongroom.cli.nodes import nodes
 from strongroom.cli.restore import restore
 from strongroom.cli.seal import seal
@@ -33,7 +34,7 @@ def main() -> None:
 
 for command in (
     *(serve, init, account, service, seal, hsm, domain_keys, key, identity_provider, explain_command, who_can_command),
-    *(audit, clock, database, backup, restore, doctor, nodes, xks_proxy),
+    *(audit, clock, database, migrate, backup, restore, doctor, nodes, xks_proxy),
 ):
     main.add_command(command)
 for command in (archive, prune, retire):

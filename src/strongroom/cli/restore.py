@@ -8,6 +8,7 @@ import click
 from strongroom.assembly.backups.restore import Restore, RestoredBackup, RestoreRequest
 from strongroom.assembly.backups.restored_state import WAITING_DAYS
 from strongroom.assembly.backups.streams import Progress
+from strongroom.assembly.databases.chosen import postgresql_of
 from strongroom.audit.cloudtrail import event_time
 from strongroom.cli.backup import MOST_SHOWN, show_content
 from strongroom.cli.backup_options import (
@@ -73,7 +74,8 @@ def restore(  # noqa: PLR0913 - the options of one restore
     """Restore the backup FILE into an empty or missing data folder.
 
     Everything is verified first. The data folder appears when all keys were opened and everything is on disk. It
-    belongs to a new node, whose audit log begins with a record of the restore.
+    belongs to a new node, whose audit log begins with a record of the restore. If `store` in the settings names a
+    PostgreSQL database, that must have tables and nothing in them, and gets the state.
     """
     with backup_errors():
         settings = read_settings(config, data=data)
@@ -96,6 +98,7 @@ def restore(  # noqa: PLR0913 - the options of one restore
             bring_back=bring_back,
             any_origin=any_origin,
             damaged_keys=damaged_keys,
+            database=postgresql_of(settings, SystemClock(), system_entropy) if settings.is_on_postgresql else None,
         )
         with _Bars() as bars:
             restored = Restore(request, SystemClock(), system_entropy, bars.begin).run()

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
@@ -26,6 +26,7 @@ from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.key_back_ends import loading_key_backends
 from strongroom.assembly.node import ensure_node_id
 from strongroom.assembly.protections import object_id_of
+from strongroom.assembly.relocation.copying import Keys, copy_deployment
 from strongroom.assembly.restored_objects import note_restored_objects
 from strongroom.assembly.row_authentication import authenticate_rows
 from strongroom.assembly.tokens import ConfiguredToken
@@ -54,6 +55,9 @@ from strongroom.store.sqlite.restored import new_database
 from strongroom.store.sqlite.schema_version import UnknownSchemaError, upgrade
 from strongroom.store.sqlite.store import SqlStore
 
+if TYPE_CHECKING:
+    from strongroom.assembly.databases.postgresql import PostgresqlDatabase
+
 
 class RestoreRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What to restore, and how.
@@ -62,6 +66,7 @@ class RestoreRequest(msgspec.Struct, frozen=True, kw_only=True):
     the backup: then a new root key is made. ``audit`` are the folders of the deployment's audit logs, None to do
     without. ``bring_back`` are keys that were destroyed after the backup and are wanted all the same. ``any_origin``
     restores a backup of which nothing shows who made it, ``damaged_keys`` one in which some keys do not open.
+    ``database`` is an empty PostgreSQL database that is to have the state; None to have it in the data folder.
     """
 
     file: Path
@@ -74,6 +79,7 @@ class RestoreRequest(msgspec.Struct, frozen=True, kw_only=True):
     bring_back: Sequence[str] = ()
     any_origin: bool = False
     damaged_keys: bool = False
+    database: "PostgresqlDatabase | None" = None
 
 
 class RestoredBackup(msgspec.Struct, frozen=True):
@@ -112,7 +118,7 @@ class Restore:
             with restored_folder(request.data) as place:
                 left_out = self._load(file, verified, place)
                 restored = self._settle(verified, destroyed, place, left_out)
-                place.publish()
+                place.publish(with_database=request.database is None)
         return restored
 
     def _verify(self, file: BinaryIO) -> VerifiedBackup:
@@ -228,13 +234,26 @@ class Restore:
             with store.read() as reader:
                 # Whether material opens is known already.
                 changed = [each.record for each in reader.findings(lambda *_: True)]
-        content = content.with_damaged([*_named(left_out, destroyed, settled), *changed])
-        if content.damaged_count and not request.damaged_keys:
-            raise BackupError(
-                f"{content.damaged_count} keys, secrets or other records in the backup do not open or are not as they "
-                f"were written, first {content.damaged[0]}; --damaged-keys restores all others"
-            )
+            content = content.with_damaged([*_named(left_out, destroyed, settled), *changed])
+            if content.damaged_count and not request.damaged_keys:
+                raise BackupError(
+                    f"{content.damaged_count} keys, secrets or other records in the backup do not open or are not as "
+                    f"they were written, first {content.damaged[0]}; --damaged-keys restores all others"
+                )
+            if request.database is not None:
+                keys = Keys(domain_keys.row_keys, backends)
+                self._fill(request.database, place, store, keys)
         return RestoredBackup(verified, settled, content, accounts, bool(domain_keys.in_token))
+
+    def _fill(self, target: "PostgresqlDatabase", place: RestoredFolder, store: SqlStore, keys: Keys) -> None:
+        """Bring what was restored from the file in the hidden folder into a PostgreSQL database."""
+        from strongroom.assembly.relocation.target import filling_of, put_seal_document  # noqa: PLC0415 - an extra
+
+        names = "the backup", target.folder.database_name
+        progress = self._bar("Filling the database", 0)
+        with store.read_tables() as tables, filling_of(target, self._entropy) as filling:
+            copy_deployment(tables, filling, None, keys, names, progress)
+            put_seal_document(filling, place.folder)
 
     def _resealed(self, keys: Sequence[OpenDomainKey], place: RestoredFolder) -> list[SealedDomainKey]:
         return seal_domain_keys(keys, self._request.unsealing.seal(place.folder, ()))

@@ -30,8 +30,11 @@ class RestoredFolder:
         self.database = path / "restoring.db"
         """The database, until it is complete."""
 
-    def publish(self) -> None:
-        """Bring everything to disk and put it in place; raises DataFolderError, OSError."""
+    def publish(self, *, with_database: bool = True) -> None:
+        """Bring everything to disk and put it in place, without the database if that is elsewhere.
+
+        Raises DataFolderError, OSError.
+        """
         path = self.folder.path
         log = self.database.with_name(self.database.name + "-wal")
         if log.exists() and log.stat().st_size:
@@ -39,13 +42,16 @@ class RestoredFolder:
             raise DataFolderError(f"the last changes could not be moved from `{log}` into the database; restore again")
         for extra in ("-writer", "-wal", "-shm"):
             self.database.with_name(self.database.name + extra).unlink(missing_ok=True)
-        self.database.rename(self.folder.database)
+        if with_database:
+            self.database.rename(self.folder.database)
+        else:
+            self.database.unlink()
         _sync(path)
         # A server may have been started in it meanwhile.
         require_empty(self._target)
         if path.parent == self._target:
             others = sorted(each for each in path.iterdir() if each != self.folder.database)
-            for each in (*others, self.folder.database):
+            for each in (*others, *([self.folder.database] if with_database else [])):
                 each.rename(self._target / each.name)
                 sync_path(self._target)
             path.rmdir()

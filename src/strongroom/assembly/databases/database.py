@@ -1,4 +1,4 @@
-"""What a deployment asks of its database, whichever that is."""
+"""What a deployment asks of its database: SQLite or PostgreSQL."""
 
 from contextlib import AbstractContextManager
 from typing import Protocol
@@ -18,6 +18,10 @@ class OwnStore(Store, Protocol):
 
     counters: StoreCounters
     quarantine: Quarantine
+
+    def hurry(self, limit: float) -> None:
+        """Give reads and writes ``limit`` seconds at most from now on: this process is about to end."""
+        ...
 
     def authenticate(self, authenticator: RowAuthenticator, problems: Problems) -> None:
         """Authenticate rows from now on. Before that, only what is protected in other ways may be read."""

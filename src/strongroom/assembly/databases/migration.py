@@ -9,7 +9,7 @@ from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.databases.postgresql import PostgresqlDatabase
 from strongroom.clock import Clock
 from strongroom.store.postgresql.engine import open_postgresql
-from strongroom.store.postgresql.migrate import Granted, migrate_patiently
+from strongroom.store.postgresql.migrate import Granted, contract_patiently, migrate_patiently
 from strongroom.store.postgresql.opening import UnusableDatabaseError, explained
 from strongroom.store.postgresql.schema_version import WrongSchemaError
 
@@ -44,3 +44,19 @@ def migrate_database(
     except WrongSchemaError as error:
         raise DataFolderError(f"{name}: {error}") from None
     return Migrated(name, before, now, granted)
+
+
+def contract_database(database: PostgresqlDatabase, clock: Clock, patience: float) -> tuple[str, str]:
+    """End the service of earlier releases; return the oldest schema before, and the one now, whose releases may serve.
+
+    Raises DataFolderError if a node of an earlier release lives, and as ``migrate_database`` does.
+    """
+    address = database.address
+    try:
+        with explained(address), closing(open_postgresql(address, size=1, statement_limit=_LIMIT)) as pool:
+            before = contract_patiently(pool.engine, clock.timer, patience)
+    except UnusableDatabaseError as error:
+        raise DataFolderError(str(error)) from None
+    except WrongSchemaError as error:
+        raise DataFolderError(f"{database.folder.database_name}: {error}") from None
+    return before.oldest, before.newest

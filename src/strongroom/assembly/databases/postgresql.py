@@ -18,7 +18,7 @@ from strongroom.store.postgresql.engine import Database as Pool
 from strongroom.store.postgresql.engine import open_postgresql
 from strongroom.store.postgresql.member_connection import MemberConnection
 from strongroom.store.postgresql.node_store import NodeStore
-from strongroom.store.postgresql.opening import UnusableDatabaseError, require_usable, size_of
+from strongroom.store.postgresql.opening import UnusableDatabaseError, require_right_to_write, require_usable, size_of
 from strongroom.store.postgresql.read_store import PostgresqlReadStore
 from strongroom.store.postgresql.schema_version import WrongSchemaError
 from strongroom.store.postgresql.settled_store import SettledStore
@@ -48,7 +48,10 @@ class PostgresqlDatabase:
 
     def connect_member(self, timeout: float | None = None) -> MemberConnection:
         """Connect for the protocol of leases; ``timeout`` is that of a statement, by default that of the settings."""
-        return MemberConnection(self.address.conninfo(), timeout or self._settings.store_timeout)
+        settings = self._settings
+        return MemberConnection(
+            self.address.conninfo(), timeout or settings.store_timeout, prepare=not settings.store_pooler
+        )
 
     def is_there(self) -> bool:
         """Tell whether the database was initialized: it has domain keys."""
@@ -61,6 +64,8 @@ class PostgresqlDatabase:
     def prepare(self, *, serve_damaged: bool, first: bool = False) -> None:  # noqa: ARG002 - it has no file here
         """Refuse a database with another schema, or that has no keys unless this process makes the ``first`` ones."""
         self.require_usable()
+        with self._typed():
+            require_right_to_write(self.address, self._settings.store_timeout)
         if not first and not self.is_there():
             raise DataFolderError(self.remedy_if_missing())
 

@@ -9,6 +9,7 @@ from strongroom.assembly.data_folder import (
     upgrade_unused,
 )
 from strongroom.assembly.database_check import check_database, is_checked_at_once, require_whole_database
+from strongroom.assembly.relocation.mark import require_not_moved
 from strongroom.problems import Problems
 from strongroom.store.integrity import Integrity
 from strongroom.store.sqlite.read_only import ReadOnlyStore
@@ -29,7 +30,8 @@ class SqliteDatabase:
         return self.folder.database.exists()
 
     def require_there(self) -> None:
-        """Refuse a folder that was served before and has no database."""
+        """Refuse a folder that was served before and has no database, or whose deployment has moved."""
+        require_not_moved(self.folder)
         require_database(self.folder)
 
     def require_usable(self) -> None:
@@ -37,13 +39,13 @@ class SqliteDatabase:
 
     def prepare(self, *, serve_damaged: bool, first: bool = False) -> None:  # noqa: ARG002 - any start may be the first
         """Make the database, or check and upgrade it."""
-        require_database(self.folder)
+        self.require_there()
         require_whole_database(self.folder, serve_damaged=serve_damaged)
         upgrade(self.folder.database)
 
     def require_current(self) -> None:
         """Upgrade the database if no server has the folder."""
-        require_database(self.folder)
+        self.require_there()
         if not self.folder.database.exists():
             raise DataFolderError(f"`{self.folder.path}` is not a data folder; start a server once to make it")
         upgrade_unused(self.folder)
@@ -62,6 +64,7 @@ class SqliteDatabase:
 
     def open_to_read(self, *, untouched: bool = False) -> ReadOnlyStore:
         """Open the database and change nothing."""
+        require_not_moved(self.folder)
         return open_store_to_read(self.folder, untouched=untouched)
 
     def check(self, *, only_read: bool = False, pages: bool = True) -> Integrity:

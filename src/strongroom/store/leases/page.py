@@ -225,7 +225,8 @@ class PageFile:
 
     def __init__(self, path: Path, boot: str, *, writing: bool) -> None:
         flags = os.O_RDWR | os.O_CREAT if writing else os.O_RDONLY
-        self._descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
+        self._path = path
+        self._descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             if writing:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -237,6 +238,14 @@ class PageFile:
         except BaseException:
             os.close(self._descriptor)
             raise
+
+    def is_in_place(self) -> bool:
+        """Tell whether the file still has its name. If not, processes that open it from now on find another page."""
+        try:
+            found = self._path.stat(follow_symlinks=False)
+        except OSError:
+            return False
+        return os.path.samestat(found, os.fstat(self._descriptor))
 
     def close(self) -> None:
         """Unmap the page, and let another process write it."""

@@ -41,6 +41,10 @@ class Settlement:
 
     def __init__(self) -> None:
         self._waiting: list[_Waiting] = []
+        # The lowest and the highest number that waits, and when the first was committed. So a look that settles nothing
+        # costs the same however many wait.
+        self._lowest = self._highest = 0
+        self._oldest = 0.0
         self._suspects: dict[tuple[str, bytes], _Suspect] = {}
         self._newest = 0
         self.durations = Histogram(_DURATIONS)
@@ -60,6 +64,11 @@ class Settlement:
 
     def add(self, number: int, committed_at: float, done: Done) -> None:
         """Have ``done`` called when a commit is settled. ``committed_at`` is read after the commit has returned."""
+        if self._waiting:
+            self._lowest, self._highest = min(self._lowest, number), max(self._highest, number)
+            self._oldest = min(self._oldest, committed_at)
+        else:
+            self._lowest, self._highest, self._oldest = number, number, committed_at
         self._waiting.append(_Waiting(number, committed_at, done))
         self._newest = max(self._newest, number)
 
@@ -71,6 +80,8 @@ class Settlement:
         """
         members = found.members
         removals = self._suspect(members, read_at)
+        if not self._may_settle(found, read_at):
+            return [], removals
         settled: list[_Waiting] = []
         waiting: list[_Waiting] = []
         for each in self._waiting:
@@ -81,23 +92,42 @@ class Settlement:
             is_over = not leases or read_at >= each.committed_at + over_everywhere(max(leases))
             self.waited_out += bool(is_over and leases)
             (settled if is_over else waiting).append(each)
-        self._waiting = waiting
+        self._keep(waiting)
         return self._done(settled, read_at), removals
 
     def is_ahead_of(self, found: FoundMembers) -> bool:
         """Whether a change waits that the server which found the members does not know."""
-        return any(each.number > found.number for each in self._waiting)
+        return bool(self._waiting) and self._highest > found.number
 
     def expire(self, now: float) -> list[Done]:
         """Return what is settled by time alone, where the members cannot be read."""
         bound = over_everywhere(LONGEST_LEASE)
+        if self._waiting and now < self._oldest + bound:
+            return []
         settled = [each for each in self._waiting if now >= each.committed_at + bound]
-        self._waiting = [each for each in self._waiting if now < each.committed_at + bound]
+        self._keep([each for each in self._waiting if now < each.committed_at + bound])
         self.waited_out += len(settled)
         if not self._waiting:
             # What cannot be read cannot be removed either. The next change will find it.
             self._suspects.clear()
         return self._done(settled, now)
+
+    def _may_settle(self, found: FoundMembers, read_at: float) -> bool:
+        """Tell whether any change may be settled by what was found; False only if none is."""
+        if not self._waiting:
+            return False
+        if min([found.number, *(member.acked for member in found.members)]) >= self._lowest:
+            return True
+        leases = [member.lease for member in found.members if member.acked < self._highest]
+        return bool(leases) and read_at >= self._oldest + over_everywhere(min(leases))
+
+    def _keep(self, waiting: list[_Waiting]) -> None:
+        """Have these changes wait."""
+        self._waiting = waiting
+        if waiting:
+            self._lowest = min(each.number for each in waiting)
+            self._highest = max(each.number for each in waiting)
+            self._oldest = min(each.committed_at for each in waiting)
 
     def _done(self, settled: Sequence[_Waiting], now: float) -> list[Done]:
         for each in settled:

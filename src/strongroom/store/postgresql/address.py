@@ -26,10 +26,15 @@ class Address:
             self.parts = conninfo_to_dict(conninfo)
         except psycopg.ProgrammingError:
             raise AddressError("it is no connection string or URI of libpq") from None
-        self._conninfo = conninfo
-        self._password_file = password_file
         hosts = str(self.parts.get("host") or self.parts.get("hostaddr") or _LOCAL)
         database = self.parts.get("dbname") or self.parts.get("user")
+        # Either may be a part of the password then, and names are shown.
+        if "@" in hosts:
+            raise AddressError("`@` in a user's name or password has to be written as `%40`")
+        if {*"&=?"} & {*str(database)}:
+            raise AddressError("the name of the database has `&`, `=` or `?`; parameters begin with one `?`")
+        self._conninfo = conninfo
+        self._password_file = password_file
         self.name = f"{hosts}/{database}" if database else hosts
 
     def conninfo(self) -> str:

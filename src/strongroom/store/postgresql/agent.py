@@ -17,6 +17,9 @@ from strongroom.store.postgresql.member_connection import Connect, MemberConnect
 
 logger = logging.getLogger(__name__)
 
+NOT_ENDED = "the database does not answer, so changes of other nodes wait for the lease of this one to end"
+"""What a stop says that could not tell the others."""
+
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 1.0
 _MAX_READ = 4096
@@ -161,7 +164,7 @@ class Agent:
         if fault is not None:
             self.counters.count_fault(fault.kind)
         if self._is_stopping:
-            logger.warning("the agent cannot end the lease of this node in the database: %s", reason)
+            logger.warning("%s: %s", NOT_ENDED, reason)
         elif self._membership.lease_left > 0:
             self._problems.report(Subject.LEASE, f"the lease of this node cannot be renewed: {reason}")
         else:

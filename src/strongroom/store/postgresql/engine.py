@@ -5,6 +5,7 @@ tables or advisory locks. So a pooler that gives each transaction another connec
 False.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -29,11 +30,18 @@ POOL_SIZE = 16
 POOL_TIMEOUT = 5.0
 """How long a thread waits for a connection that another one returns, seconds."""
 
+_MOST_LOST = 2
+"""After so many connections that were lost, or could not be made, a process that is about to end gives up."""
+
 SCAN_LIMIT = 3600.0
 """How long a statement that reads a whole table may take, seconds."""
 
 CONNECT_TIMEOUT = 3
 """How long connecting to one address may take, with authentication, whole seconds."""
+
+
+class GivenUpError(psycopg.InterfaceError):
+    """The database was not asked: it had not answered before, and there is no time left."""
 
 
 class Database:
@@ -46,6 +54,8 @@ class Database:
         self.engine = engine
         self.name = name
         self._epoch = 0
+        self._limit = math.inf
+        self._lost_in_a_hurry = 0
         self._ending = ExitStack()
         self._counting = Lock()
         self.waits = Histogram()
@@ -67,6 +77,7 @@ class Database:
         except BaseException as error:
             if connection.invalidated or driver.closed or _is_read_only(error):
                 self.renew()
+                self._lost()
                 connection.invalidate()
             elif not isinstance(error, Exception):
                 connection.invalidate()
@@ -82,13 +93,28 @@ class Database:
         return pool.checkedout() if isinstance(pool, QueuePool) else 0
 
     def _checked_out(self) -> Connection:
+        if self._lost_in_a_hurry >= _MOST_LOST:
+            raise GivenUpError("the database has not answered, and this process is about to end")
         began = time.perf_counter()
         try:
             return self.engine.connect()
+        except DATABASE_ERRORS:
+            self._lost()
+            raise
         finally:
             waited = time.perf_counter() - began
             with self._counting:
                 self.waits.note(waited)
+
+    def hurry(self, limit: float) -> None:
+        """Give statements on connections that are taken from now on ``limit`` seconds at most.
+
+        When connections are lost again and again, nothing more is tried.
+        """
+        self._limit = limit
+
+    def _lost(self) -> None:
+        self._lost_in_a_hurry += self._limit < math.inf
 
     def renew(self) -> None:
         """Have every connection closed before it is used again."""
@@ -106,9 +132,10 @@ class Database:
     def _note_epoch(self, _connection: StoreConnection, record: ConnectionPoolEntry) -> None:
         record.info["epoch"] = self._epoch
 
-    def _require_epoch(self, _connection: StoreConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
+    def _require_epoch(self, connection: StoreConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
         if record.info["epoch"] != self._epoch:
             raise DisconnectionError
+        connection.limit = min(connection.limit, self._limit)
 
 
 def open_postgresql(

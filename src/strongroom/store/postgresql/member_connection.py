@@ -42,8 +42,10 @@ class MemberConnection:
     Raises psycopg.Error when the database cannot be reached; then it has to be closed.
     """
 
-    def __init__(self, conninfo: str, timeout: float) -> None:
-        self._connection = StoreConnection.connect(_writable(conninfo), autocommit=True)
+    def __init__(self, conninfo: str, timeout: float, *, prepare: bool = True) -> None:
+        """Connect. ``prepare`` keeps statements prepared on the server, which some poolers do not support."""
+        threshold = 5 if prepare else None
+        self._connection = StoreConnection.connect(_writable(conninfo), autocommit=True, prepare_threshold=threshold)
         self._connection.limit = timeout
         self._connection.watch_warnings()
         self._notified = False

@@ -112,14 +112,14 @@ def _contract(connection: Connection, window: SchemaWindow) -> None:
     script = ScriptDirectory.from_config(_config(connection))
     with Operations.context(MigrationContext.configure(connection)):
         for revision in reversed([*script.walk_revisions()]):
-            step = getattr(revision.module, "contract", None)
+            step = vars(revision.module).get("contract")
             if step is not None and window.oldest < revision.revision <= window.newest:
                 step()
     connection.execute(update(schema_window).values(oldest=window.newest))
 
 
 def _locked_window(connection: Connection) -> SchemaWindow:
-    """Return the window, which nobody else can change, and under which no node can join, until the transaction ends."""
+    """Return the window. No process can change it, and no node can join, until the transaction ends."""
     read_window(connection)
     window = SchemaWindow(*connection.execute(_LOCKED_WINDOW).one())
     if window.newest > SCHEMA:

@@ -10,6 +10,7 @@ from strongroom.store.postgresql.engine import DATABASE_ERRORS, open_postgresql
 from strongroom.store.postgresql.faults import fault_of_postgresql
 from strongroom.store.postgresql.schema_version import require_this_schema
 
+_RIGHTS = text("SELECT current_user, has_table_privilege(current_user, 'generation', 'UPDATE')")
 _SIZE = text("SELECT pg_database_size(current_database())")
 
 
@@ -28,6 +29,21 @@ def require_usable(address: Address, timeout: float) -> None:
         database.connect() as connection,
     ):
         require_this_schema(connection)
+
+
+def require_right_to_write(address: Address, timeout: float) -> None:
+    """Make sure that the role of an address has the rights of a server; raises UnusableDatabaseError."""
+    with (
+        explained(address),
+        closing(open_postgresql(address, size=1, statement_limit=timeout)) as database,
+        database.connect() as connection,
+    ):
+        role, may_write = connection.execute(_RIGHTS).one()
+    if not may_write:
+        raise UnusableDatabaseError(
+            f"the role `{role}` may not write to the database `{address.name}`; give it the rights of a server, as the "
+            f"owner of the tables, with: strongroom database migrate --serve {role}"
+        )
 
 
 def size_of(address: Address, timeout: float) -> int:

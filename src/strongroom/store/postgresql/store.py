@@ -197,6 +197,11 @@ class PostgresqlStore:
         with self._typed_faults(writing=False), self._begun_read() as (_, generation):
             return generation.number.to_bytes(8, "big") + generation.tag
 
+    def hurry(self, limit: float) -> None:
+        """Give reads and writes ``limit`` seconds from now on, and each statement as long."""
+        self._timing = msgspec.structs.replace(self._timing, limit=limit)
+        self._database.hurry(limit)
+
     def require_answers(self) -> None:
         """Make sure that the database can be read."""
         self.confirm()

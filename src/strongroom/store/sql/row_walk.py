@@ -31,9 +31,7 @@ def rows_of(connection: Connection, table: Table, *order: str) -> Iterator[AnyRo
     Meanwhile the rows that were yielded may be updated over the same connection, but for these columns.
     """
     columns = [table.c[name] for name in order] or [*table.primary_key]
-    result = connection.execute(select(table).order_by(*columns))
-    while page := result.fetchmany(_AT_ONCE):
-        yield from page
+    yield from connection.execute(select(table).order_by(*columns), execution_options={"yield_per": _AT_ONCE})
 
 
 def keys_of(connection: Connection) -> Iterator[KeyRows]:

@@ -5,6 +5,7 @@ backup has to be decided below; a test fails until it is.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 
 import msgspec
 from sqlalchemy import Connection, MetaData, Table, func, select
@@ -14,7 +15,7 @@ from strongroom.backup.blocks import BackupError, SectionHead, Value
 from strongroom.crypto.seal import SealedDomainKey
 from strongroom.keys.arns import KeyLocator
 from strongroom.store.sql.history import HistoryReads
-from strongroom.store.sql.schema import domain_key, metadata
+from strongroom.store.sql.schema import change, domain_key, metadata
 from strongroom.store.sql.statements import KEY
 
 LEFT_OUT = {
@@ -53,9 +54,20 @@ KEPT = frozenset(
 )
 """Tables that are part of a backup. ``audit_checkpoint`` is read by a restore, which then forgets these writers."""
 
+MOVED = KEPT | {"audit_mark", "database_history"}
+"""Tables that move with a deployment to another database, where its audit log and its history go on.
+
+Of ``change``, the newest entry moves: it has the number that the audit log notes.
+"""
+
 _FIRST = ("domain_key", "audit_key", "audit_checkpoint")
 """What a reader needs to check the rest comes first. The other tables come after those that they refer to."""
 
+_NEWEST_ENTRY = (
+    select(*(change.c[name] for name in ("sequence", "kind", "account", "region", "name")))
+    .order_by(change.c.sequence.desc())
+    .limit(1)
+)
 _BATCH = 1000
 _MOST_LEFT_OUT = 1000
 
@@ -76,10 +88,10 @@ class TableReader(HistoryReads):
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def tables(self) -> list[TableSize]:
-        """Return the tables, in the order in which a restore can insert them."""
+    def tables(self, names: AbstractSet[str] = KEPT) -> list[TableSize]:
+        """Return the tables of these ``names``, in the order in which a restore can insert them."""
         first = [metadata.tables[name] for name in _FIRST]
-        others = [table for table in metadata.sorted_tables if table.name in KEPT and table not in first]
+        others = [table for table in metadata.sorted_tables if table.name in names and table not in first]
         return [self._size(table) for table in (*first, *others)]
 
     def rows(self, name: str) -> Iterator[Sequence[Value]]:
@@ -88,6 +100,11 @@ class TableReader(HistoryReads):
         query = select(table).order_by(*table.primary_key.columns)
         for row in self._connection.execute(query, execution_options={"yield_per": _BATCH}):
             yield tuple(row)
+
+    def newest_entry(self) -> tuple[int, str, str, str, str] | None:
+        """Return the newest entry of the change log: number, kind, account, Region and name. None if there is none."""
+        found = self._connection.execute(_NEWEST_ENTRY).one_or_none()
+        return None if found is None else (found.sequence, found.kind, found.account, found.region, found.name)
 
     def _size(self, table: Table) -> TableSize:
         count = self._connection.execute(select(func.count()).select_from(table)).scalar_one()

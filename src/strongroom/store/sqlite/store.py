@@ -153,6 +153,9 @@ class SqlStore:
                 of_same = position.history == history
                 self._position = msgspec.structs.replace(position, change=change) if of_same else None
 
+    def hurry(self, limit: float) -> None:
+        """Do nothing: this waits for other processes of the machine only, and briefly."""
+
     def require_answers(self) -> None:
         """Make sure that the database is where it was, and can be read."""
         self.confirm()

@@ -18,7 +18,7 @@ def _text(length: int | None = None) -> sa.String:
 def upgrade() -> None:
     op.create_table(
         "access_key",
-        sa.Column("access_key_id", _text(128), nullable=False),
+        sa.Column("access_key_id", _text(128), primary_key=True),
         sa.Column("account", _text(12), nullable=False),
         sa.Column("principal", _text(), nullable=False),
         sa.Column("wrapped_secret", sa.LargeBinary, nullable=False),
@@ -28,7 +28,6 @@ def upgrade() -> None:
         sa.Column("last_used_region", _text(64)),
         sa.Column("last_used_service", _text(16)),
         sa.Column("row_mac", sa.LargeBinary),
-        sa.PrimaryKeyConstraint("access_key_id"),
     )
     op.create_index("access_key_principal", "access_key", ["account", "principal"])
     op.create_index(
@@ -36,59 +35,52 @@ def upgrade() -> None:
     )
     op.create_table(
         "account",
-        sa.Column("account", _text(12), nullable=False),
+        sa.Column("account", _text(12), primary_key=True),
         sa.Column("created_at", sa.Float, nullable=False),
         sa.Column("alias", _text(63)),
         sa.Column("password_policy", sa.LargeBinary),
         sa.Column("row_mac", sa.LargeBinary),
-        sa.PrimaryKeyConstraint("account"),
     )
     op.create_index("account_alias", "account", ["alias"], unique=True)
     op.create_table(
         "audit_checkpoint",
-        sa.Column("writer", _text(16), nullable=False),
+        sa.Column("writer", _text(16), primary_key=True),
         sa.Column("statement", sa.LargeBinary, nullable=False),
         sa.Column("signature", sa.LargeBinary, nullable=False),
         sa.Column("stopped", sa.Boolean, server_default=sa.false(), nullable=False),
         sa.Column("node", _text(12), server_default="", nullable=False),
         sa.Column("first_seen", sa.Float),
-        sa.PrimaryKeyConstraint("writer"),
     )
     op.create_table(
         "seal_document",
-        sa.Column("generation", sa.Integer, autoincrement=False, nullable=False),
+        sa.Column("generation", sa.Integer, autoincrement=False, primary_key=True),
         sa.Column("document", sa.LargeBinary, nullable=False),
-        sa.PrimaryKeyConstraint("generation"),
     )
     op.create_table(
         "audit_key",
-        sa.Column("version", sa.Integer, autoincrement=False, nullable=False),
+        sa.Column("version", sa.Integer, autoincrement=False, primary_key=True),
         sa.Column("wrapped_secret", sa.LargeBinary, nullable=False),
-        sa.PrimaryKeyConstraint("version"),
     )
     op.create_table(
         "audit_mark",
-        sa.Column("writer", _text(16), nullable=False),
+        sa.Column("writer", _text(16), primary_key=True),
         sa.Column("segment", _text(64), nullable=False),
         sa.Column("offset", sa.BigInteger, nullable=False),
-        sa.PrimaryKeyConstraint("writer"),
     )
     op.create_table(
         "change",
-        sa.Column("sequence", sa.BigInteger, autoincrement=False, nullable=False),
+        sa.Column("sequence", sa.BigInteger, autoincrement=False, primary_key=True),
         sa.Column("tag", sa.LargeBinary, nullable=False),
         sa.Column("kind", _text(16), nullable=False),
         sa.Column("account", _text(12), nullable=False),
         sa.Column("region", _text(64), nullable=False),
         sa.Column("name", _text(256), nullable=False),
-        sa.PrimaryKeyConstraint("sequence"),
     )
     op.create_table(
         "credential_report",
-        sa.Column("account", _text(12), nullable=False),
+        sa.Column("account", _text(12), primary_key=True),
         sa.Column("generated_at", sa.Float, nullable=False),
         sa.Column("content", sa.LargeBinary, nullable=False),
-        sa.PrimaryKeyConstraint("account"),
     )
     op.create_table(
         "custom_key_store",
@@ -103,10 +95,9 @@ def upgrade() -> None:
     op.create_index("custom_key_store_name", "custom_key_store", ["account", "region", "name"], unique=True)
     op.create_table(
         "database_history",
-        sa.Column("ordinal", sa.Integer, autoincrement=False, nullable=False),
+        sa.Column("ordinal", sa.Integer, autoincrement=False, primary_key=True),
         sa.Column("history_id", _text(16), nullable=False),
         sa.Column("began_after", sa.BigInteger, nullable=False),
-        sa.PrimaryKeyConstraint("ordinal"),
     )
     op.create_table(
         "domain_key",
@@ -274,13 +265,12 @@ def upgrade() -> None:
     )
     op.create_table(
         "xks_proxy",
-        sa.Column("prefix", _text(115), nullable=False),
+        sa.Column("prefix", _text(115), primary_key=True),
         sa.Column("account", _text(12), nullable=False),
         sa.Column("region", _text(64), nullable=False),
         sa.Column("signing_region", _text(64), nullable=False),
         sa.Column("created_at", sa.Float, nullable=False),
         sa.Column("row_mac", sa.LargeBinary),
-        sa.PrimaryKeyConstraint("prefix"),
     )
     op.create_table(
         "alias",
@@ -373,13 +363,12 @@ def upgrade() -> None:
     )
     op.create_table(
         "xks_proxy_credential",
-        sa.Column("access_key_id", _text(30), nullable=False),
+        sa.Column("access_key_id", _text(30), primary_key=True),
         sa.Column("prefix", _text(115), nullable=False),
         sa.Column("wrapped_secret", sa.LargeBinary, nullable=False),
         sa.Column("created_at", sa.Float, nullable=False),
         sa.Column("row_mac", sa.LargeBinary),
         sa.ForeignKeyConstraint(["prefix"], ["xks_proxy.prefix"], name="xks_proxy_credential_proxy"),
-        sa.PrimaryKeyConstraint("access_key_id"),
     )
     op.create_index("xks_proxy_credential_of", "xks_proxy_credential", ["prefix"])
     op.create_table(
@@ -395,8 +384,5 @@ def upgrade() -> None:
     )
     op.execute(f"INSERT INTO schema_window (oldest, newest) VALUES ('{revision}', '{revision}')")  # noqa: S608 - ours
     op.execute(sa.text("INSERT INTO generation (number, tag) VALUES (0, :tag)").bindparams(tag=system_entropy(8)))
-    op.execute(
-        sa.text(
-            "INSERT INTO database_history (ordinal, history_id, began_after) VALUES (1, :history_id, 0)"
-        ).bindparams(history_id=system_entropy(8).hex())
-    )
+    begin = sa.text("INSERT INTO database_history (ordinal, history_id, began_after) VALUES (1, :history_id, 0)")
+    op.execute(begin.bindparams(history_id=system_entropy(8).hex()))

@@ -1,0 +1,49 @@
+"""Leaves a PostgreSQL database for another one: nothing serves it or writes to it meanwhile, or ever again."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, select, update
+
+from strongroom.store.postgresql.engine import Database, transaction
+from strongroom.store.postgresql.living_members import ended_members, remove_ended
+from strongroom.store.postgresql.schema import generation, schema_window
+
+_PATIENT = "SET LOCAL idle_in_transaction_session_timeout = 0"
+# In this order: a node that joins, or a write, may hold one of them for a moment.
+_WINDOW = select(schema_window.c.moved_to).with_for_update()
+_GENERATION = select(generation.c.number).with_for_update()
+
+
+class Leaving:
+    """A transaction without which no node can join, and nothing that is acknowledged can be written."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def mark(self, moved_to: str) -> None:
+        """Say where the deployment is from now on, once the transaction is committed."""
+        self._connection.execute(update(schema_window).values(moved_to=moved_to))
+
+
+def moved_to(database: Database) -> str | None:
+    """Return where a deployment has moved that was in a database; None if it has not."""
+    with database.connect() as connection:
+        found: str | None = connection.execute(select(schema_window.c.moved_to)).scalar_one()
+        return found
+
+
+@contextmanager
+def leaving(database: Database, pause: Callable[[float], object]) -> Iterator[Leaving]:
+    """Keep everything out of a database until the block ends, and commit what it says then.
+
+    It waits until the leases of killed nodes have ended; ``pause`` waits for some seconds. Raises LivingMembersError if
+    a node serves the database.
+    """
+    ended = ended_members(database.engine, pause)
+    with transaction(database.engine) as connection:
+        connection.exec_driver_sql(_PATIENT)
+        connection.execute(_WINDOW)
+        connection.execute(_GENERATION)
+        remove_ended(connection, ended)
+        yield Leaving(connection)
