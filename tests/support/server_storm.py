@@ -145,11 +145,9 @@ class ServerStorm:
                 self.outcome.uses += 1
                 history, is_on = histories[each.switch], each.found == ON
                 if not history.allows(on=is_on, began=each.began, ended=each.ended):
-                    took = (each.ended - each.began) / 1e6
-                    self.outcome.stale.append(
-                        f"{switches[each.switch].name} was {'on' if is_on else 'off'} in a call of {took:.1f} ms ({each.connection}): "
-                        f"{history.told(each.began)}"
-                    )
+                    found = f"{switches[each.switch].name} was {'on' if is_on else 'off'}"
+                    took = f"a call of {(each.ended - each.began) / 1e6:.1f} ms ({each.connection})"
+                    self.outcome.stale.append(f"{found} in {took}: {history.told(each.began)}")
             self.outcome.unavailable += each.found == UNAVAILABLE
             self.outcome.unanswered += each.found == UNANSWERED
         self.outcome.lost += clients.wrong()[:_MOST_LINES]
