@@ -1,7 +1,7 @@
 """What an operator must know although calls are still answered: the node's open problems.
 
 A part that finds such a problem reports it, and resolves it when it has ended. ``/readyz`` and the metrics show what is
-open. Each worker of a node, and its agent, keeps its own in a file, so that every worker can tell of all.
+open. Each process of a node keeps its own in a file, so that every worker can tell of all.
 """
 
 import contextlib
@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 AGENT = "agent"
 """What the agent of a node is called where workers have names."""
+SHIPPER = "shipper"
+"""What the process that ships the audit log is called where workers have names."""
 
 
 class Subject(StrEnum):
@@ -38,7 +40,13 @@ class Subject(StrEnum):
     DOMAIN_KEYS = "domain-keys"
     """Domain keys that a command has made and this process cannot open."""
     CLOCK = "clock"
+    DATABASE_CLOCK = "database-clock"
+    """The clocks of this machine and of the database, which differ."""
+    DESTRUCTIONS = "destructions"
+    """Erased key material that its key back end still has."""
     AUDIT = "audit"
+    AUDIT_SHIPPING = "audit-shipping"
+    """A destination that the audit log is not shipped to, or too slowly."""
     CERTIFICATE = "certificate"
     REGIONS = "regions"
     TOKEN = "token"  # noqa: S105 - a hardware token
@@ -117,7 +125,7 @@ def problems_in(folder: Path, left_out: Path | None = None) -> list[Problem]:
     found = set[Problem]()
     # If the data folder is closed to this user, that is a problem of its own.
     with contextlib.suppress(OSError):
-        for path in chain(folder.glob("[wx][0-9]*"), folder.glob(AGENT)):
+        for path in chain(folder.glob("[wx][0-9]*"), folder.glob(AGENT), folder.glob(SHIPPER)):
             # A worker that was killed may leave a draft (``whole_files``), which nothing else would ever remove here.
             if path != left_out and path.suffix != ".new":
                 # A file that cannot be read says nothing.

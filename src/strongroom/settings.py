@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from strongroom.audit_destinations import AuditDestination
+
 TLS_SUITES = tuple(
     f"ECDHE-{signature}-{cipher}"
     for cipher in ("AES256-GCM-SHA384", "AES128-GCM-SHA256", "CHACHA20-POLY1305")
@@ -172,6 +174,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """What an audit record survives once its answer is sent: a crash of the process (write) or machine (fsync)."""
     audit_segment_size: Annotated[int, Meta(ge=4096, le=_MOST)] = 67_108_864
     """The size at which a new file of the audit log is started; one is also started each day (UTC)."""
+    audit_ship: tuple[AuditDestination, ...] = ()
+    """Where the audit log is shipped to while it is written; without any, it is in the data folder alone."""
+    audit_ship_timeout: Annotated[float, Meta(ge=0.1, le=600)] = 5.0
+    """How long a call waits for the required destinations of the audit log before it is answered with an error."""
+    audit_ship_lag: PositiveSeconds = 300.0
+    """How old the oldest line may be that a destination lacks before that is a problem."""
     fips: bool = False
     """Use approved algorithms only, and refuse all others by name."""
     serve_damaged: bool = False

@@ -8,6 +8,7 @@ from typing import Literal, cast, get_args, get_origin
 
 import msgspec
 
+from strongroom.audit_destinations import AddressError, require_destination
 from strongroom.settings import APPROVED_TLS_SUITES, TLS_SUITES, Settings, SettingsError, address_of
 
 _PREFIX = "STRONGROOM_"
@@ -27,6 +28,7 @@ _TLS_FILES = {"tls_cert", "tls_key", "tls_client_ca"}
 
 _STORE_SCHEMES = ("postgresql://", "postgres://")
 _MAX_PORT = 65_535
+_LARGEST_OBJECT = 4_000_000_000
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(?:[a-z0-9._-]+|\[[0-9a-f:]+\])(?::([0-9]{1,5}))?")
 """The origin of a page as browsers send it (RFC 6454, 6.2): scheme and port are its groups."""
 _DEFAULT_PORTS = {("http", "80"), ("https", "443")}
@@ -63,6 +65,7 @@ def load(
     _require_origins(settings)
     _require_proxies(settings)
     _require_clusters(settings)
+    _require_audit_destinations(settings)
     return settings
 
 
@@ -181,6 +184,25 @@ def _require_proxies(settings: Settings) -> None:
             _require_address(f"address` of `{each.host}` in `xks-proxies", each.address)
         if (each.cert is None) != (each.key is None):
             raise SettingsError(f"`{each.host}` in `xks-proxies` needs both `cert` and `key`, or neither")
+
+
+def _require_audit_destinations(settings: Settings) -> None:
+    seen = set[str]()
+    for each in settings.audit_ship:
+        try:
+            require_destination(each)
+        except AddressError as error:
+            # What is wrong may be a credential in it.
+            shown = re.sub(r"//[^/]*@", "//…@", each.to)
+            raise SettingsError(f"`{shown}` in `audit-ship` is not valid: {error}") from None
+        if each.to in seen:
+            raise SettingsError(f"`audit-ship` has `{each.to}` twice")
+        seen.add(each.to)
+        if each.kind == "s3" and settings.audit_segment_size > _LARGEST_OBJECT:
+            raise SettingsError(
+                "`audit-segment-size` must be at most 4 GB with object storage in `audit-ship`, which takes no larger "
+                "objects in one piece"
+            )
 
 
 def _require_clusters(settings: Settings) -> None:

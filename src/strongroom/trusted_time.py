@@ -16,6 +16,9 @@ are deleted, rotated and erased, and ``latest``, from which waiting periods are 
   the wall clock had been set before the start and has not come back, the same difference is kept. Until then the latest
   time is not known: if the clock turns out to have been behind, waiting periods that began meanwhile begin anew.
 
+Where nodes share a database that has a clock of its own, ``DatabaseTime`` is a second opinion in both directions:
+nothing is due before it is by both clocks, and a waiting period begins at the later time of the two.
+
 Pure: times come in as arguments, in seconds.
 """
 
@@ -54,6 +57,32 @@ class Moment(msgspec.Struct, frozen=True):
     earliest: float
     latest: float
     unsure_since: float = inf
+
+
+class DatabaseTime(msgspec.Struct, frozen=True):
+    """The time of the database, which has a clock of its own: ``time`` at some moment between two readings of uptime.
+
+    It goes on by the uptime. So it stays known while the database does not answer, and follows no step of its clock
+    before the next answer.
+    """
+
+    time: float
+    asked: float
+    answered: float
+
+    def earliest(self, uptime: float) -> float:
+        """Return a time that is certainly over by that clock."""
+        return self.time + max(0.0, uptime - self.answered)
+
+    def latest(self, uptime: float) -> float:
+        """Return the latest that it can be by that clock."""
+        return self.time + max(0.0, uptime - self.asked)
+
+    def difference(self, wall: float, uptime: float) -> float:
+        """Return how far a wall clock is certainly ahead of that clock, negative if it is behind."""
+        if wall > self.latest(uptime):
+            return wall - self.latest(uptime)
+        return min(0.0, wall - self.earliest(uptime))
 
 
 class Doubt(StrEnum):

@@ -41,6 +41,7 @@ SUITE = "runs this test, or much of the suite it belongs to"
 CHANGE = "a step of a change that the reader makes to the source"
 RELEASE = "makes a release: it needs the keys of the maintainer"
 PLACEHOLDERS = "a synopsis; its commands and options are compared with the command line below"
+SHIPPED = "needs a shipped log; tests/conformance/test_audit_shipping.py runs it"
 FILE = "a file of AWS clients; tests/conformance/test_fixed_credentials.py has its like"
 MOVED = "test_moves_between_databases.py moves a deployment, and names a role and a host here"
 BACKED_UP = "needs age and a server's data folder; tests/conformance/test_backups.py runs the same"
@@ -61,6 +62,9 @@ DATABASE = "for a database server; tests/support/postgresql.py sets the same lim
 SET_UP = "needs a database server; tests/conformance/test_postgresql.py runs the same"
 
 LEFT_OUT = {
+    ("docs/audit-shipping.md", "[[audit-ship]]"): LOADED,
+    ("docs/audit-shipping.md", "strongroom audit fetch"): SHIPPED,
+    ("docs/audit-shipping.md", "strongroom audit verify"): SHIPPED,
     ("README.md", "strongroom serve [--data DIR]"): PLACEHOLDERS,
     ("README.md", "strongroom account create ID"): PLACEHOLDERS,
     ("README.md", "strongroom audit verify [--public-key FILE]"): PLACEHOLDERS,

@@ -42,6 +42,12 @@ class WrappedStore:
     def version(self) -> bytes:
         return self.store.version()
 
+    def time(self) -> float | None:
+        return self.store.time()
+
+    def take_turn(self, holder: str, seconds: float) -> bool:
+        return self.store.take_turn(holder, seconds)
+
     def require_answers(self) -> None:
         self.store.require_answers()
 

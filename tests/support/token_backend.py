@@ -41,6 +41,7 @@ class TokenBackend:
 
     blocks = True
     blocks_when_loaded = True
+    keeps_material = True
 
     def __init__(self, entropy: Entropy, writing: Callable[[], bool] = lambda: False) -> None:
         """Make an empty token. ``writing`` returns whether this thread has a write transaction open."""

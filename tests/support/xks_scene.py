@@ -89,6 +89,10 @@ class NamedExternally:
     def require_spec(self, spec: KeySpec, usage: KeyUsage, region: str) -> None:
         self._backend.require_spec(spec, usage, region)
 
+    @property
+    def keeps_material(self) -> bool:
+        return self._backend.keeps_material
+
     def generate(self, owner: MaterialBinding) -> bytes:
         if owner.material_id not in self._scene.stub.keys:
             self._scene.stub.new_key(owner.material_id)

@@ -49,11 +49,20 @@ class Outcome(msgspec.Struct):
 class AuditArchive:
     """The audit log of an opened data folder, and its archives."""
 
-    def __init__(self, folder: DataFolder, store: Store, trail: CommandTrail, key: AuditPublicKey) -> None:
+    def __init__(
+        self,
+        folder: DataFolder,
+        store: Store,
+        trail: CommandTrail,
+        key: AuditPublicKey,
+        owed: Callable[[Segment], str | None] = lambda _segment: None,
+    ) -> None:
+        """``owed`` returns a destination to which a segment was not shipped yet, None if there is none."""
         self._folder = folder
         self._store = store
         self._trail = trail
         self._key = key
+        self._owed = owed
 
     def size_to_archive(self, before: str) -> int:
         """Return the size in bytes of all segments that can be archived now."""
@@ -72,20 +81,27 @@ class AuditArchive:
         """
         to = self._usable(to)
         make_folder(to)
-        outcome, damaged = Outcome(), set[str]()
+        outcome, held_back = Outcome(), set[str]()
         while True:
             with self._folder.registering():
-                batch = self._due(before, damaged)[:_AT_ONCE]
+                batch = self._due(before, held_back)[:_AT_ONCE]
                 if not batch:
                     return outcome
                 done = list[tuple[Segment, StatedSegment]]()
                 for segment, after in batch:
-                    if segment.writer in damaged:
+                    if segment.writer in held_back:
+                        continue
+                    if (owed := self._owed(segment)) is not None:
+                        held_back.add(segment.writer)
+                        outcome.problems.append(
+                            f"`{segment.path}` was not shipped to {owed} yet; the chain of {segment.writer} was not "
+                            "archived from there on"
+                        )
                         continue
                     try:
                         end = copy_segment(segment, to, compress=compress, progress=progress)
                     except (DamagedSegmentError, ArchiveError) as error:
-                        damaged.add(segment.writer)
+                        held_back.add(segment.writer)
                         outcome.problems.append(
                             f"{error}; the chain of {segment.writer} was not archived from there on"
                         )

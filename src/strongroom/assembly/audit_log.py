@@ -47,13 +47,14 @@ def open_audit_key(store: Store, secrets: ServiceSecrets, entropy: Entropy, fold
 
     ``folder`` is that of the audit log. It is made before the first segment.
     """
-    found = existing_audit_key(store, secrets)
-    if found is not None:
-        return found
+    # In one read: another node may make the key, and write with it, at this moment.
     with store.read() as reader:
-        if reader.audit_writer_records() or (folder.is_dir() and segments_of(folder)):
-            # With a new one, nothing that was signed before could be verified.
-            raise UnsealError("the database has lost its audit key; restore it from a backup")
+        wrapped, has_writers = reader.audit_key(), bool(reader.audit_writer_records())
+    if wrapped is not None:
+        return _unwrapped(wrapped, secrets)
+    if has_writers or (folder.is_dir() and segments_of(folder)):
+        # With a new one, nothing that was signed before could be verified.
+        raise UnsealError("the database has lost its audit key; restore it from a backup")
     return _unwrapped(_make_audit_key(store, secrets.wrap(entropy(SECRET_LENGTH), AUDIT_KEY_BINDING)), secrets)
 
 

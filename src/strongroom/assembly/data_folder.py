@@ -21,6 +21,7 @@
       clock-accepted    0600, the clocks as they were at the last ``strongroom clock accept``
       problems/         0700, the open problems of each worker, 0600
       audit/            0700, a line for each call, in segments
+      shipping/         0700, how far the audit log was shipped to each destination, 0600, and a socket for workers
       metrics/          0700, a socket of each worker, 0600, over which it sends the others its metrics
 """
 
@@ -73,6 +74,7 @@ class DataFolder:
         self.client_environment = path / "env.sh"
         self.client_environment_fish = path / "env.fish"
         self.audit = path / "audit"
+        self.shipping = path / "shipping"
         self.request_quotas = path / "request-quotas"
         self.problems = path / "problems"
         self.moved = path / "moved"
@@ -246,14 +248,15 @@ def _require_own_content(folder: DataFolder) -> None:
         folder.clock,
         folder.clock_accepted,
     )
-    for path in (*files, *folder.locks, folder.audit, folder.problems):
+    folders = (folder.audit, folder.problems, folder.shipping)
+    for path in (*files, *folder.locks, *folders):
         try:
             status = path.lstat()
         except FileNotFoundError:
             continue
         if is_foreign(status):
             raise DataFolderError(f"`{path}` belongs to {owner_of(status)}; {remedy(status, path)}")
-        if path in (folder.audit, folder.problems):
+        if path in folders:
             if not path.is_dir():
                 raise DataFolderError(f"`{path}` is not a folder; move it away")
         elif path in database:

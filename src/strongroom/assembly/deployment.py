@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from strongroom.assembly.audit_log import end_idle_chains, idle_writers, open_audit_key, open_audit_log
+from strongroom.assembly.audit_shipping import require_destinations, required_shipping
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.assembly.key_back_ends import require_certificates
 from strongroom.assembly.node import require_node_id
@@ -41,12 +42,14 @@ logger = logging.getLogger(__name__)
 
 _LAST_WRITES = 3.0
 """How long each write may take when a server stops, seconds."""
+_TURN = 30.0
+"""For how many seconds one of several nodes looks for what is due, before another may."""
 
 
 class Deployment:
     """One data folder, opened to serve it: the service, its keeper and its audit log. Close it afterwards."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0915 - each part, once
         self,
         settings: Settings,
         clock: Clock,
@@ -104,7 +107,9 @@ class Deployment:
         self.token = opened.token
         self.domain_keys = opened.unsealed_keys
         self.back_ends = opened.back_ends
-        trail = AuditTrail(self.log, opened.entropy)
+        self.required_shipping = required_shipping(settings, writer, self.log)
+        shipped = None if self.required_shipping is None else self.required_shipping.takes
+        trail = AuditTrail(self.log, opened.entropy, shipped)
         usage = AccessKeyUsage(opened.store)
         record_limit = RecordRateLimit()
         credentials = Credentials(opened.backends.snapshot)
@@ -121,6 +126,10 @@ class Deployment:
             opened.clock_watch,
             usage,
             keep_domain_keys=partial(opened.domain_keys.keep, every_days=settings.domain_key_rotation_days),
+            destroy_domain_key=opened.domain_keys.destroy_object,
+            problems=problems,
+            holder=str(self.node),
+            turn=max(_TURN, 3 * settings.keeper_interval),
             at_start=partial(quarantine_damaged, opened.database, opened.store, opened.store.quarantine),
         )
         self._saves_clock = not worker
@@ -191,6 +200,7 @@ def ready_folder(
     The ``first`` keys of a database that nodes share, and its account, are made only if this is asked for.
     """
     require_certificates(settings)
+    require_destinations(settings)
     clear_problems(DataFolder(settings.folder).problems)
     with closing(OpenFolder(settings, clock, entropy, unsealing=unsealing, taken=True, first=first)) as opened:
         with opened.folder.registering(wait=False) as alone:

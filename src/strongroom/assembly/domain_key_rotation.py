@@ -21,18 +21,23 @@ from strongroom.assembly.command_trail import CommandTrail
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.assembly.domain_keys import Protection, create_domain_keys
 from strongroom.assembly.moves import NotMovableError, require_movable
+from strongroom.assembly.protections import object_id_of
 from strongroom.assembly.restored_objects import restored_objects
 from strongroom.assembly.rewrapping import Rewrapping
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.audit.operator_events import KEY_SOURCE, OperatorEvent
 from strongroom.clock import DAY, Clock
 from strongroom.crypto.domain_keys import DomainKeys
+from strongroom.crypto.pkcs11.wrapping import label_of
 from strongroom.crypto.seal import SealedDomainKey, SealUnavailableError, UnsealError
+from strongroom.crypto.token_errors import TokenFaultError, TokenTimeoutError, TokenUnavailableError
 from strongroom.entropy import Entropy
 from strongroom.errors import KmsError
 from strongroom.problems import Problems, Subject
+from strongroom.settings import SettingsError
 from strongroom.store.protocol import Readable, Store, Transaction
 from strongroom.store.scopes import AccountScope
+from strongroom.store.subjects.destructions import ErasedDomainKey
 from strongroom.trusted_time import Moment
 
 logger = logging.getLogger(__name__)
@@ -212,13 +217,17 @@ class DomainKeyRotation:
                 gone = {(each.scope, version) for each in found for version in each.older}
                 objects = [each for each in self._domain_keys.in_token if (each.scope, each.version) in gone]
                 shared = restored_objects(self._folder)
-                own = [each for each in objects if each.object_id not in shared]
+                own = [
+                    ErasedDomainKey(each.scope, each.version, object_id_of(each).hex())
+                    for each in objects
+                    if each.object_id not in shared
+                ]
                 details = {"domainKeys": {each.scope: each.older for each in found}}
                 event = OperatorEvent(name="DestroyDomainKey", command=command, source=KEY_SOURCE, details=details)
                 with self._trail.recording(event):
-                    self._store.write(lambda transaction: self._remove(transaction, found), AccountScope(""))
                     # The rows first: they may turn out to be needed still, and an object cannot be made again.
-                    self._protection.token.destroy(own)
+                    self._store.write(lambda transaction: self._remove(transaction, found, own), AccountScope(""))
+                self._destroy_now(own)
                 if len(own) < len(objects):
                     logger.warning(
                         "%d objects of destroyed domain keys stay in the token: the deployment whose backup was "
@@ -319,7 +328,42 @@ class DomainKeyRotation:
         self._store.write(act, AccountScope(""))
         self._domain_keys.reread()
 
-    def _remove(self, transaction: Transaction, found: Sequence[DomainKeyStatus]) -> None:
+    def destroy_object(self, erased: ErasedDomainKey) -> None:
+        """Destroy what an erased domain key had in the token; raises SettingsError, and as ``Token.run``.
+
+        Raises DataFolderError if a domain key has that object.
+        """
+        self._domain_keys.reread()
+        if any(object_id_of(each).hex() == erased.object_id for each in self._domain_keys.in_token):
+            raise DataFolderError(f"the object {erased.object_id} belongs to a domain key that is in use")
+        self._protection.token.destroy(erased)
+
+    def _destroy_now(self, erased: Sequence[ErasedDomainKey]) -> None:
+        """Destroy what erased domain keys had in the token. What cannot be done now is left to the keeper."""
+        done: list[ErasedDomainKey] = []
+        for each in erased:
+            try:
+                self._protection.token.destroy(each)
+            except (TokenUnavailableError, TokenTimeoutError, TokenFaultError, SettingsError) as error:
+                logger.error(  # noqa: TRY400 - one line is enough
+                    "the object %s (%s) of a destroyed domain key is still in the token, and is destroyed later: %s",
+                    each.object_id,
+                    label_of(each.scope, each.version),
+                    str(error) if isinstance(error, SettingsError) else error.explanation,
+                )
+            else:
+                done.append(each)
+
+        def act(transaction: Transaction) -> None:
+            for each in done:
+                transaction.remove_destruction(each)
+
+        if done:
+            self._store.write(act)
+
+    def _remove(
+        self, transaction: Transaction, found: Sequence[DomainKeyStatus], objects: Sequence[ErasedDomainKey]
+    ) -> None:
         for status in found:
             # First: it waits for every write that uses the old keys, and keeps others from beginning.
             for version in status.older:
@@ -327,6 +371,8 @@ class DomainKeyRotation:
             remaining = self._rewrapping.remaining_in(transaction, status.scope, status.version)
             if remaining:
                 raise _still_needed(status.scope, remaining)
+        for erased in objects:
+            transaction.add_destruction(erased)
 
 
 def _still_needed(scope: str, remaining: int) -> DataFolderError:

@@ -109,7 +109,9 @@ class OpenFolder:
                 node = ensure_node_id(self.folder, entropy)
                 require_not_retired(self.folder, store, node)
                 claim_old_writers(self.folder, store, node)
-            self.clock_watch = ClockWatch(clock, ClockFiles(self.folder), self.problems, last_checkpoint(store))
+            self.clock_watch = ClockWatch(
+                clock, ClockFiles(self.folder), self.problems, last_checkpoint(store), store.time
+            )
             self.backends = Backends(
                 store=store,
                 key_backends=key_backends,

@@ -5,7 +5,7 @@ from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.node import require_node_id
 from strongroom.assembly.open_folder import OpenFolder
 from strongroom.audit.retirement import LastLine, Retirement, retire_event
-from strongroom.audit.writer_id import WriterId
+from strongroom.audit.writer_id import WriterId, parse_writer
 from strongroom.crypto.audit_key import AuditPublicKey
 from strongroom.node_id import NodeId
 from strongroom.store.protocol import Reader
@@ -17,7 +17,8 @@ def retire_node(opened: OpenFolder, node: NodeId, now: float) -> Retirement:
     """Retire another node, after stating that; return what was stated. ``now`` is in epoch seconds.
 
     From then on it gets no lease and cannot start, and what is missing of its chains is found as lost. Raises
-    DataFolderError for this node, for one that the database does not know or that serves, and if it is retired already.
+    DataFolderError for this node, for one that the database does not know or that serves, and if it is retired already;
+    unless the node that states that was retired, too.
     """
     own = require_node_id(opened.folder)
     if node == own:
@@ -41,12 +42,18 @@ def _require_gone(reader: Reader, node: NodeId, database: str) -> None:
     if node not in known:
         raise DataFolderError(f"{database} knows no node {node}; it knows {', '.join(sorted(known))}")
     retired = reader.retired_node(node)
-    if retired is not None:
+    if retired is not None and not _is_lost(reader, retired.stated_by):
         raise DataFolderError(f"node {node} is retired already, as the chain of {retired.stated_by} states")
     if any(each.node == node and each.is_alive for each in reader.members()):
         raise DataFolderError(
             f"node {node} serves {database}; stop it, or if it was lost just now, wait until its lease has ended"
         )
+
+
+def _is_lost(reader: Reader, writer: str) -> bool:
+    """Tell whether a writer's node was retired, so that what its chain states may be lost."""
+    parsed = parse_writer(writer)
+    return parsed is not None and parsed.node is not None and reader.retired_node(parsed.node) is not None
 
 
 def _last_line(record: AuditWriterRecord, key: AuditPublicKey) -> LastLine:

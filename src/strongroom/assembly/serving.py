@@ -4,10 +4,12 @@ import gc
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from strongroom.assembly.audit_shipping import statuses_of
 from strongroom.assembly.deployment import Deployment
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.audit.writer_id import worker_name
@@ -83,6 +85,7 @@ def serve_as(
             deployment.problems,
             access_log,
             proxy_calls=deployment.backends.key_managers.outcomes,
+            shipping=partial(statuses_of, settings) if not worker else tuple,
             certificate_expires=lambda: tls.expires,
         )
         parts.enter_context(_showing_metrics(settings, sources, 1 if worker is None else settings.workers))
@@ -105,6 +108,7 @@ def serve_as(
             counters=counters,
             observers=[each for each in (access_log, tracing) if each is not None],
             tls=tls,
+            required=deployment.required_shipping,
         )
 
         def renew(renewed: Settings) -> None:

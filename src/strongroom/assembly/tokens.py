@@ -41,6 +41,7 @@ from strongroom.keys.specs import KeySpec, KeyUsage
 from strongroom.keys.wrapping import WrappingAlgorithm
 from strongroom.problems import Problems, Subject
 from strongroom.settings import KeyProtection, SettingsError
+from strongroom.store.subjects.destructions import ErasedDomainKey
 
 T = TypeVar("T")
 
@@ -226,23 +227,12 @@ class ConfiguredToken:
         try_key_encryption_key(self, object_id)
         return full_depth_domain_key(scope, version, object_id, seal, entropy, now)
 
-    def destroy(self, keys: Sequence[OpenDomainKey]) -> None:
-        """Destroy what domain keys had in the token, when the database does not name it any more.
+    def destroy(self, erased: ErasedDomainKey) -> None:
+        """Destroy what a domain key had in the token, when the database does not name it any more, if it is there.
 
-        One that cannot be destroyed is named in the log, and by ``strongroom hsm status``.
+        Raises as ``run``.
         """
-        for each in keys:
-            object_id = object_id_of(each)
-            try:
-                destroy_wrapping_key(self, object_id)
-            except (TokenUnavailableError, TokenTimeoutError, TokenFaultError, SettingsError) as error:
-                why = str(error) if isinstance(error, SettingsError) else error.explanation
-                logger.error(  # noqa: TRY400 - one line is enough
-                    "the object %s (%s) of a destroyed domain key is still in the token: %s",
-                    object_id.hex(),
-                    label_of(each.scope, each.version),
-                    why,
-                )
+        destroy_wrapping_key(self, bytes.fromhex(erased.object_id))
 
     def require_all(self, keys: Sequence[OpenDomainKey]) -> None:
         """Refuse a token that lacks domain keys; raises UnsealError, and as ``require``."""

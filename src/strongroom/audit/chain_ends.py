@@ -4,9 +4,16 @@ from collections.abc import Callable
 
 import msgspec
 
-from strongroom.audit.chain import KnownWriter, Statement
+from strongroom.audit.chain import KnownWriter, Statement, Unverified
 from strongroom.audit.report import ChainState, Kind
 from strongroom.audit.retirement import LostChain
+
+UNVERIFIED = {
+    Unverified.ADDED: "the writer had stopped before the last {} lines; they were added",
+    Unverified.UNKNOWN: "the database did not know the writer of the {} lines before this",
+    Unverified.UNSIGNED: "the database had no valid checkpoint that covers the {} lines before this",
+}
+"""What a start has said of the lines that it has found after the last checkpoint, by the reason; how many they are."""
 
 Verifies = Callable[[bytes, bytes], bool]
 
@@ -33,7 +40,7 @@ def judge_missing_chain(
 ) -> Judgement | None:
     """Judge that a writer has no file; None if it may have written nothing."""
     if known.checkpoint is None:
-        return _lost(lost, 0, 0)
+        return None if lost is None else _lost(lost, 0, lost.last.sequence)
     stated = known.checkpoint.read_signed(writer, verifies)
     if stated is None:
         return Judgement(Kind.BAD_SIGNATURE, f"the database's checkpoint of writer {writer} has no valid signature")

@@ -4,6 +4,8 @@ Source: KMS Developer Guide, "Logging AWS KMS API calls": RotateKey, DeleteKey, 
 """
 
 from collections.abc import Mapping
+from hashlib import sha256
+from uuid import UUID
 
 import msgspec
 
@@ -18,6 +20,8 @@ from strongroom.audit.cloudtrail import (
     key_resource,
 )
 from strongroom.audit.user_identity import AWS_INTERNAL, service_itself
+
+_ID_LABEL = "strongroom-service-event-1"
 
 
 class ServiceEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +42,18 @@ class ServiceEvent(msgspec.Struct, frozen=True, kw_only=True):
             event_name=self.name,
             aws_region=self.region,
         )
+
+
+def event_id_on(occasion: str, name: str, arn: str) -> str:
+    """Return the id of an event that only happens once on an ``occasion``, such as the date at which a change is due.
+
+    It is the same wherever and however often it is recorded. So if a change was recorded and then not made, or by
+    several nodes, the records can be told to be of one event. A UUID of version 8 (RFC 9562, 5.8), from a SHA-256.
+    """
+    digest = bytearray(sha256(f"{_ID_LABEL}\n{occasion}\n{name}\n{arn}".encode()).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x80
+    digest[8] = digest[8] & 0x3F | 0x80
+    return str(UUID(bytes=bytes(digest)))
 
 
 def internal_call(event: ServiceEvent, request_id: str) -> bytes:

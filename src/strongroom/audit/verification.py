@@ -24,25 +24,19 @@ from strongroom.audit.chain import (
     Header,
     KnownWriter,
     Position,
-    Unverified,
     checkpoint_in,
     claim_of,
     header_in,
     note_in,
     parse_name,
 )
-from strongroom.audit.chain_ends import Judgement, judge_end, judge_lost_end, judge_missing_chain, state_of
+from strongroom.audit.chain_ends import UNVERIFIED, Judgement, judge_end, judge_lost_end, judge_missing_chain, state_of
 from strongroom.audit.database_history import DatabaseNote, DatabasePosition, find_set_back
 from strongroom.audit.recorded_end import Failure
 from strongroom.audit.report import Chain, Finding, Kind, Report
 
 _MOST_FINDINGS = 10_000
 _SPECIAL = (HEADER, CHECKPOINT, DATABASE)
-_UNVERIFIED = {
-    Unverified.ADDED: "the writer had stopped before the last {} lines; they were added",
-    Unverified.UNKNOWN: "the database did not know the writer of the {} lines before this",
-    Unverified.UNSIGNED: "the database had no valid checkpoint that covers the {} lines before this",
-}
 
 
 class Verifier:
@@ -159,6 +153,9 @@ class Verifier:
                 self._judge_missing(writer, before[writer])
             else:
                 self.report.elsewhere.append(writer)
+        for writer in sorted(self._stated.lost.keys() - before.keys() - self._found):
+            # The database has forgotten it, and the log has not.
+            self._judge_missing(writer, KnownWriter())
         for writer in sorted(self._found - writers.keys()):
             kind, has = (Kind.REMOVED, "the log has its checkpoints") if writer in self._signed else (Kind.ADDED, "")
             text = f"the database does not know writer {writer}" + (f", and {has}" if has else "")
@@ -293,7 +290,7 @@ class Verifier:
         fresh = min(header.uncovered, self._sequence - self._accounted)
         self._accounted = self._sequence
         if header.unverified:
-            self._find(Kind.ADDED, _UNVERIFIED[header.unverified].format(header.uncovered))
+            self._find(Kind.ADDED, UNVERIFIED[header.unverified].format(header.uncovered))
         else:
             self.report.uncovered += fresh
 

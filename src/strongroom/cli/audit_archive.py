@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import click
 
 from strongroom.assembly.audit_archive import AuditArchive, Outcome
 from strongroom.assembly.audit_log import open_audit_key
+from strongroom.assembly.audit_shipping import owed_to
 from strongroom.audit.chain import name_time
 from strongroom.cli.data_folder import open_data_folder
 from strongroom.cli.options import FOLDER, config_option, data_option
@@ -79,9 +81,9 @@ def _moment(days: int | None, before: str | None) -> str:
 
 @contextmanager
 def _open(config: Path | None, data: str | None) -> Iterator[AuditArchive]:
-    with open_data_folder(config, data) as (opened, _):
+    with open_data_folder(config, data) as (opened, settings):
         key = open_audit_key(opened.store, opened.backends.secrets, system_entropy, opened.folder.audit).public()
-        yield AuditArchive(opened.folder, opened.store, opened.trail, key)
+        yield AuditArchive(opened.folder, opened.store, opened.trail, key, partial(owed_to, settings))
 
 
 def _show(outcome: Outcome, done: str) -> None:

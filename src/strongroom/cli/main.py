@@ -7,6 +7,7 @@ from strongroom.cli.account import account
 from strongroom.cli.audit import audit
 from strongroom.cli.audit_archive import archive, prune
 from strongroom.cli.audit_retire import retire
+from strongroom.cli.audit_shipping import fetch, shipping
 from strongroom.cli.backup import backup
 from strongroom.cli.clock import clock
 from strongroom.cli.database import database
@@ -37,5 +38,5 @@ for command in (
     *(audit, clock, database, migrate, backup, restore, doctor, nodes, xks_proxy),
 ):
     main.add_command(command)
-for command in (archive, prune, retire):
+for command in (archive, prune, retire, shipping, fetch):
     audit.add_command(command)

@@ -17,6 +17,7 @@ class CustomKeyStoreBackend:
 
     blocks = True
     blocks_when_loaded = True
+    keeps_material = True
     kind = "Custom key stores"
     """What the stores are called in the errors of callers."""
 

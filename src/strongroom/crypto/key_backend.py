@@ -27,6 +27,11 @@ class KeyBackend(Protocol):
         """Whether using a key that was loaded waits for it as well."""
         ...
 
+    @property
+    def keeps_material(self) -> bool:
+        """Whether key material stays in the back end when its token is erased, so that ``destroy`` has to be called."""
+        ...
+
     def require_spec(self, spec: KeySpec, usage: KeyUsage, region: str) -> None:
         """Refuse keys of a Region that the back end cannot make or use, before one is made.
 
@@ -45,6 +50,8 @@ class KeyBackend(Protocol):
 
     def destroy(self, token: bytes, owner: MaterialBinding) -> None:
         """Destroy the material that a token stands for; do nothing if it does not exist any more.
+
+        Several processes may do so at the same time.
 
         A back end whose tokens contain the material does nothing here: erasing the token from the store is enough.
         """

@@ -68,6 +68,14 @@ class KeyBackends:
         backend = self._find(store_id, external=external)
         return backend is not None and backend.blocks
 
+    def keeps_material(self, store_id: str | None, *, external: bool = False) -> bool:
+        """Return whether erased material of a key store must be destroyed; the parameters are as in ``of_store``.
+
+        It must if the back end is not known here.
+        """
+        backend = self._find(store_id, external=external)
+        return backend is None or backend.keeps_material
+
     def _find_of(self, key: KmsKey) -> KeyBackend | None:
         return self._find(key.custom_key_store_id, external=key.origin is Origin.EXTERNAL_KEY_STORE)
 

@@ -5,12 +5,25 @@ watch of its own, and all of them see the same: the state that was kept, and the
 """
 
 import logging
+from collections.abc import Callable
 from math import inf
 from typing import Protocol
 
 from strongroom.clock import DAY, Clock
+from strongroom.errors import KmsError
 from strongroom.problems import Problems, Subject
-from strongroom.trusted_time import Doubt, Moment, Reading, TrustedTime, accepted, first, observed, without_unsure
+from strongroom.trusted_time import (
+    STEP,
+    DatabaseTime,
+    Doubt,
+    Moment,
+    Reading,
+    TrustedTime,
+    accepted,
+    first,
+    observed,
+    without_unsure,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +39,12 @@ _TEXTS = {
     f"{_HELD}. Set the clock right; or, if it is right now, run: strongroom clock accept",
     Doubt.RETURNED: "the clock of this machine was set, and has come back; it must agree for ten minutes",
 }
+
+
+_OTHER_CLOCK = (
+    "the clock of this machine is {} that of the database; what is due by one of the two alone is not deleted, rotated "
+    "or erased. Set the one right that is wrong"
+)
 
 
 class ClockRecord(Protocol):
@@ -47,8 +66,21 @@ class ClockRecord(Protocol):
 class ClockWatch:
     """Knows the trusted time. ``observe`` and ``save`` are for one thread; the times can be asked for from any."""
 
-    def __init__(self, clock: Clock, record: ClockRecord, problems: Problems, since: float | None) -> None:
-        """Go on from what was kept. Without it, only a time ``since`` then, in epoch seconds, is certainly over."""
+    def __init__(
+        self,
+        clock: Clock,
+        record: ClockRecord,
+        problems: Problems,
+        since: float | None,
+        database_time: Callable[[], float | None] = lambda: None,
+    ) -> None:
+        """Go on from what was kept. Without it, only a time ``since`` then, in epoch seconds, is certainly over.
+
+        ``database_time`` returns the time by the clock of the database, if it has one of its own; raises KmsError.
+        """
+        self._database_time = database_time
+        self._database: DatabaseTime | None = None
+        self._reported_difference = 0.0
         self._clock = clock
         self._record = record
         self._problems = problems
@@ -59,11 +91,18 @@ class ClockWatch:
         self._reported: tuple[Doubt | None, Reading] | None = None
         self._checked_at: float | None = None
         """The uptime at which dates were last found to be right, since the last doubt."""
+        self._ask_database()
 
     @property
     def difference(self) -> float:
         """How many seconds the wall clock was ahead of the trusted time when the clocks were read last."""
         return self._known.difference
+
+    @property
+    def database_difference(self) -> float:
+        """How many seconds the wall clock is ahead of the database's, which has answered last; 0 if it has none."""
+        database = self._database
+        return 0.0 if database is None else database.difference(self._clock.now(), self._clock.uptime())
 
     @property
     def doubtful(self) -> bool:
@@ -72,6 +111,7 @@ class ClockWatch:
 
     def observe(self, *, report: bool) -> None:
         """Read the clocks; ``report`` what an operator must know of them, which one process of a node does."""
+        self._ask_database()
         known = observed(self._known, reading_of(self._clock))
         acceptance = self._record.acceptance()
         if acceptance is not None:
@@ -84,16 +124,22 @@ class ClockWatch:
             self._checked_at = None
         if report:
             self._report(known.doubt(), known)
+            self._report_database()
 
     def moment(self) -> Moment:
         """Return the two bounds of the present time."""
         known, wall, uptime = self._known, self._clock.now(), self._clock.uptime()
         unsure_since = inf if known.unsure_since is None else known.unsure_since
-        return Moment(known.earliest(wall, uptime), known.latest(wall, uptime), unsure_since)
+        earliest, latest = known.earliest(wall, uptime), known.latest(wall, uptime)
+        if (database := self._database) is not None:
+            earliest, latest = min(earliest, database.earliest(uptime)), max(latest, database.latest(uptime))
+        return Moment(earliest, latest, unsure_since)
 
     def latest(self, now: float) -> float:
         """Return the latest that it can be while the wall clock shows ``now``: waiting periods begin then."""
-        return self._known.latest(now, self._clock.uptime())
+        uptime, database = self._clock.uptime(), self._database
+        known = self._known.latest(now, uptime)
+        return known if database is None else max(known, database.latest(uptime))
 
     @property
     def unchecked(self) -> bool:
@@ -115,6 +161,27 @@ class ClockWatch:
         if saved is None or stopping or _is_news(known, saved):
             self._record.write(known)
             self._saved = known
+
+    def _ask_database(self) -> None:
+        """Learn the time of the database. What is known of it stays so if it does not answer."""
+        asked = self._clock.uptime()
+        try:
+            found = self._database_time()
+        except KmsError:
+            # The store has said why.
+            return
+        if found is not None:
+            self._database = DatabaseTime(found, asked, self._clock.uptime())
+
+    def _report_database(self) -> None:
+        difference = self.database_difference
+        if abs(difference) < STEP:
+            self._problems.resolve(Subject.DATABASE_CLOCK)
+        elif not self._reported_difference or abs(difference - self._reported_difference) >= STEP:
+            self._problems.report(Subject.DATABASE_CLOCK, _OTHER_CLOCK.format(_beside(difference)))
+        else:
+            return
+        self._reported_difference = difference if abs(difference) >= STEP else 0.0
 
     def _report(self, doubt: Doubt | None, known: TrustedTime) -> None:
         if (doubt, known.agreeing) == self._reported:
@@ -145,6 +212,11 @@ def _is_news(known: TrustedTime, saved: TrustedTime) -> bool:
 def _lasting(known: TrustedTime) -> tuple[object, ...]:
     """Return what does not change while the clocks run evenly."""
     return known.agreeing, known.confirmed, known.accepted, known.unsure_since
+
+
+def _beside(difference: float) -> str:
+    """Return a difference as ``_shown`` does, to be followed by what it is a difference to."""
+    return f"{_shown(difference)} of" if difference >= 0 else _shown(difference)
 
 
 def _shown(difference: float) -> str:

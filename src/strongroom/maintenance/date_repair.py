@@ -26,7 +26,15 @@ def _plan(locator: KeyLocator, moment: Moment) -> Plan:
         rotated = after.rotation != key.rotation
         return KeyChanges(
             saved=tuple(with_relatives(reader, prepared, KeyVersions(key, after))),
-            events=(PlannedEvent("RepairKeyDates", locator, {}, synchronized=rotated and bool(key.relatives)),),
+            events=(
+                PlannedEvent(
+                    "RepairKeyDates",
+                    locator,
+                    {},
+                    synchronized=rotated and bool(key.relatives),
+                    occasion=f"rotation {key.rotation.next_at}, deletion {key.deletion_at}",
+                ),
+            ),
         )
 
     return plan

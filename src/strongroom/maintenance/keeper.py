@@ -5,6 +5,10 @@ signs checkpoints of the audit log, and asks external key store proxies for thei
 due by the trusted time (``clock_watch``), never by a wall clock that was set; dates that were written while the wall
 clock was wrong are repaired (``date_repair``).
 
+Several nodes that share a database keep it without a leader. They take turns in looking for what is due, which only
+spares work: each change is planned again in the transaction that makes it, under the lock of the key, so it is made
+once.
+
 All of its state is in the store, so it catches up after any downtime: a deletion that came due while the
 service was down happens in the next round.
 """
@@ -21,6 +25,7 @@ from strongroom.errors import KmsError, QuarantinedRecordException, WriteOutcome
 from strongroom.keys.arns import KeyLocator
 from strongroom.maintenance.clock_watch import ClockWatch
 from strongroom.maintenance.date_repair import DATE_REPAIR
+from strongroom.maintenance.destructions import Destructions
 from strongroom.maintenance.duty import Duty
 from strongroom.maintenance.key_deletion import KEY_DELETION
 from strongroom.maintenance.key_rotation import AUTOMATIC_ROTATION
@@ -28,9 +33,11 @@ from strongroom.maintenance.material_expiry import MATERIAL_EXPIRY
 from strongroom.maintenance.proxy_health import ProxyHealth
 from strongroom.maintenance.service_changes import ServiceChanges
 from strongroom.operations.context import Backends
+from strongroom.problems import Problems
 from strongroom.service.audit_trail import AuditTrail
 from strongroom.service.counters import KeeperCounters
 from strongroom.store.faults import StoreDamaged, StoreUnavailable
+from strongroom.store.subjects.destructions import ErasedDomainKey
 from strongroom.trusted_time import Moment
 from strongroom.usage.access_key_usage import AccessKeyUsage
 
@@ -42,6 +49,8 @@ _DUTIES = (AUTOMATIC_ROTATION, MATERIAL_EXPIRY, KEY_DELETION)
 _BATCH = 100
 _BEGIN_AGAIN = 600.0
 """Seconds after which what is done once is tried again if it has failed."""
+_LOOKS_EVERY = 600.0
+"""How often, in seconds, a node looks for what is due although it is another's turn."""
 _CHANGES_KEPT = 10_000
 _FAILURES_KEPT = 1000
 _LOGGED_EVERY = 3600.0
@@ -64,9 +73,13 @@ class Keeper:
         usage: AccessKeyUsage,
         *,
         keep_domain_keys: Callable[[Moment], None] | None = None,
+        destroy_domain_key: Callable[[ErasedDomainKey], None] | None = None,
         at_start: Callable[[], None] | None = None,
+        problems: Problems | None = None,
+        holder: str = "",
+        turn: float = 30.0,
     ) -> None:
-        """Keep a service.
+        """Keep a service. ``holder`` is this node's name where several take turns, each of ``turn`` seconds.
 
         ``keep_domain_keys`` is done in each round of the first worker, ``at_start`` once: in its first round, or later
         if that fails.
@@ -81,6 +94,10 @@ class Keeper:
         self._watch = watch
         self._usage = usage
         self.counters = KeeperCounters()
+        self._destructions = Destructions(backends, destroy_domain_key, clock, problems or Problems(), self.counters)
+        self._holder = holder
+        self._turn = turn
+        self._looked_at = -math.inf
         self._proxies = ProxyHealth(backends, clock.timer, self.counters.healthy_proxies)
         self._failing: dict[tuple[object, ...], tuple[str, float]] = {}
         """Why each piece of work failed in its last round, and when that was logged."""
@@ -88,12 +105,17 @@ class Keeper:
     def run(self) -> None:
         """Do everything that is due. Failures are logged, and retried in the next round."""
         with self._round(report=True):
-            self._do_duties()
+            has_turn = self._has_turn()
+            if has_turn:
+                self._do_duties()
+            # By every node: not each of them may reach each token and cluster.
+            self._run_guarded(self._destroy)
             self._run_guarded(self._watch.save)
             self._write_down(self._clock.now())
             self._run_guarded(self._proxies.check)
-            self._run_guarded(self._rotate_domain_keys)
-            self._run_guarded(self._trim)
+            if has_turn:
+                self._run_guarded(self._rotate_domain_keys)
+                self._run_guarded(self._trim)
             self._run_guarded(self._scrub)
             self._run_guarded(self._begin)
 
@@ -114,11 +136,30 @@ class Keeper:
         begun = self._clock.timer()
         self._run_guarded(self._watch.observe, report=report)
         self.counters.clock_difference = self._watch.difference
+        self.counters.database_clock_difference = self._watch.database_difference
         yield
         self._backends.secrets.forget_dropped()
         self.counters.rounds += 1
         self.counters.last_duration = self._clock.timer() - begun
         self.counters.last_end = self._clock.now()
+
+    def _has_turn(self) -> bool:
+        """Tell whether this node looks for what is due in this round.
+
+        It does so at times without having the turn, because who has it may not be able to do everything.
+        """
+        found = [False]
+        self._run_guarded(self._take_turn, found)
+        if found[0] or self._clock.timer() - self._looked_at >= _LOOKS_EVERY:
+            self._looked_at = self._clock.timer()
+            return True
+        return False
+
+    def _take_turn(self, found: list[bool]) -> None:
+        found[0] = self._backends.store.take_turn(self._holder, self._turn)
+
+    def _destroy(self) -> None:
+        self._destructions.run(self._watch.moment())
 
     def _rotate_domain_keys(self) -> None:
         if self._keep_domain_keys is not None:

@@ -33,9 +33,13 @@ def _plan(locator: KeyLocator, moment: Moment) -> Plan:
         if damaged is None:
             key = reader.key(locator)
             due = key is not None and lifecycle.deletion_due(key, moment.earliest)
+            deletion_at = None if key is None else key.deletion_at
         else:
             due = _is_due(damaged, moment.earliest)
-        return erasure(reader, prepared, locator, moment.latest, {}) if due else NO_CHANGES
+            deletion_at = damaged.deletion_at if damaged.intact is None else damaged.intact.deletion_at
+        if not due:
+            return NO_CHANGES
+        return erasure(reader, prepared, locator, moment.latest, {}, occasion=f"due {deletion_at}")
 
     return plan
 
@@ -51,7 +55,7 @@ def _is_due(damaged: DamagedKey, now: float) -> bool:
     return damaged.deletion_at is not None and damaged.deletion_at + _MORE_TIME <= now
 
 
-def erasure(
+def erasure(  # noqa: PLR0913 - what the event of an erasure says comes from its caller
     reader: Reader,
     prepared: PreparedMaterial,
     locator: KeyLocator,
@@ -59,8 +63,9 @@ def erasure(
     details: Mapping[str, object],
     *,
     even_alone: bool = False,
+    occasion: str = "",
 ) -> KeyChanges:
-    """Return the changes that erase a key, with its event in the audit log and the ``details`` of that.
+    """Return the changes that erase a key, with its event in the audit log, the ``details`` and ``occasion`` of that.
 
     A key of which a record is damaged is erased as well, with all of its records. NO_CHANGES if there is no such key. A
     replica whose primary key is quarantined is erased only if it is to be ``even_alone``: the primary would wait for it
@@ -84,7 +89,7 @@ def erasure(
         return KeyChanges(
             erased_damaged=(damaged,),
             saved=tuple(related(damaged.primary_region)),
-            events=(PlannedEvent("DeleteKey", locator, {**details, **what}),),
+            events=(PlannedEvent("DeleteKey", locator, {**details, **what}, occasion=occasion),),
         )
     key = reader.key(locator)
     if key is None:
@@ -92,7 +97,7 @@ def erasure(
     return KeyChanges(
         erased=(key,),
         saved=tuple(related(key.primary_region)),
-        events=(PlannedEvent("DeleteKey", locator, {**details, **_in_cluster(reader, key)}),),
+        events=(PlannedEvent("DeleteKey", locator, {**details, **_in_cluster(reader, key)}, occasion=occasion),),
     )
 
 
@@ -136,4 +141,4 @@ def _without_replica(
 
 
 KEY_DELETION = Duty("deleted", "deleted", _find, _plan)
-"""Deletes keys. Their material is destroyed after the commit, because that cannot be undone."""
+"""Deletes keys. Their material is destroyed after the commit, because that cannot be undone (``destructions``)."""

@@ -25,7 +25,15 @@ def _plan(locator: KeyLocator, moment: Moment) -> Plan:
         details = {"rotationType": "AUTOMATIC", "keyMaterialId": owner.material_id}
         return KeyChanges(
             saved=tuple(with_relatives(reader, prepared, KeyVersions(key, rotated))),
-            events=(PlannedEvent("RotateKey", locator, details, synchronized=bool(key.relatives)),),
+            events=(
+                PlannedEvent(
+                    "RotateKey",
+                    locator,
+                    details,
+                    synchronized=bool(key.relatives),
+                    occasion=f"due {key.rotation.next_at}",
+                ),
+            ),
         )
 
     return plan

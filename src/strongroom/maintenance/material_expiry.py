@@ -19,11 +19,18 @@ def _plan(locator: KeyLocator, moment: Moment) -> Plan:
         key = reader.key(locator)
         if key is None or (after := imported.as_of(key, moment.earliest)) == key:
             return NO_CHANGES
+        lost = set(imported.lost(key, after))
         return KeyChanges(
             saved=tuple(with_relatives(reader, prepared, KeyVersions(key, after))),
             events=tuple(
-                PlannedEvent("DeleteExpiredKeyMaterial", locator, {"keyMaterialId": material_id})
-                for material_id in imported.lost(key, after)
+                PlannedEvent(
+                    "DeleteExpiredKeyMaterial",
+                    locator,
+                    {"keyMaterialId": each.material_id},
+                    occasion=f"{each.material_id} expired {each.expires_at}",
+                )
+                for each in key.materials
+                if each.material_id in lost
             ),
         )
 

@@ -37,6 +37,6 @@ class ServiceChanges:
             raise KMSInternalException
         for event in events:
             if event.synchronized:
-                self._trail.synchronized(event.locator, now)
-            self._trail.event(event.name, event.locator, event.details, now)
+                self._trail.synchronized(event.locator, now, event.occasion)
+            self._trail.event(event.name, event.locator, event.details, now, event.occasion)
         self._log.flush()

@@ -14,6 +14,7 @@ from strongroom.server.dispatcher import Dispatcher
 from strongroom.server.open_connections import OpenConnections
 from strongroom.server.refusals import Refusals
 from strongroom.server.reply_queue import ReplyQueue
+from strongroom.server.required_shipping import RequiredShipping
 from strongroom.server.turn_queue import TurnQueue
 from strongroom.service.counters import CallCounters
 from strongroom.service.service import Service
@@ -47,10 +48,11 @@ class Front:
         counters: CallCounters,
         observers: Sequence[CallObserver] = (),
         cross_origin: CrossOrigin | None = None,
+        required: RequiredShipping | None = None,
     ) -> None:
         self._record_limit = service.unauthenticated.limit
         self._clock = clock
-        self._replies = ReplyQueue(loop, log, clock, counters, observers, cross_origin)
+        self._replies = ReplyQueue(loop, log, clock, counters, observers, cross_origin, required=required)
         refusals = Refusals(gateway, self._replies, cross_origin)
         self._dispatcher = Dispatcher(
             loop,

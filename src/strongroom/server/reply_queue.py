@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from email.utils import formatdate
+from functools import partial
 
 from strongroom.api.cross_origin import CrossOrigin
 from strongroom.api.reply import Reply
@@ -12,6 +13,7 @@ from strongroom.clock import Clock
 from strongroom.errors import KmsError, KMSInternalException
 from strongroom.http.connection import Connection
 from strongroom.http.message import HttpRequest
+from strongroom.server.required_shipping import RequiredShipping
 from strongroom.service.counters import CallCounters
 from strongroom.telemetry.answered_call import AnsweredCall, CallObserver
 
@@ -29,7 +31,7 @@ class ReplyQueue:
     ``draining`` is set when the server stops: from then on every reply is the last one of its connection.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what replies wait for, and who is told of them
         self,
         loop: asyncio.AbstractEventLoop,
         log: AuditSink,
@@ -37,8 +39,13 @@ class ReplyQueue:
         counters: CallCounters,
         observers: Sequence[CallObserver],
         cross_origin: CrossOrigin | None = None,
+        *,
+        required: RequiredShipping | None = None,
     ) -> None:
         self._loop = loop
+        self._required = required
+        if required is not None:
+            required.attach(loop)
         self._log = log
         self._clock = clock
         self._timer = clock.timer
@@ -67,14 +74,23 @@ class ReplyQueue:
         replies, self._queued = self._queued, []
         flush_started_at = self._timer()
         fault = self._fault_of_flush(len(replies))
+        if fault is None:
+            self._counters.note((None, "", self._timer() - flush_started_at))
+            if self._required is not None:
+                waiting = [each for each in replies if each[2].operation is not None]
+                # What is no call has no record.
+                replies = [each for each in replies if each[2].operation is None]
+                self._required.hold(partial(self._finish, waiting, flush_started_at))
+        self._finish(replies, flush_started_at, fault)
+
+    def _finish(self, replies: Sequence[Queued], flush_started_at: float, fault: KmsError | None) -> None:
+        """Send replies whose records are written or, if they are not, errors in their place."""
         flushed_at = self._timer()
         if fault is not None:
             replies = [
                 (connection, request, reply if reply.operation is None else reply.refused(fault))
                 for connection, request, reply in replies
             ]
-        else:
-            self._counters.note((None, "", flushed_at - flush_started_at))
         try:
             # Before anything is sent: behind that, connections go on with their next requests.
             self._note(replies, flush_started_at, flushed_at)

@@ -28,6 +28,7 @@ from strongroom.operations.lanes import Lane
 from strongroom.server.front import Capacity, Front
 from strongroom.server.keeper_thread import keeping
 from strongroom.server.listening import listening
+from strongroom.server.required_shipping import RequiredShipping
 from strongroom.server.tls import Tls
 from strongroom.service.counters import CallCounters
 from strongroom.service.service import Service
@@ -61,6 +62,7 @@ class Server:
         counters: CallCounters,
         tls: Tls,
         observers: Sequence[CallObserver] = (),
+        required: RequiredShipping | None = None,
     ) -> None:
         self._settings = settings
         self._tls = tls
@@ -70,6 +72,7 @@ class Server:
         self._counters = counters
         self._observers = observers
         self._log = log
+        self._required = required
         self._clock = clock
         self._entropy = entropy
 
@@ -154,6 +157,7 @@ class Server:
             counters=self._counters,
             observers=self._observers,
             cross_origin=cross_origin,
+            required=self._required,
         )
 
 

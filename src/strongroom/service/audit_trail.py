@@ -3,7 +3,7 @@
 A record is written when the front has flushed the log. ``call_facts`` says what a record of a call holds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 from msgspec import UnsetType
@@ -24,7 +24,7 @@ from strongroom.audit.cloudtrail import (
     error_message,
     event_time,
 )
-from strongroom.audit.service_events import ServiceEvent, internal_call, service_event
+from strongroom.audit.service_events import ServiceEvent, event_id_on, internal_call, service_event
 from strongroom.audit.sink import AuditSink
 from strongroom.audit.user_identity import UNKNOWN_IDENTITY
 from strongroom.bounded_cache import put
@@ -54,15 +54,25 @@ _OURSELVES = "kms.amazonaws.com"
 class AuditTrail:
     """Adds records to the audit log. Safe to use from several threads."""
 
-    def __init__(self, log: AuditSink, entropy: Entropy) -> None:
+    def __init__(self, log: AuditSink, entropy: Entropy, shipped: Callable[[], bool] | None = None) -> None:
+        """Record in a log. ``shipped`` tells whether the destinations that are required take what is written to it."""
         self._log = log
+        self._shipped = shipped
         self.event_id = UuidBatch(entropy)
         """Makes the id of a record."""
         self._heads: dict[tuple[str, ...], tuple[Credential, bytes]] = {}
 
     def writable(self) -> bool:
         """Tell whether what happens now can be recorded."""
-        return self._log.writable()
+        return self._log.writable() and (self._shipped is None or self._shipped())
+
+    def obstacle(self) -> str | None:
+        """Return why nothing can be recorded now; None if it can."""
+        if not self._log.writable():
+            return "the audit log cannot be written"
+        if not self.writable():
+            return "a required destination of the audit log does not take what is written"
+        return None
 
     def call(self, ended: Completed | Refused, event_id: str) -> None:
         """Record a verified call with its response or its error."""
@@ -102,19 +112,24 @@ class AuditTrail:
         tail = encode_tail(RecordTail(read_only=operation.read_only))
         self._log.append_refusal(encode_record(encode_head(head), body, tail))
 
-    def synchronized(self, primary: KeyLocator, now: float) -> None:
-        """Record that the service copied what a multi-Region primary shares to its replicas."""
-        event = self._event("SynchronizeMultiRegionKey", primary, now)
+    def synchronized(self, primary: KeyLocator, now: float, occasion: str = "") -> None:
+        """Record that the service copied what a multi-Region primary shares to its replicas.
+
+        ``occasion`` is as in ``event``.
+        """
+        event = self._event("SynchronizeMultiRegionKey", primary, now, occasion)
         self._log.append(internal_call(event, request_id=self.event_id()))
 
-    def event(self, name: str, key: KeyLocator, details: Mapping[str, object], now: float) -> None:
-        """Record what the service did to a key by itself."""
-        self._log.append(service_event(self._event(name, key, now), {"keyId": key.key_id, **details}))
+    def event(self, name: str, key: KeyLocator, details: Mapping[str, object], now: float, occasion: str = "") -> None:
+        """Record what the service did to a key by itself.
 
-    def _event(self, name: str, key: KeyLocator, now: float) -> ServiceEvent:
-        return ServiceEvent(
-            name=name, account=key.account, region=key.region, arn=key.arn, event_id=self.event_id(), now=now
-        )
+        All records of an event on the same ``occasion`` have the same id; without one, the id is random.
+        """
+        self._log.append(service_event(self._event(name, key, now, occasion), {"keyId": key.key_id, **details}))
+
+    def _event(self, name: str, key: KeyLocator, now: float, occasion: str) -> ServiceEvent:
+        event_id = event_id_on(occasion, name, key.arn) if occasion else self.event_id()
+        return ServiceEvent(name=name, account=key.account, region=key.region, arn=key.arn, event_id=event_id, now=now)
 
     def _head(self, call: Call, credential: Credential) -> bytes:
         """Return the head of a call's record, encoded anew each second for each caller and kind of call."""

@@ -101,6 +101,13 @@ class KeeperCounters:
         self.last_duration = 0.0
         self.clock_difference = 0.0
         """How far the wall clock was ahead of the trusted time in the last round."""
+        self.database_clock_difference = 0.0
+        """How far the wall clock was ahead of the database's in the last round; 0 if the database has none."""
+        self.destroyed = 0
+        """How many destructions were done that had been left."""
+        self.destructions_left = 0
+        self.destructions_since = 0.0
+        """When the oldest of those that are left was begun; 0 if none was."""
         self.healthy_proxies: dict[str, bool] = {}
         """Id of each connected external key store → whether its proxy was healthy when it was asked last."""
         self.keys = {"rotated": 0, "expired": 0, "deleted": 0, "repaired": 0}

@@ -59,8 +59,8 @@ class Readiness:
             found.append("this node has no lease on the database that nodes share")
         except KmsError as error:
             found.append(f"the key store does not answer ({error.message})")
-        if not self._trail.writable():
-            found.append("the audit log cannot be written")
+        if (unrecorded := self._trail.obstacle()) is not None:
+            found.append(unrecorded)
         if self._entropy.failed:
             found.append("the random number generator of the system has repeated itself")
         return found

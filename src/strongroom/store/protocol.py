@@ -17,6 +17,7 @@ from strongroom.store.scopes import Scope
 from strongroom.store.subjects.aliases import AliasReader, AliasWriter
 from strongroom.store.subjects.audit import AuditReader, AuditWriter
 from strongroom.store.subjects.custom_key_stores import CustomKeyStoreReader, CustomKeyStoreWriter
+from strongroom.store.subjects.destructions import DestructionReader, DestructionWriter
 from strongroom.store.subjects.domain_keys import DomainKeyReader, DomainKeyWriter
 from strongroom.store.subjects.grants import GrantReader, GrantWriter
 from strongroom.store.subjects.history import HistoryReader, HistoryWriter
@@ -42,6 +43,7 @@ class Reader(
     XksProxyReader,
     AuditReader,
     DomainKeyReader,
+    DestructionReader,
     SealReader,
     HistoryReader,
     NodeReader,
@@ -62,6 +64,7 @@ class Transaction(
     XksProxyWriter,
     AuditWriter,
     DomainKeyWriter,
+    DestructionWriter,
     SealWriter,
     HistoryWriter,
     NodeWriter,
@@ -113,6 +116,18 @@ class Store(Readable, Protocol):
         """Return bytes that differ from those of the last call if any process has committed a change in between.
 
         A change is what has an entry in the change log. It is cheap.
+        """
+        ...
+
+    def time(self) -> float | None:
+        """Return the time by the clock of the database, epoch seconds; None if it has none but this machine's."""
+        ...
+
+    def take_turn(self, holder: str, seconds: float) -> bool:
+        """Have ``holder`` do the keeper's work for some seconds, alone; return False if it is another's turn.
+
+        It only spares the others the search for what is due. A holder that was stopped may go on when its turn is over,
+        so each piece of work finds out by itself that it was done. Always True if no other node can have the database.
         """
         ...
 

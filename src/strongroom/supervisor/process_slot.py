@@ -59,6 +59,9 @@ class Role(msgspec.Struct, frozen=True):
 AGENT = Role("the agent", "strongroom.cli.agent", outlives_signals=True)
 """Keeps the lease of this node, where nodes share a database."""
 
+SHIPPER = Role("the audit shipper", "strongroom.cli.audit_shipper", outlives_signals=True)
+"""Ships the audit log to other places. Workers write it until they end."""
+
 
 def worker(number: int) -> Role:
     """Return the role of a worker."""

@@ -3,7 +3,7 @@
 Sources: Prometheus, "Metric and label naming" and "Exposition formats".
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from prometheus_client import Metric
 from strongroom.audit.sink import AuditSink
 from strongroom.problems import Problems
 from strongroom.service.counters import CallCounters, KeeperCounters
+from strongroom.shipping.progress import Status
 from strongroom.snapshot.snapshot import Snapshot
 from strongroom.store.counters import NodeMeasures, StoreCounters
 from strongroom.telemetry.families import ProcessMetrics, counter, gauge, histogram, labelled
@@ -43,6 +44,8 @@ class Sources(msgspec.Struct, frozen=True):
     access_log: AccessLines | None = None
     proxy_calls: Callable[[], Mapping[tuple[str, str], int]] = dict
     """Returns how many calls of external key store proxies there were, by what was called and how it ended."""
+    shipping: Callable[[], Iterable[Status]] = tuple
+    """Returns how shipping to each destination of the audit log goes; of one worker of a node only."""
     certificate_expires: Callable[[], float | None] = lambda: None
     """Returns when the certificate of this worker expires, in epoch seconds; None without TLS."""
 
@@ -64,6 +67,7 @@ class WorkerMetrics:
                 _connections(sources.counters),
                 _snapshot(sources.snapshot),
                 _audit(sources.log, sources.counters),
+                _shipping(sources.shipping()),
                 _keeper(sources.keeper),
                 _store(sources.store),
                 _among_nodes(sources.store.measure_node()),
@@ -131,6 +135,29 @@ def _audit(log: AuditSink, counters: CallCounters) -> Iterator[Metric]:
     yield gauge("strongroom_audit_last_checkpoint_timestamp_seconds", about, {(): measured.last_checkpoint})
 
 
+def _shipping(statuses: Iterable[Status]) -> Iterator[Metric]:
+    found = {(each.to,): each for each in statuses}
+    if not found:
+        return
+    label = ["destination"]
+    about = "Lines that a destination of the audit log has taken since its process was started."
+    yield counter("strongroom_audit_shipped_lines", about, {to: each.lines for to, each in found.items()}, label)
+    about = "What those lines take."
+    yield counter("strongroom_audit_shipped_bytes", about, {to: each.size for to, each in found.items()}, label)
+    about = "Attempts to ship to it that failed."
+    yield counter("strongroom_audit_ship_failures", about, {to: each.failures for to, each in found.items()}, label)
+    about = "1, or 0 while attempts to ship to it fail."
+    yield gauge("strongroom_audit_ship_working", about, {to: not each.failing for to, each in found.items()}, label)
+    about = "How long the oldest line waits that it lacks."
+    yield gauge("strongroom_audit_ship_lag_seconds", about, {to: each.lag for to, each in found.items()}, label)
+    about = "When it took a line last; 0 for not since its process was started."
+    last = {to: each.last_taken for to, each in found.items()}
+    yield gauge("strongroom_audit_ship_last_taken_timestamp_seconds", about, last, label)
+    about = "When the process that ships told of this last; it does every second."
+    at = {to: each.at for to, each in found.items()}
+    yield gauge("strongroom_audit_ship_status_timestamp_seconds", about, at, label)
+
+
 def _certificate(expires: float | None) -> Iterator[Metric]:
     if expires is not None:
         about = "When the TLS certificate that new connections get expires."
@@ -147,6 +174,14 @@ def _keeper(measured: KeeperCounters) -> Iterator[Metric]:
     yield gauge("strongroom_keeper_last_round_duration_seconds", about, {(): measured.last_duration})
     about = "How far the wall clock is ahead of the time that has passed by the kernel's count."
     yield gauge("strongroom_clock_difference_seconds", about, {(): measured.clock_difference})
+    about = "How far the wall clock is ahead of the clock of the database, where that has one."
+    yield gauge("strongroom_database_clock_difference_seconds", about, {(): measured.database_clock_difference})
+    about = "Erased key material that its token or cluster still had, and that was destroyed later."
+    yield counter("strongroom_keeper_destructions", about, {(): measured.destroyed})
+    about = "Erased key material that its token or cluster still has."
+    yield gauge("strongroom_destructions_left", about, {(): measured.destructions_left})
+    about = "Since when the oldest of that could not be destroyed; 0 for none."
+    yield gauge("strongroom_destructions_left_since_timestamp_seconds", about, {(): measured.destructions_since})
     keys = {(action,): n for action, n in measured.keys.items()}
     about = "1, or 0 if the proxy of an external key store was not healthy when it was asked last."
     healthy = {(store_id,): each for store_id, each in measured.healthy_proxies.copy().items()}

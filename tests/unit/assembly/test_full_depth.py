@@ -29,6 +29,7 @@ from strongroom.crypto.material import MaterialBinding
 from strongroom.crypto.token_errors import TokenUnavailableError
 from strongroom.keys.external_keys import parse_external_token
 from strongroom.keys.specs import KeySpec, KeyUsage
+from strongroom.problems import Subject
 from xks_stub import XksStub, named_certificate
 
 REFUSED = {"KeySpec": "RSA_2048", "KeyUsage": "ENCRYPT_DECRYPT"}
@@ -116,6 +117,9 @@ def test_an_object_that_a_kill_has_left_is_shown(full: LocalDeployment, monkeypa
     assert sorted(each.rpartition(" ")[0] for each in left) == ["strongroom/eu-west-1/1", "strongroom/us-east-1/1"]
     full.reopen()
     assert decrypt(full, blob) == "eA=="
+    full.deployment.keeper.run()
+    assert other_objects(full) == []
+    assert decrypt(full, blob) == "eA=="
 
 
 def test_an_object_that_the_token_does_not_destroy_is_named(
@@ -129,6 +133,20 @@ def test_an_object_that_the_token_does_not_destroy_is_named(
     (left,) = other_objects(full)
     assert left.rpartition(" ")[2] in said
     assert "(strongroom/us-east-1/1) of a destroyed domain key is still in the token" in said
+    with monkeypatch.context() as away:
+        away.setattr("strongroom.assembly.tokens.destroy_wrapping_key", _unavailable)
+        full.deployment.keeper.run()
+        full.clock.advance(3601)
+        full.deployment.keeper.run()
+    counters = full.deployment.keeper.counters
+    assert (counters.destructions_left, counters.destroyed) == (1, 0)
+    (problem,) = [each.text for each in full.deployment.problems.current() if each.subject is Subject.DESTRUCTIONS]
+    assert "(1 object); it is destroyed once that can be reached: told not to answer" in problem
+    full.clock.advance(3600)
+    full.deployment.keeper.run()
+    assert other_objects(full) == []
+    assert (counters.destructions_left, counters.destroyed) == (0, 1)
+    assert all(each.subject is not Subject.DESTRUCTIONS for each in full.deployment.problems.current())
 
 
 def _unavailable(*_: object) -> None:

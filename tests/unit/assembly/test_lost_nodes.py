@@ -210,6 +210,40 @@ def test_only_another_node_that_is_known_can_be_retired_once(nodes: Nodes) -> No
     assert nodes.verify(nodes.kept, nodes.lost).findings == []
 
 
+def test_what_a_node_states_that_is_lost_later_is_stated_again(nodes: Nodes, tmp_path: Path) -> None:
+    nodes.stop()
+    third = LocalDeployment(join(tmp_path / "third", nodes.kept), nodes.clock)
+    third.call("GenerateRandom", NumberOfBytes=1)
+    third.deployment.close()
+    first = NodeId(str(nodes.first.deployment.node))
+    shutil.rmtree(nodes.lost)
+    nodes.retire(nodes.lost_node)
+    shutil.rmtree(nodes.kept / "audit")
+    (nodes.kept / "node-id").unlink()
+    nodes.kept, statements = third.folder, (first, nodes.lost_node)
+    for lost in statements:
+        assert Kind.FILE_MISSING in kinds(nodes.verify(nodes.kept, complete=True))
+        nodes.retire(lost)
+    # The commands of the first node had a chain, too.
+    assert kinds(nodes.verify(nodes.kept, complete=True)) == [Kind.LOST] * 3
+    with pytest.raises(DataFolderError, match="is retired already"):
+        nodes.retire(first)
+
+
+def test_a_database_that_has_forgotten_a_lost_node_hides_nothing(nodes: Nodes) -> None:
+    nodes.stop()
+    shutil.rmtree(nodes.lost)
+    nodes.retire(nodes.lost_node)
+    with closing(open_store(nodes.first.deployment.folder)) as store:
+        store.write(lambda transaction: forget(transaction, nodes.lost_node))
+    (finding,) = nodes.verify(nodes.kept).findings
+    assert (finding.kind, "lines 1 to 5 of" in finding.text) == (Kind.LOST, True)
+
+
+def forget(transaction: Transaction, node: str) -> None:
+    transaction._connection.exec_driver_sql("DELETE FROM audit_checkpoint WHERE node = ?", (node,))  # type: ignore[attr-defined]
+
+
 def test_a_retirement_that_failed_excuses_nothing(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_self: object, _retired: RetiredNode) -> None:
         raise KmsError("no")

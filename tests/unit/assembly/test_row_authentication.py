@@ -28,7 +28,7 @@ from strongroom.settings import Settings
 from strongroom.store.records import AliasRecord
 from strongroom.store.sql.row_macs import AUTHENTICATED
 
-NEWER = ("retired_node", "seal_document", "xks_proxy_key", "xks_proxy_credential", "xks_proxy")
+NEWER = ("retired_node", "seal_document", "destruction", "xks_proxy_key", "xks_proxy_credential", "xks_proxy")
 """Tables that the release with schema 0011 did not have."""
 KEYS = 1200
 """More than are read at once."""

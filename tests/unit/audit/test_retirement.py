@@ -47,7 +47,7 @@ def test_the_commands_of_another_node_state_what_is_lost() -> None:
         (f"{OTHER}cli", Retirement(NODE, [msgspec.structs.replace(RUNNING, writer="?")])),
     ],
 )
-def test_nobody_else_does_and_about_no_other_chains(speaker: str, retirement: Retirement) -> None:
+def test_no_other_writer_does_and_about_no_other_chains(speaker: str, retirement: Retirement) -> None:
     assert stated(speaker, record(retirement)) == {}
 
 

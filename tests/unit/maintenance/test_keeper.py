@@ -244,7 +244,7 @@ def test_nothing_is_destroyed_without_a_record(local: LocalDeployment) -> None:
         with local.deployment.backends.store.read() as reader:
             keys_at_destruction.append(reader.key(KeyLocator(owner.account, owner.region, owner.key_id)))
 
-    backend.destroy = destroyed
+    backend.destroy, backend.keeps_material = destroyed, True
     with broken(local.deployment.log):
         local.deployment.keeper.run()
     assert local.call("DescribeKey", KeyId=key_id)["KeyMetadata"]["KeyState"] == "PendingDeletion"

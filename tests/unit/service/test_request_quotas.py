@@ -11,6 +11,7 @@ import pytest
 from local_deployment import LocalDeployment, Refused
 from strongroom.clock import ManualClock
 from strongroom.errors import ThrottlingException
+from strongroom.operations.kms.aliases import ListAliasesRequest
 from strongroom.operations.kms.table import TABLE
 from strongroom.service.request_quotas import FAMILY, KINDS, RequestQuotas
 from strongroom.service.shared_buckets import SharedBuckets
@@ -159,3 +160,22 @@ def test_quotas_hold_for_all_workers_together(tmp_path: Path) -> None:
     new = RequestQuotas(settings, ("us-east-1",), SharedBuckets(tmp_path / "request-quotas"))
     assert allowed(now + 1, [new, *workers]) == 0
     assert allowed(now + 1.25, [new, *workers]) == 2
+
+
+def test_a_node_uses_its_share_of_a_quota() -> None:
+    quotas, operation = RequestQuotas([RequestQuota("CreateAlias", 10)], ["us-east-1"]), TABLE["CreateAlias"]
+
+    def let_through(now: float) -> int:
+        count = 0
+        with contextlib.suppress(ThrottlingException):
+            while True:
+                quotas.spend(operation, ListAliasesRequest(), [], "111122223333", "us-east-1", now)
+                count += 1
+        return count
+
+    assert let_through(0) == 10
+    quotas.share = 0.5
+    assert [let_through(now) for now in (1, 2)] == [5, 5]
+    quotas.share = 1.0
+    # What it gained until then was half of it.
+    assert [let_through(now) for now in (3, 4)] == [5, 10]

@@ -12,11 +12,16 @@ from scrapes import ScrapedMetrics
 from strongroom import __version__, errors
 from strongroom.clock import ManualClock
 from strongroom.errors import KmsError
+from strongroom.histogram import Histogram
 from strongroom.http.trusted_proxies import TrustedProxies
 from strongroom.operations.kms.table import TABLE
 from strongroom.operations.lanes import Lane
+from strongroom.problems import Problems
 from strongroom.service.counters import SUCCESS, CallCounters
+from strongroom.shipping.progress import Status
+from strongroom.store.counters import AgentCounters, NodeMeasures
 from strongroom.telemetry.access_log import AccessLog
+from strongroom.telemetry.agent_metrics import AgentMetrics
 from strongroom.telemetry.log_queue import LogQueue
 from strongroom.telemetry.metrics import Sources, WorkerMetrics
 
@@ -43,6 +48,7 @@ def sources_of(local: LocalDeployment, counters: CallCounters, worker: str = "w0
         deployment.backends.snapshot,
         deployment.problems,
         access_log,
+        shipping=lambda: [Status("folder:/mnt/audit", lines=3, lag=1.5)],
         certificate_expires=lambda: 1_800_000_000.0,
     )
 
@@ -139,13 +145,32 @@ def test_an_audit_log_that_cannot_be_written_is_visible_in_the_metrics(
     assert shown.sum("strongroom_audit_lines_waiting") == 0
 
 
-def test_metric_names_follow_prometheus_conventions_and_are_documented(local: LocalDeployment) -> None:
+def test_metric_names_follow_prometheus_conventions_and_are_documented(
+    local: LocalDeployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = NodeMeasures(
+        lease_left=9.5,
+        missing=1,
+        outdated_reads=2,
+        settling=Histogram(),
+        waited_out=3,
+        unsettled=4,
+        settle_failures=5,
+        connections_in_use=6,
+        connection_waits=Histogram(),
+    )
+    monkeypatch.setattr(local.deployment.store_counters, "measure_node", lambda: measured)
     counters = CallCounters()
     counters.note((TABLE["Encrypt"], SUCCESS, 1))
     counters.answered_no_call(404)
     counters.failed_handshakes = {"not_tls": 1}
-    shown = show(local, counters)
-    ours = [family for name, family in shown.families.items() if name.startswith("strongroom_")]
+    registry = CollectorRegistry()
+    registry.register(AgentMetrics("a1b2c3d4e5f6", AgentCounters(), Problems()))
+    of_agent = ScrapedMetrics(generate_latest(registry).decode()).families
+    found = [(name, family, "agent") for name, family in of_agent.items()]
+    found += [(name, family, "w0") for name, family in show(local, counters).families.items()]
+    ours = [family for name, family, _ in found if name.startswith("strongroom_")]
+    workers = {id(family): worker for _, family, worker in found}
     documented = set(re.findall(r"^\| `(strongroom_\w+)`", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE))
     assert documented == {f"{each.name}_total" if each.type == "counter" else each.name for each in ours} | {
         "strongroom_worker_up"
@@ -155,11 +180,12 @@ def test_metric_names_follow_prometheus_conventions_and_are_documented(local: Lo
         if family.type == "histogram":
             assert family.name.endswith("_seconds")
         for sample in family.samples:
-            assert sample.labels["worker"] == "w0"
+            assert sample.labels["worker"] == workers[id(family)]
             assert set(sample.labels) <= {
                 *(
                     "worker",
                     "node",
+                    "destination",
                     "service",
                     "operation",
                     "outcome",
@@ -172,7 +198,7 @@ def test_metric_names_follow_prometheus_conventions_and_are_documented(local: Lo
                     "version",
                 )
             }
-    assert {"process_resident_memory_bytes", "python_gc_collections", "python_info"} <= shown.families.keys()
+    assert {"process_resident_memory_bytes", "python_gc_collections", "python_info"} <= {name for name, _, _ in found}
 
 
 def test_outcomes_are_error_codes_of_letters_only() -> None:

@@ -6,6 +6,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
+from strongroom.assembly.databases.sole_node import require_sole_node
+from strongroom.assembly.node import read_node_id
 from strongroom.clock import Clock
 from strongroom.entropy import Entropy
 from strongroom.problems import Problems
@@ -18,7 +20,13 @@ from strongroom.store.postgresql.engine import Database as Pool
 from strongroom.store.postgresql.engine import open_postgresql
 from strongroom.store.postgresql.member_connection import MemberConnection
 from strongroom.store.postgresql.node_store import NodeStore
-from strongroom.store.postgresql.opening import UnusableDatabaseError, require_right_to_write, require_usable, size_of
+from strongroom.store.postgresql.opening import (
+    UnusableDatabaseError,
+    explained,
+    require_right_to_write,
+    require_usable,
+    size_of,
+)
 from strongroom.store.postgresql.read_store import PostgresqlReadStore
 from strongroom.store.postgresql.schema_version import WrongSchemaError
 from strongroom.store.postgresql.settled_store import SettledStore
@@ -62,12 +70,19 @@ class PostgresqlDatabase:
         """Accept what is there: no start makes a database, so none can hide that one was lost."""
 
     def prepare(self, *, serve_damaged: bool, first: bool = False) -> None:  # noqa: ARG002 - it has no file here
-        """Refuse a database with another schema, or that has no keys unless this process makes the ``first`` ones."""
+        """Refuse a database with another schema, or that has no keys unless this process makes the ``first`` ones.
+
+        Refuse also to start beside another process that serves as this node.
+        """
         self.require_usable()
         with self._typed():
             require_right_to_write(self.address, self._settings.store_timeout)
         if not first and not self.is_there():
             raise DataFolderError(self.remedy_if_missing())
+        node = read_node_id(self.folder)
+        if node is not None:
+            with self._typed(), explained(self.address), closing(self.connect_member()) as connection:
+                require_sole_node(self.folder, node, connection, self._clock)
 
     def require_current(self) -> None:
         """Refuse a database with another schema, or that was not initialized."""

@@ -7,17 +7,20 @@ import msgspec
 from strongroom.assembly.audit_archive import due_segments
 from strongroom.assembly.audit_folders import AuditFolders
 from strongroom.assembly.audit_log import size_of_log, verify_log
+from strongroom.assembly.audit_shipping import reports
 from strongroom.assembly.backups.records import BackupRecord, backup_records
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.assembly.doctor.results import Finding, critical, ok, unknown, warning
 from strongroom.assembly.doctor.scene import Scene
 from strongroom.assembly.node import require_node_id
 from strongroom.audit.chain import name_time
+from strongroom.audit.report import Kind
 from strongroom.clock import DAY
 from strongroom.store.audit.segment_reader import UnreadableSegmentError
 from strongroom.store.audit.segments import end_of_chain, mark_at_end
 from strongroom.store.records import AuditWriterRecord
 
+_LOST_REMEDY = "ship the audit log, so that less is lost next time; what is left of it still verifies"
 _SHOWN = 5
 _STALE = 300.0
 """After so many seconds, lines of a running server should have been signed. It does that every few seconds."""
@@ -41,7 +44,8 @@ def check_log(scene: Scene) -> Iterator[Finding]:
     remedy = "look at all findings with: strongroom audit verify; find out who changed the log, and keep a copy of it"
     for each in report.findings[:_SHOWN]:
         where = f"{each.file}:{each.line}: " if each.file else ""
-        yield critical(f"{where}{each.kind}: {each.text}", remedy)
+        text = f"{where}{each.kind}: {each.text}"
+        yield warning(text, _LOST_REMEDY) if each.kind is Kind.LOST else critical(text, remedy)
     more = len(report.findings) - _SHOWN + report.further
     if more > 0:
         yield critical(f"and {more} other findings", remedy)
@@ -83,6 +87,26 @@ def check_size(scene: Scene) -> Iterator[Finding]:
             f"; {due / _MEGABYTE:.1f} MB are older than {_OLD_DAYS} days and could be moved (strongroom audit archive)"
         )
     yield ok(text)
+
+
+def check_shipping(scene: Scene) -> Iterator[Finding]:
+    """Find out whether each destination has the log, and how far behind it is."""
+    settings = scene.settings
+    if not settings.audit_ship:
+        yield ok("the audit log is shipped nowhere")
+        return
+    _require_log(scene.folder)
+    for each in reports(settings, scene.clock):
+        lacks = f"{each.to} lacks {each.size / _MEGABYTE:.1f} MB of the log, the oldest of {each.lag:.0f} s ago"
+        if each.failing:
+            yield warning(f"{each.to} does not take the log: {each.failing}", "see docs/audit-shipping.md")
+        elif each.lag > settings.audit_ship_lag:
+            remedy = "look at it with: strongroom audit shipping" if scene.is_served else "start the server"
+            yield warning(lacks, remedy)
+        elif each.size:
+            yield ok(lacks)
+        else:
+            yield ok(f"{each.to} has all of the log")
 
 
 def check_backup(scene: Scene) -> Iterator[Finding]:

@@ -1,6 +1,6 @@
 """The checks, in the order in which they are run and shown."""
 
-from strongroom.assembly.doctor.audit import check_backup, check_log, check_size, check_writers
+from strongroom.assembly.doctor.audit import check_backup, check_log, check_shipping, check_size, check_writers
 from strongroom.assembly.doctor.database import (
     check_every_record,
     check_pages,
@@ -40,6 +40,7 @@ CHECKS = (
     Check("audit-log", check_log, slow=True, reads_database=True),
     Check("audit-writers", check_writers, reads_database=True),
     Check("audit-size", check_size, reads_database=True),
+    Check("audit-shipping", check_shipping),
     Check("backup", check_backup),
     Check("clock", check_clock),
     Check("credentials", check_credentials, reads_database=True),

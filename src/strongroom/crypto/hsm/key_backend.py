@@ -65,6 +65,8 @@ class HsmKeyBackend:
         """Which keys the token can keep."""
         self._imports = HsmImports(domain_keys, token, self.kinds)
 
+    keeps_material = False
+
     @property
     def blocks(self) -> bool:
         """Whether a domain key, or its key encryption key, is in a token."""

@@ -45,6 +45,8 @@ class SoftwareKeyBackend:
         """Whether a domain key is in a token."""
         return bool(self._domain_keys.in_token)
 
+    keeps_material = False
+
     def require_spec(self, spec: KeySpec, usage: KeyUsage, region: str) -> None:  # noqa: ARG002 - see KeyBackend
         """Refuse a spec that is not approved, if others may not be used; raises UnsupportedOperationException."""
         self.require_approved(spec)

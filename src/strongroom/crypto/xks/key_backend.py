@@ -54,6 +54,8 @@ class ExternalKeyBackend(CustomKeyStoreBackend):
     """Loads and uses the material of KMS keys in external key stores, all of them."""
 
     kind = "External key stores"
+    keeps_material = False
+    """The backing key exists only in the token, and the external key is not ours."""
 
     def __init__(self, default: KeyBackend, proxies: XksProxies, find_store: FindStore) -> None:
         """``default`` makes and loads the backing keys that encrypt first."""
@@ -73,7 +75,7 @@ class ExternalKeyBackend(CustomKeyStoreBackend):
         return cast("BackingKey", _UnusedKey(self._proxies, self._find_store, inner, named, owner))
 
     def destroy(self, token: bytes, owner: MaterialBinding) -> None:
-        """Do nothing: the backing key exists only in the token, and the external key is not ours."""
+        """Do nothing: there is nothing to destroy (``keeps_material``)."""
 
     def rewrap(self, token: bytes, owner: MaterialBinding) -> bytes:
         """Wrap the backing key anew; the external key stays the same. Raises UnsealError as ``load`` does."""

@@ -19,13 +19,14 @@ from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import Origin
 from strongroom.keys.states import require_state
 from strongroom.operations.context import Context
-from strongroom.operations.kms.key_material import destroy, removed
+from strongroom.operations.kms.key_material import destroy_erased, erased_material, removed
 from strongroom.operations.kms.prepared_material import MaterialMissing, PreparedMaterial
 from strongroom.operations.kms.related_keys import KeyVersions, with_relatives
 from strongroom.snapshot.active_key import ActiveKey
 from strongroom.store.protocol import Reader, Store, Transaction
 from strongroom.store.records import AliasRecord, DamagedKey
 from strongroom.store.scopes import KeyScope, Scope
+from strongroom.store.subjects.destructions import ErasedMaterial
 
 logger = logging.getLogger(__name__)
 
@@ -36,17 +37,20 @@ _MAX_ATTEMPTS = 5
 class PlannedEvent(msgspec.Struct, frozen=True):
     """A change that the service makes by itself, for the audit log: the event's name, the key, and details.
 
-    ``synchronized``: the change is copied to related multi-Region keys, which is an event of its own.
+    ``synchronized``: the change is copied to related multi-Region keys, which is an event of its own. ``occasion`` is
+    what such a change of this key happens on at most once, such as the date at which it was due; it is the same on all
+    nodes. Without one, each record is of an event of its own.
     """
 
     name: str
     locator: KeyLocator
     details: Mapping[str, object]
     synchronized: bool = False
+    occasion: str = ""
 
 
 class KeyChanges(msgspec.Struct, frozen=True):
-    """What one transaction writes. ``events`` are recorded before it, where the service makes the change by itself.
+    """What one transaction writes. ``events`` are recorded in it, where the service makes the change by itself.
 
     ``customer_keys`` is how many customer managed keys an account may have in a Region, with those that are added. Of
     keys in ``erased_damaged``, all records are removed, also those that cannot be read.
@@ -70,10 +74,6 @@ RecordEvents: TypeAlias = Callable[[tuple[PlannedEvent, ...]], None]
 NO_CHANGES = KeyChanges()
 
 
-class _OtherEvents(Exception):
-    """The keys changed after the events were recorded: the transaction would do something else than recorded."""
-
-
 def prepare(store: Store, prepared: PreparedMaterial, plan: Plan) -> KeyChanges:
     """Prepare the key material that a plan needs; return what the plan would write now.
 
@@ -92,12 +92,14 @@ def prepare(store: Store, prepared: PreparedMaterial, plan: Plan) -> KeyChanges:
 def change_keys(store: Store, prepared: PreparedMaterial, plan: Plan, *scopes: Scope) -> KeyChanges:
     """Make a plan's changes durable, destroy the material that the keys have lost, and return the changes.
 
+    What cannot be destroyed now is left to the keeper (``erased_material``).
+
     Raises what the plan, the key back ends and ``Store.write`` raise, and DependencyTimeoutException if the keys keep
     changing.
     """
 
     def act(transaction: Transaction) -> KeyChanges:
-        return _write(transaction, plan(transaction, prepared))
+        return _write(transaction, prepared, plan(transaction, prepared))
 
     for _ in range(_MAX_ATTEMPTS):
         try:
@@ -110,30 +112,32 @@ def change_keys(store: Store, prepared: PreparedMaterial, plan: Plan, *scopes: S
 def change_keys_recorded(
     store: Store, prepared: PreparedMaterial, plan: Plan, record: RecordEvents, *scopes: Scope
 ) -> KeyChanges:
-    """Do what ``change_keys`` does, with the plan's events recorded first; do nothing if the plan changes nothing.
+    """Do what ``change_keys`` does, with the plan's events recorded; do nothing if the plan changes nothing.
 
     A record of something that then failed is better than something done without a record. So events are recorded
-    before the transaction, once however often that is run. The transaction only commits if it does what was recorded;
-    otherwise the change is planned and recorded again.
+    before the commit: in the transaction, when it is certain that the change is still to be made, and once
+    however often the transaction is run. If it fails in the end, the change is made later, by this or another process,
+    and recorded again; ``PlannedEvent.occasion`` tells that both records are of one event.
     """
     recorded: tuple[PlannedEvent, ...] = ()
 
     def act(transaction: Transaction) -> KeyChanges:
+        nonlocal recorded
         changes = plan(transaction, prepared)
+        if changes == NO_CHANGES:
+            return changes
         if changes.events != recorded:
-            raise _OtherEvents
-        return _write(transaction, changes)
+            record(changes.events)
+            recorded = changes.events
+        return _write(transaction, prepared, changes)
 
     for _ in range(_MAX_ATTEMPTS):
-        expected = prepare(store, prepared, plan)
-        if expected == NO_CHANGES:
-            return expected
-        if expected.events != recorded:
-            record(expected.events)
-            recorded = expected.events
+        # Most keys that another process has changed meanwhile are noticed here, without a lock.
+        if prepare(store, prepared, plan) == NO_CHANGES:
+            return NO_CHANGES
         try:
             return _commit(store, prepared, act, scopes)
-        except (MaterialMissing, _OtherEvents):
+        except MaterialMissing:
             continue
     raise _keeps_changing()
 
@@ -199,20 +203,37 @@ def too_many_keys(limit: int | None) -> LimitExceededException:
     return LimitExceededException(f"An account can have at most {limit} KMS keys in a Region.")
 
 
-def _write(transaction: Transaction, changes: KeyChanges) -> KeyChanges:
+def _write(transaction: Transaction, prepared: PreparedMaterial, changes: KeyChanges) -> KeyChanges:
     for key in changes.added:
         if not transaction.add_key(key, changes.customer_keys):
             raise too_many_keys(changes.customer_keys)
     for alias in changes.new_aliases:
         transaction.put_alias(alias, None)
-    for key in changes.erased:
-        transaction.erase_key(key)
-    for damaged in changes.erased_damaged:
-        transaction.erase_damaged_key(damaged.locator)
+    _erase(transaction, prepared, changes)
     for before, after in changes.saved:
         if before != after:
             transaction.save_key(before, after)
     return changes
+
+
+def _erase(transaction: Transaction, prepared: PreparedMaterial, changes: KeyChanges) -> None:
+    for key in changes.erased:
+        transaction.erase_key(key)
+    for damaged in changes.erased_damaged:
+        transaction.erase_damaged_key(damaged.locator)
+    for erased in _erased(prepared, changes):
+        transaction.add_destruction(erased)
+
+
+def _erased(prepared: PreparedMaterial, changes: KeyChanges) -> list[ErasedMaterial]:
+    """Return the material that keys lose and that their back ends keep."""
+    gone = (
+        *(removed(before, after) for before, after in changes.saved if before.materials != after.materials),
+        *(removed(key, None) for key in changes.erased),
+        # A damaged record may name the material of another key, so what it names is not destroyed.
+        *(removed(damaged.intact, None) for damaged in changes.erased_damaged if damaged.intact is not None),
+    )
+    return erased_material(prepared.key_backends, chain.from_iterable(gone)) if gone else []
 
 
 def _commit(
@@ -231,19 +252,13 @@ def _commit(
             "a write may have been committed; material that it may have removed is kept: %s (%s)", scopes, error.message
         )
         raise
-    except (KmsError, MaterialMissing, _OtherEvents):
+    except (KmsError, MaterialMissing):
         prepared.in_doubt = False
         raise
     prepared.use((*changes.added, *(after for _, after in changes.saved)))
     prepared.in_doubt = False
-    gone = (
-        *(removed(before, after) for before, after in changes.saved if before.materials != after.materials),
-        *(removed(key, None) for key in changes.erased),
-        # A damaged record may name the material of another key, so what it names is not destroyed.
-        *(removed(damaged.intact, None) for damaged in changes.erased_damaged if damaged.intact is not None),
-    )
-    if gone:
-        destroy(prepared.key_backends, chain.from_iterable(gone))
+    if erased := _erased(prepared, changes):
+        destroy_erased(store, prepared.key_backends, erased)
     return changes
 
 

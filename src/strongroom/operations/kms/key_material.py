@@ -13,6 +13,8 @@ from strongroom.keys.external_keys import external_material_id, external_token
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import KeySpec, Origin
 from strongroom.snapshot.active_key import binding_of
+from strongroom.store.protocol import Store, Transaction
+from strongroom.store.subjects.destructions import ErasedMaterial
 
 _ID_LENGTH = 32
 
@@ -78,10 +80,57 @@ def removed(before: KmsKey, after: KmsKey | None) -> list[OwnedToken]:
     ]
 
 
-def destroy(key_backends: KeyBackends, tokens: Iterable[OwnedToken]) -> None:
-    """Destroy the material behind tokens that no key has. A failure is logged, and the others are still destroyed.
+def erased_material(key_backends: KeyBackends, tokens: Iterable[OwnedToken]) -> list[ErasedMaterial]:
+    """Return what is to be destroyed of material that is erased: that which its back end keeps otherwise.
 
-    Call it only after the commit that took the tokens from their keys, or after a commit that failed for certain.
+    The transaction that erases it notes that, so that it is not forgotten when the process ends before it is done.
+    """
+    return [
+        ErasedMaterial(each.store_id, each.token, each.owner)
+        for each in tokens
+        if key_backends.keeps_material(each.store_id, external=each.external)
+    ]
+
+
+def destroy_material(key_backends: KeyBackends, erased: ErasedMaterial) -> None:
+    """Destroy material that a commit has erased; raises KmsError if its back end cannot be reached."""
+    key_backends.of_store(erased.store_id).destroy(erased.token, erased.owner)
+
+
+def destroy_erased(store: Store, key_backends: KeyBackends, erased: Iterable[ErasedMaterial]) -> None:
+    """Destroy material that was erased by a commit, and remove the notes of it.
+
+    It raises nothing: what fails is logged, and left to the keeper.
+    """
+    done: list[ErasedMaterial] = []
+    for each in erased:
+        try:
+            destroy_material(key_backends, each)
+        except Exception as error:  # noqa: BLE001 - the keeper meets it again, and reports it
+            logger.warning(
+                "%s is erased and not yet destroyed; that is tried again (%s)",
+                described(OwnedToken(each.store_id, each.token, each.owner)),
+                error.message if isinstance(error, KmsError) else type(error).__name__,
+            )
+        else:
+            done.append(each)
+
+    def act(transaction: Transaction) -> None:
+        for each in done:
+            transaction.remove_destruction(each)
+
+    if done:
+        try:
+            store.write(act)
+        except KmsError as error:
+            # The keeper destroys it once more, which does no harm.
+            logger.info("that key material was destroyed could not be noted yet (%s)", error.message)
+
+
+def destroy(key_backends: KeyBackends, tokens: Iterable[OwnedToken]) -> None:
+    """Destroy the material behind tokens that no key has got. A failure is logged, and the others are still destroyed.
+
+    Call it only after a commit that failed for certain.
     """
     for each in tokens:
         try:

@@ -129,6 +129,10 @@ class AuditLog:
             last_checkpoint=chain.last_checkpoint,
         )
 
+    def last_line(self) -> int:
+        """Return the number of the last line that is written."""
+        return self._chain.position.sequence
+
     def mark(self) -> AuditMark:
         """Return the place where the log ends now."""
         with self._lock:

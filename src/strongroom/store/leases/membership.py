@@ -65,6 +65,7 @@ class Membership:
         self._acknowledged = -1
         # A row of this node that another process wrote, and since when it has been as it is.
         self._other: tuple[Member, float] | None = None
+        self._told_of: bytes | None = None
         self.joins = 0
         self.renewals = 0
         self.resets = 0
@@ -168,7 +169,9 @@ class Membership:
     def _has_ended(self, found: Member) -> bool:
         now = self._clock.uptime()
         if self._other is None or self._other[0] != found:
-            if self._other is not None and self._other[0].incarnation == found.incarnation:
+            is_alive = self._other is not None and self._other[0].incarnation == found.incarnation
+            if is_alive and self._told_of != found.incarnation:
+                self._told_of = found.incarnation
                 logger.error(
                     "another process serves as node %s: every data folder needs a node id of its own", found.node
                 )

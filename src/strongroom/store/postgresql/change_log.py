@@ -17,14 +17,14 @@ from strongroom.store.records import ChangeKind, Changes
 from strongroom.store.sql.change_log import read_change
 
 _MOST_REMEMBERED = 1024
-_RECEIPTS_KEPT = 3600.0
-"""How long a receipt stays, seconds. A writer gives up long before, and its connection ends if it was paused."""
+RECEIPTS_KEPT = 3600.0
+"""How long a receipt stays, seconds. A writer asks for its own for half of that at most (``writes.SETTLED_WITHIN``)."""
 
 _KINDS = frozenset(ChangeKind)
 _GENERATION = select(generation.c.number, generation.c.tag)
 _SINCE = select(change).where(change.c.sequence >= bindparam("after")).order_by(change.c.sequence)
 _TRIM = delete(change).where(change.c.sequence < bindparam("first"))
-_TRIM_RECEIPTS = delete(receipt).where(receipt.c.made_at < func.extract("epoch", func.now()) - _RECEIPTS_KEPT)
+_TRIM_RECEIPTS = delete(receipt).where(receipt.c.made_at < func.extract("epoch", func.now()) - RECEIPTS_KEPT)
 
 
 class CollectedChanges:

@@ -87,6 +87,17 @@ member = Table(
     Column("renewed_at", Float, nullable=False),
 )
 
+keeper_turn = Table(
+    "keeper_turn",
+    metadata,
+    # One row, once any node has had a turn: whose turn it is, and when that ends, by the clock of the database.
+    Column(
+        "single", Boolean, CheckConstraint("single", name="keeper_turn_single"), primary_key=True, server_default=true()
+    ),
+    Column("holder", _text(32), nullable=False),
+    Column("ends_at", Float, nullable=False),
+)
+
 schema_window = Table(
     "schema_window",
     metadata,
@@ -116,4 +127,6 @@ receipt = Table(
     Column("number", BigInteger, nullable=False),
     # By the clock of the database.
     Column("made_at", Float, nullable=False),
+    # The keeper removes those that no writer asks for any more, in every round.
+    Index("receipt_made_at", "made_at"),
 )

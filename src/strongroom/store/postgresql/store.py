@@ -22,6 +22,7 @@ from strongroom.store.fault_watch import FaultWatch
 from strongroom.store.faults import FaultKind
 from strongroom.store.integrity import IntegrityWatch
 from strongroom.store.leases.generation import Generation
+from strongroom.store.postgresql import keeper_turn
 from strongroom.store.postgresql.change_log import CollectedChanges, SeenChanges, trim
 from strongroom.store.postgresql.connection import StoreConnection
 from strongroom.store.postgresql.engine import Database, driver_of, long_statements
@@ -201,6 +202,16 @@ class PostgresqlStore:
         """Give reads and writes ``limit`` seconds from now on, and each statement as long."""
         self._timing = msgspec.structs.replace(self._timing, limit=limit)
         self._database.hurry(limit)
+
+    def time(self) -> float:
+        """Return the time by the clock of the database, epoch seconds."""
+        with self._typed_faults(writing=False), self._database.connect() as connection:
+            return keeper_turn.now(connection)
+
+    def take_turn(self, holder: str, seconds: float) -> bool:
+        """Have ``holder`` do the keeper's work for some seconds, by the database's clock."""
+        with self._typed_faults(writing=True), self._database.connect() as connection:
+            return keeper_turn.take(connection, holder, seconds)
 
     def require_answers(self) -> None:
         """Make sure that the database can be read."""

@@ -26,6 +26,12 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
+SETTLED_WITHIN = 1800.0
+"""How long after its first attempt a write may be settled, seconds.
+
+Later its receipt may be removed (``change_log``), and a process that was stopped meanwhile would run it twice.
+"""
+
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
 
 
@@ -77,7 +83,8 @@ class Write(Generic[T]):
         Raises WriteOutcomeUnknown if that could not be found out in time; what ``act`` raises; and what the database
         raised last, if it has failed.
         """
-        deadline = timing.timer() + timing.limit
+        begun = timing.timer()
+        deadline = begun + timing.limit
         conflicts = 0
         pause = _FIRST_PAUSE
         while True:
@@ -90,7 +97,8 @@ class Write(Generic[T]):
                 retry = Retry.LOST if isinstance(error, UnknownCommitError) else retry_of(error)
                 conflicts += retry is Retry.CONFLICT
                 is_final = retry is None or conflicts > MAX_RETRIES[Fault.CONFLICT]
-                is_over = timing.timer() >= deadline or not (again or self._results)
+                now = timing.timer()
+                is_over = now >= deadline or now >= begun + SETTLED_WITHIN or not (again or self._results)
                 self._go_on(error, is_final=is_final, is_over=is_over)
                 # The error itself is not logged: its text may have values of the row.
                 logger.info("retrying a write (%s)", type(error).__name__)

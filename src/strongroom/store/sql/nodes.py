@@ -8,10 +8,10 @@ from sqlalchemy import Connection, select
 from strongroom.node_id import NodeId
 from strongroom.store.records import MemberRecord, RetiredNode
 from strongroom.store.sql.schema import retired_node
-from strongroom.store.sql.statements import of, postgresql_insert, where
+from strongroom.store.sql.statements import of, upsert, where
 
 _RETIRED = select(retired_node).where(where(retired_node, "node"))
-_RETIRE = postgresql_insert(retired_node).on_conflict_do_nothing(index_elements=["node"])
+_RETIRE = upsert(retired_node, "node", kept=("retired_at",))
 
 
 class NodeReads:
@@ -33,5 +33,5 @@ class NodeWrites(NodeReads):
     """Writes of nodes. They have no entry in the change log: no cache holds any of this."""
 
     def retire_node(self, retired: RetiredNode) -> None:
-        """Note that a node never writes again, unless that is noted already."""
+        """Note that a node never writes again. If that is noted already, only which writer states it is replaced."""
         self._connection.execute(_RETIRE, msgspec.structs.asdict(retired))

@@ -14,6 +14,7 @@ from strongroom.store.records import AccountRecord, AliasRecord, DamagedKey, Key
 from strongroom.store.sql import rows
 from strongroom.store.sql.audit import AuditReads
 from strongroom.store.sql.custom_key_stores import CustomKeyStoreReads
+from strongroom.store.sql.destructions import DestructionReads
 from strongroom.store.sql.domain_keys import DomainKeyReads
 from strongroom.store.sql.grants import GrantReads
 from strongroom.store.sql.history import HistoryReads
@@ -73,6 +74,7 @@ class SqlReader(
     XksProxyReads,
     AuditReads,
     DomainKeyReads,
+    DestructionReads,
     SealReads,
     HistoryReads,
     NodeReads,

@@ -13,6 +13,7 @@ from strongroom.keys.specs import KeyManager
 from strongroom.store.quarantine import Finding, Quarantine, count_record, identity_record, material_record
 from strongroom.store.sql import rows
 from strongroom.store.sql.custom_key_stores import read_custom_key_store
+from strongroom.store.sql.destructions import read_destruction
 from strongroom.store.sql.grants import read_grant
 from strongroom.store.sql.identities import read_entity
 from strongroom.store.sql.key_rows import read_key
@@ -23,6 +24,7 @@ from strongroom.store.sql.schema import (
     account,
     alias,
     custom_key_store,
+    destruction,
     identity,
     identity_link,
     key_count,
@@ -51,6 +53,7 @@ _OTHERS = (
     (xks_proxy, read_xks_proxy),
     (xks_proxy_credential, read_xks_credential),
     (xks_proxy_key, read_xks_key),
+    (destruction, read_destruction),
 )
 
 

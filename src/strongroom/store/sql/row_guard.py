@@ -38,6 +38,7 @@ _NAMES = {
     "xks_proxy": "XKS proxy {prefix}",
     "xks_proxy_credential": "credential {access_key_id} of an XKS proxy",
     "xks_proxy_key": "key {external_id} of XKS proxy {prefix}",
+    "destruction": "the destruction of object {object_id}",
 }
 
 

@@ -20,6 +20,7 @@ from strongroom.store.sql.schema import (
     account,
     alias,
     custom_key_store,
+    destruction,
     identity,
     identity_link,
     key_grant,
@@ -45,14 +46,18 @@ AUTHENTICATED = (
     xks_proxy,
     xks_proxy_credential,
     xks_proxy_key,
+    destruction,
 )
 """The tables whose rows have a code of their own."""
 
 WITH_THEIR_KEY = frozenset({"key_material", "key_tag"})
 """The tables whose rows are authenticated together with their KMS key."""
 
-NOT_COVERED = {"access_key": frozenset({"last_used_at", "last_used_region", "last_used_service"})}
-"""Columns of authenticated tables that decide nothing, and change with each use."""
+NOT_COVERED = {
+    "access_key": frozenset({"last_used_at", "last_used_region", "last_used_service"}),
+    "destruction": frozenset({"due_at", "since"}),
+}
+"""Columns of authenticated tables that decide nothing, and change with each use or attempt."""
 
 UNAUTHENTICATED = {
     "domain_key": "sealed by the root key, bound to scope and version",

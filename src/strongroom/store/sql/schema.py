@@ -318,6 +318,16 @@ xks_proxy_key = Table(
     ForeignKeyConstraint(["prefix"], ["xks_proxy.prefix"], name="xks_proxy_key_proxy"),
 )
 
+destruction = Table(
+    "destruction",
+    metadata,
+    Column("object_id", String(64), primary_key=True),
+    Column("document", LargeBinary, nullable=False),
+    Column("due_at", Float, nullable=False),
+    Column("since", Float),
+    _row_mac(),
+)
+
 seal_document = Table(
     "seal_document",
     metadata,

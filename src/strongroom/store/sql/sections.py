@@ -35,6 +35,7 @@ KEPT = frozenset(
         "audit_key",
         "credential_report",
         "custom_key_store",
+        "destruction",
         "domain_key",
         "identity",
         "identity_link",

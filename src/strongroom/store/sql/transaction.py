@@ -15,6 +15,7 @@ from strongroom.store.sql import rows
 from strongroom.store.sql.audit import AuditWrites
 from strongroom.store.sql.change_log import ChangeLog, InsertedChanges
 from strongroom.store.sql.custom_key_stores import CustomKeyStoreWrites
+from strongroom.store.sql.destructions import DestructionWrites
 from strongroom.store.sql.domain_keys import DomainKeyWrites
 from strongroom.store.sql.grants import GrantWrites
 from strongroom.store.sql.history import HistoryWrites
@@ -118,6 +119,7 @@ class SqlTransaction(
     XksProxyWrites,
     AuditWrites,
     DomainKeyWrites,
+    DestructionWrites,
     SealWrites,
     HistoryWrites,
     NodeWrites,

@@ -23,5 +23,5 @@ class NodeWriter(Protocol):
     """Writes of nodes."""
 
     def retire_node(self, retired: RetiredNode) -> None:
-        """Note that a node never writes again, unless that is noted already."""
+        """Note that a node never writes again. If that is noted already, only which writer states it is replaced."""
         ...

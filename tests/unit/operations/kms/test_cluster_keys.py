@@ -94,7 +94,7 @@ def test_deletion_destroys_the_object_at_the_end_of_the_waiting_period(local: Lo
     assert local.call("Encrypt", KeyId=other, Plaintext=DATA)
 
 
-def test_an_object_in_a_store_that_is_not_connected_is_left_and_named(
+def test_an_object_in_a_store_that_is_not_connected_is_named_and_destroyed_once_it_is(
     local: LocalDeployment, caplog: pytest.LogCaptureFixture
 ) -> None:
     store_id = new_store(local)
@@ -102,15 +102,33 @@ def test_an_object_in_a_store_that_is_not_connected_is_left_and_named(
     (made,) = objects(local, store_id)
     schedule(local, key_id)
     local.call("DisconnectCustomKeyStore", CustomKeyStoreId=store_id)
-    with caplog.at_level(logging.ERROR):
+    with caplog.at_level(logging.WARNING):
         details = deletion(local)
     assert details["backingKeysDeletionStatus"] == [{"backingKeyId": made, "deletionStatus": "FAILURE"}]
-    assert f"could not destroy unused key material: key material {made} of key {key_id}" in caplog.text
+    assert f"key material {made} of key {key_id}" in caplog.text
+    assert "is erased and not yet destroyed; that is tried again (" in caplog.text
     assert "Traceback" not in caplog.text
     local.call("ConnectCustomKeyStore", CustomKeyStoreId=store_id)
     assert objects(local, store_id) == [made]
+    local.clock.advance(60)
+    local.deployment.keeper.run()
+    assert objects(local, store_id) == []
+
+
+def test_an_object_in_a_store_that_was_deleted_meanwhile_is_given_up(
+    local: LocalDeployment, caplog: pytest.LogCaptureFixture
+) -> None:
+    store_id = new_store(local)
+    schedule(local, new_key(local, store_id))
+    (made,) = objects(local, store_id)
     local.call("DisconnectCustomKeyStore", CustomKeyStoreId=store_id)
+    deletion(local)
     local.call("DeleteCustomKeyStore", CustomKeyStoreId=store_id)
+    local.clock.advance(60)
+    local.deployment.keeper.run()
+    assert f"the erased key material {made} of key" in caplog.text
+    assert "is left where it is, because its custom key store was deleted" in caplog.text
+    assert local.deployment.keeper.counters.destructions_left == 0
 
 
 def test_keys_are_whole_for_commands_that_use_none(local: LocalDeployment) -> None:

@@ -15,6 +15,16 @@ def _text(length: int | None = None) -> sa.String:
     return sa.Text(collation="C") if length is None else sa.String(length, collation="C")
 
 
+def _single(name: str) -> sa.Column[bool]:
+    only = sa.CheckConstraint("single", name=name)
+    return sa.Column("single", sa.Boolean, only, server_default=sa.true(), nullable=False)
+
+
+def _of_key(name: str) -> sa.ForeignKeyConstraint:
+    key = ["account", "region", "key_id"]
+    return sa.ForeignKeyConstraint(key, [f"kms_key.{column}" for column in key], name=name)
+
+
 def upgrade() -> None:
     op.create_table(
         "access_key",
@@ -109,13 +119,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "generation",
-        sa.Column(
-            "single",
-            sa.Boolean,
-            sa.CheckConstraint("single", name="generation_single"),
-            server_default=sa.true(),
-            nullable=False,
-        ),
+        _single("generation_single"),
         sa.Column("number", sa.BigInteger, nullable=False),
         sa.Column("tag", sa.LargeBinary, nullable=False),
         sa.PrimaryKeyConstraint("single"),
@@ -235,6 +239,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("unique_id", "service"),
     )
     op.create_table(
+        "keeper_turn",
+        sa.Column(
+            "single",
+            sa.Boolean,
+            sa.CheckConstraint("single", name="keeper_turn_single"),
+            server_default=sa.true(),
+            nullable=False,
+        ),
+        sa.Column("holder", _text(32), nullable=False),
+        sa.Column("ends_at", sa.Float, nullable=False),
+        sa.PrimaryKeyConstraint("single"),
+    )
+    op.create_table(
         "receipt",
         sa.Column("tag", sa.LargeBinary, nullable=False),
         sa.Column("attempt", sa.Integer, nullable=False),
@@ -242,6 +259,7 @@ def upgrade() -> None:
         sa.Column("made_at", sa.Float, nullable=False),
         sa.PrimaryKeyConstraint("tag"),
     )
+    op.create_index("receipt_made_at", "receipt", ["made_at"])
     op.create_table(
         "retired_node",
         sa.Column("node", _text(12), nullable=False),
@@ -251,13 +269,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "schema_window",
-        sa.Column(
-            "single",
-            sa.Boolean,
-            sa.CheckConstraint("single", name="schema_window_single"),
-            server_default=sa.true(),
-            nullable=False,
-        ),
+        _single("schema_window_single"),
         sa.Column("oldest", _text(8), nullable=False),
         sa.Column("newest", _text(8), nullable=False),
         sa.Column("moved_to", _text()),
@@ -281,9 +293,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.Float, nullable=False),
         sa.Column("updated_at", sa.Float, nullable=False),
         sa.Column("row_mac", sa.LargeBinary),
-        sa.ForeignKeyConstraint(
-            ["account", "region", "key_id"], ["kms_key.account", "kms_key.region", "kms_key.key_id"], name="alias_key"
-        ),
+        _of_key("alias_key"),
         sa.PrimaryKeyConstraint("account", "region", "name"),
     )
     op.create_index("alias_of_key", "alias", ["account", "region", "key_id", "name"])
@@ -301,11 +311,7 @@ def upgrade() -> None:
         sa.Column("whatever_context", sa.Boolean, server_default=sa.true(), nullable=False),
         sa.Column("terms", _text(64)),
         sa.Column("row_mac", sa.LargeBinary),
-        sa.ForeignKeyConstraint(
-            ["account", "region", "key_id"],
-            ["kms_key.account", "kms_key.region", "kms_key.key_id"],
-            name="key_grant_key",
-        ),
+        _of_key("key_grant_key"),
         sa.PrimaryKeyConstraint("account", "region", "key_id", "grant_id"),
     )
     op.create_index("key_grant_grantee", "key_grant", ["account", "region", "key_id", "grantee", "label", "grant_id"])
@@ -338,11 +344,7 @@ def upgrade() -> None:
         sa.Column("rotation_type", _text(16)),
         sa.Column("expires_at", sa.Float),
         sa.Column("description", _text(256)),
-        sa.ForeignKeyConstraint(
-            ["account", "region", "key_id"],
-            ["kms_key.account", "kms_key.region", "kms_key.key_id"],
-            name="key_material_key",
-        ),
+        _of_key("key_material_key"),
         sa.PrimaryKeyConstraint("region", "material_id"),
     )
     op.create_index(
@@ -356,10 +358,17 @@ def upgrade() -> None:
         sa.Column("key_id", _text(64), nullable=False),
         sa.Column("tag_key", _text(128), nullable=False),
         sa.Column("tag_value", _text(256), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["account", "region", "key_id"], ["kms_key.account", "kms_key.region", "kms_key.key_id"], name="key_tag_key"
-        ),
+        _of_key("key_tag_key"),
         sa.PrimaryKeyConstraint("account", "region", "key_id", "tag_key"),
+    )
+    op.create_table(
+        "destruction",
+        sa.Column("object_id", _text(64), nullable=False),
+        sa.Column("document", sa.LargeBinary, nullable=False),
+        sa.Column("due_at", sa.Float, nullable=False),
+        sa.Column("since", sa.Float),
+        sa.Column("row_mac", sa.LargeBinary),
+        sa.PrimaryKeyConstraint("object_id"),
     )
     op.create_table(
         "xks_proxy_credential",

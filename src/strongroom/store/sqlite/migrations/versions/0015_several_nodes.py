@@ -11,6 +11,14 @@ depends_on = None
 
 def upgrade() -> None:
     op.create_table(
+        "destruction",
+        sa.Column("object_id", sa.String(64), primary_key=True),
+        sa.Column("document", sa.LargeBinary, nullable=False),
+        sa.Column("due_at", sa.Float, nullable=False),
+        sa.Column("since", sa.Float),
+        sa.Column("row_mac", sa.LargeBinary),
+    )
+    op.create_table(
         "seal_document",
         sa.Column("generation", sa.Integer, autoincrement=False, nullable=False),
         sa.Column("document", sa.LargeBinary, nullable=False),

@@ -1,0 +1,165 @@
+"""Destructions: destroys what was erased from the database and is still where a key back end keeps it.
+
+The transaction that erases key material, or a domain key in a token, notes what is to be destroyed. The process that
+has committed it destroys it at once. What it could not, because the token was away or it was killed, is done here, by
+any node. Destroying what is gone already does nothing, so it does no harm if two nodes do it.
+"""
+
+import logging
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from strongroom.audit.cloudtrail import event_time
+from strongroom.clock import Clock
+from strongroom.errors import KmsError
+from strongroom.keys.custom_key_stores import ConnectionState, CustomKeyStore
+from strongroom.operations.context import Backends
+from strongroom.operations.kms.key_material import destroy_material
+from strongroom.problems import Problems, Subject
+from strongroom.service.counters import KeeperCounters
+from strongroom.store.protocol import Transaction
+from strongroom.store.subjects.destructions import (
+    Backlog,
+    Destruction,
+    ErasedDomainKey,
+    ErasedMaterial,
+    ErasedObject,
+)
+from strongroom.trusted_time import Moment
+
+logger = logging.getLogger(__name__)
+
+_BATCH = 50
+_AT_ONCE = 5.0
+"""For how many seconds a round begins to destroy. A token that is away takes seconds for each answer."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 10.0, 3600.0
+_DISCONNECTED_PAUSE = 60.0
+_REPORTED = 3600.0
+"""After how many seconds an operator has to know that something could not be destroyed."""
+
+
+class Destructions:
+    """Does the destructions that are due.
+
+    ``destroy_domain_key`` destroys what a domain key had in the token. Without it, such work is left to others.
+    """
+
+    def __init__(
+        self,
+        backends: Backends,
+        destroy_domain_key: Callable[[ErasedDomainKey], None] | None,
+        clock: Clock,
+        problems: Problems,
+        counters: KeeperCounters,
+    ) -> None:
+        self._backends = backends
+        self._destroy_domain_key = destroy_domain_key
+        self._clock = clock
+        self._problems = problems
+        self._counters = counters
+        self._reason = ""
+        """Why the last one failed."""
+
+    def run(self, moment: Moment) -> None:
+        """Begin those that are due, for some seconds, and report what has been left for long; raises KmsError."""
+        deadline = self._clock.timer() + _AT_ONCE
+        while True:
+            with self._backends.store.read() as reader:
+                backlog = reader.destruction_backlog()
+                due = reader.destructions(moment.earliest, _BATCH) if backlog.count else []
+            begun = [self._begin(each, moment.earliest) for each in due if self._clock.timer() < deadline]
+            # What this node cannot do stays due.
+            if not any(begun):
+                break
+        self._report(backlog, moment.earliest)
+
+    def _begin(self, work: Destruction, now: float) -> bool:
+        """Do one destruction, or put it off; return False if another process has begun it or this one cannot do it."""
+        erased = work.erased
+        if isinstance(erased, ErasedDomainKey) and self._destroy_domain_key is None:
+            return False
+        store = self._store_of(erased)
+        if isinstance(erased, ErasedMaterial) and erased.store_id is not None:
+            if store is None:
+                logger.error("%s is left where it is, because its custom key store was deleted", _named(erased))
+                self._backends.store.write(lambda transaction: transaction.remove_destruction(erased))
+                return True
+            if store.state is not ConnectionState.CONNECTED:
+                # Its owner has disconnected it, and knows what that means.
+                return self._claim(work, replace(work, due_at=now + _DISCONNECTED_PAUSE))
+        since = now if work.since is None else min(work.since, now)
+        # As long as it has been tried: each pause is about as long as all before it together.
+        pause = min(max(now - since, _FIRST_PAUSE), _LONGEST_PAUSE)
+        if not self._claim(work, replace(work, due_at=now + pause, since=since)):
+            return False
+        self._destroy(erased)
+        return True
+
+    def _claim(self, before: Destruction, after: Destruction) -> bool:
+        """Have other processes leave a destruction to this one for a while; return False if it must not be done."""
+        erased = before.erased
+
+        def act(transaction: Transaction) -> bool | None:
+            if transaction.is_in_use(erased):
+                transaction.remove_destruction(erased)
+                return None
+            return transaction.defer_destruction(before, after)
+
+        claimed = self._backends.store.write(act)
+        if claimed is None:
+            logger.error("%s was to be destroyed, but the database refers to it; it is kept", _named(erased))
+        return bool(claimed)
+
+    def _destroy(self, erased: ErasedObject) -> None:
+        """Destroy an object, and note that it is done. A failure is logged, seldom if it repeats."""
+        try:
+            if isinstance(erased, ErasedMaterial):
+                destroy_material(self._backends.key_backends, erased)
+            elif self._destroy_domain_key is not None:
+                self._destroy_domain_key(erased)
+        except Exception as error:
+            self._reason = (error.explanation if isinstance(error, KmsError) else None) or str(error)
+            logger.error(  # noqa: TRY400 - what the token says is in the message
+                "%s could not be destroyed, and is tried again: %s",
+                _named(erased),
+                self._reason,
+                exc_info=None if isinstance(error, KmsError) else error,
+            )
+            return
+        self._backends.store.write(lambda transaction: transaction.remove_destruction(erased))
+        self._counters.destroyed += 1
+        logger.info("%s is destroyed", _named(erased))
+
+    def _store_of(self, erased: ErasedObject) -> CustomKeyStore | None:
+        if isinstance(erased, ErasedDomainKey) or erased.store_id is None:
+            return None
+        with self._backends.store.read() as reader:
+            return reader.custom_key_store(erased.owner.account, erased.owner.region, erased.store_id)
+
+    def _report(self, backlog: Backlog, now: float) -> None:
+        self._counters.destructions_left = backlog.count
+        self._counters.destructions_since = backlog.since or 0.0
+        if backlog.since is None or now - backlog.since < _REPORTED:
+            self._problems.resolve(Subject.DESTRUCTIONS)
+            return
+        why = f": {self._reason}" if self._reason else ""
+        self._problems.report(
+            Subject.DESTRUCTIONS,
+            f"erased key material is still in its token or cluster since {event_time(backlog.since)} "
+            f"({_count(backlog.count)}); it is destroyed once that can be reached{why}",
+        )
+
+
+def _count(objects: int) -> str:
+    return "1 object" if objects == 1 else f"{objects} objects"
+
+
+def _named(erased: ErasedObject) -> str:
+    if isinstance(erased, ErasedDomainKey):
+        return f"the object {erased.object_id} of domain key {erased.version} of `{erased.scope}`"
+    owner = erased.owner
+    return (
+        f"the erased key material {owner.material_id} of key {owner.key_id} (account {owner.account}, "
+        f"Region {owner.region}, key store {erased.store_id or 'default'})"
+    )

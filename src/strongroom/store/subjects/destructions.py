@@ -1,0 +1,88 @@
+"""What is erased from the database, and still has to be destroyed where a key back end keeps it.
+
+A destruction is written in the transaction that erases. It is removed when the back end has destroyed the object.
+"""
+
+from hashlib import sha256
+from typing import Protocol, TypeAlias
+
+import msgspec
+
+from strongroom.crypto.material import MaterialBinding
+
+
+class ErasedMaterial(msgspec.Struct, frozen=True, tag="key-material"):
+    """Key material of a KMS key: the back end's token, what it belongs to, and its custom key store (None: default)."""
+
+    store_id: str | None
+    token: bytes
+    owner: MaterialBinding
+
+    @property
+    def object_id(self) -> str:
+        """Identifies the object among all. The same material can be imported again, and then has another token."""
+        return sha256(self.token).hexdigest()
+
+
+class ErasedDomainKey(msgspec.Struct, frozen=True, tag="domain-key"):
+    """What a version of a domain key had in the hardware token: the id of the object, in hex."""
+
+    scope: str
+    version: int
+    object_id: str
+
+
+ErasedObject: TypeAlias = ErasedMaterial | ErasedDomainKey
+
+
+class Destruction(msgspec.Struct, frozen=True, kw_only=True):
+    """The work of destroying one object.
+
+    The keeper begins it at ``due_at``, and began it first at ``since``; None before. Times are epoch seconds.
+    """
+
+    erased: ErasedObject
+    due_at: float = 0.0
+    since: float | None = None
+
+
+class Backlog(msgspec.Struct, frozen=True):
+    """How many destructions are left, and when the keeper began the oldest of them; None if it began none."""
+
+    count: int
+    since: float | None
+
+
+class DestructionReader(Protocol):
+    """Reads of destructions."""
+
+    def destructions(self, now: float, limit: int) -> list[Destruction]:
+        """List destructions that were due at ``now``, those first that have waited longest."""
+        ...
+
+    def destruction_backlog(self) -> Backlog:
+        """Count the destructions."""
+        ...
+
+    def is_in_use(self, erased: ErasedObject) -> bool:
+        """Tell whether the database still refers to an object: a key has its token, or a domain key its version."""
+        ...
+
+
+class DestructionWriter(Protocol):
+    """Writes of destructions."""
+
+    def add_destruction(self, erased: ErasedObject) -> None:
+        """Note that an object is to be destroyed, unless that is noted already. It is due at once."""
+        ...
+
+    def defer_destruction(self, before: Destruction, after: Destruction) -> bool:
+        """Replace the times of a destruction; return False if another process has done so, or removed it.
+
+        So of several processes, one begins it.
+        """
+        ...
+
+    def remove_destruction(self, erased: ErasedObject) -> None:
+        """Remove the destruction of an object, if it is there."""
+        ...
