@@ -1,6 +1,6 @@
 """The nodes that may serve a database, as a reader finds them."""
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, true
 
 from strongroom.node_id import NodeId
 from strongroom.store.leases.bounds import over_everywhere
@@ -9,12 +9,17 @@ from strongroom.store.records import MemberRecord
 
 # Of the same clock.
 _NOW = func.extract("epoch", func.clock_timestamp())
-_MEMBERS = select(
-    member,
-    (_NOW - member.c.joined_at).label("joined"),
-    (_NOW - member.c.renewed_at).label("age"),
-    (generation.c.number - member.c.acked).label("behind"),
-).order_by(member.c.node)
+_MEMBERS = (
+    select(
+        member,
+        (_NOW - member.c.joined_at).label("joined"),
+        (_NOW - member.c.renewed_at).label("age"),
+        (generation.c.number - member.c.acked).label("behind"),
+    )
+    # The generation has one row.
+    .select_from(member.join(generation, true()))
+    .order_by(member.c.node)
+)
 
 
 def read_members(connection: Connection) -> list[MemberRecord]:
