@@ -108,8 +108,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """How long a statement of the PostgreSQL database may take."""
     store_connections: Annotated[int, Meta(ge=4, le=1000)] = 16
     """The most connections of each worker to the PostgreSQL database."""
-    store_poll: Annotated[float, Meta(ge=0.01, le=60)] | None = None
-    """How often a node looks for what others have changed in the PostgreSQL database; without it, it is notified."""
+    store_poll: Annotated[float, Meta(ge=0.01, le=0.5)] | None = None
+    """How often a node looks for what others have changed in the PostgreSQL database; without it, it is notified.
+
+    Reads wait for no longer than a second for what a node has not found yet."""
     store_direct: str = ""
     """Where ``store`` leads to a pooler: the address of the PostgreSQL server itself, for leases and for commands."""
     lease: Annotated[float, Meta(ge=2, le=60)] = 10.0

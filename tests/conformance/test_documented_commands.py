@@ -43,7 +43,7 @@ RELEASE = "makes a release: it needs the keys of the maintainer"
 PLACEHOLDERS = "a synopsis; its commands and options are compared with the command line below"
 SHIPPED = "needs a shipped log; tests/conformance/test_audit_shipping.py runs it"
 FILE = "a file of AWS clients; tests/conformance/test_fixed_credentials.py has its like"
-MOVED = "test_moves_between_databases.py moves a deployment, and names a role and a host here"
+RELOCATED = "test_moves_between_databases.py moves a deployment, and names a role and a host here"
 BACKED_UP = "needs age and a server's data folder; tests/conformance/test_backups.py runs the same"
 MANIFEST = "a part of a manifest of Kubernetes; its paths and times are those of the text"
 LOADED = "settings; tests/architecture/test_documents.py loads them"
@@ -59,6 +59,7 @@ OPENSSL = "a file for OpenSSL; test_fips.py uses it"
 SERVES = "serves until it is stopped; test_xks_proxy_operation.py does"
 REAL_AWS = "needs an account of AWS"
 DATABASE = "for a database server; tests/support/postgresql.py sets the same limits, and connects"
+OF_NODES = "needs several nodes; test_nodes_command.py and test_audit_of_nodes.py run the same"
 SET_UP = "needs a database server; tests/conformance/test_postgresql.py runs the same"
 
 LEFT_OUT = {
@@ -67,10 +68,11 @@ LEFT_OUT = {
     ("docs/audit-shipping.md", "strongroom audit verify"): SHIPPED,
     ("README.md", "strongroom serve [--data DIR]"): PLACEHOLDERS,
     ("README.md", "strongroom account create ID"): PLACEHOLDERS,
+    ("README.md", "strongroom database migrate --store ADDRESS"): PLACEHOLDERS,
     ("README.md", "strongroom audit verify [--public-key FILE]"): PLACEHOLDERS,
     ("README.md", "strongroom backup [--to FILE|FOLDER]"): PLACEHOLDERS,
     ("docs/operations.md", "age-keygen -o"): BACKED_UP,
-    ("docs/databases.md", 'strongroom database migrate --store "postgresql'): MOVED,
+    ("docs/databases.md", 'strongroom database migrate --store "postgresql'): RELOCATED,
     ("CONTRIBUTING.md", '"""GetContextKeysForCustomPolicy'): CHANGE,
     ("CONTRIBUTING.md", "(\n"): CHANGE,
     ("CONTRIBUTING.md", ".venv/bin/python -m pytest -q"): CHANGE,
@@ -84,6 +86,8 @@ LEFT_OUT = {
     ("docs/operations.md", "strongroom audit archive"): PLACEHOLDERS,
     ("docs/operations.md", "strongroom doctor"): EXAMINED,
     ("docs/operations.md", "strongroom domain-keys"): ROTATED,
+    ("docs/operations.md", "strongroom nodes"): OF_NODES,
+    ("docs/operations.md", "strongroom audit verify --from"): OF_NODES,
     ("docs/performance.md", "make bench"): LOAD,
     ("docs/seals.md", "strongroom seal add machine tpm"): TPM,
     ("docs/reliability.md", "make faults"): LOAD,
@@ -103,7 +107,6 @@ LEFT_OUT = {
     ("docs/custom-key-stores.md", "aws kms create-custom-key-store"): PROXY,
     ("docs/custom-key-stores.md", "[[cloudhsm-clusters]]"): LOADED,
     ("docs/settings.md", "[[request-quotas]]"): LOADED,
-    ("docs/databases.md", "ALTER ROLE strongroom_serve"): DATABASE,
     ("docs/databases.md", "postgresql://strongroom_serve"): DATABASE,
     ("docs/databases.md", "CREATE ROLE strongroom_owner"): DATABASE,
     ("docs/databases.md", "strongroom database migrate --store"): SET_UP,

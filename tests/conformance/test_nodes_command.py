@@ -73,6 +73,9 @@ def test_a_node_that_hangs_is_late_and_then_gone(nodes: Nodes) -> None:
     code, statuses = found(nodes)
     assert code == 1
     assert {"node": name, "state": "gone"}.items() <= next(each for each in statuses if each["node"] == name).items()
+    doctor = this.command("doctor", "--quick").stdout
+    assert f"node {name} has no lease, and was not stopped" in doctor
+    assert "commits wait for no standby" in doctor
     os.kill(other.agents[0], signal.SIGCONT)
     wait_until(lambda: found(nodes)[0] == 0)
 

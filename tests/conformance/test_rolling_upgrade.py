@@ -65,7 +65,7 @@ class Client:
         self._stop.set()
         self._thread.join()
 
-    def until_further(self, rounds: int = 5) -> None:
+    def until_further(self, rounds: int = 3) -> None:
         """Wait until it has done some rounds more."""
         goal = self.rounds + rounds
         wait_until(lambda: self.rounds >= goal or bool(self.failures))

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from postgresql import SERVER, Cluster
 from strongroom.clock import SystemClock
 from strongroom.entropy import system_entropy
-from strongroom.store.leases.bounds import over_everywhere
+from strongroom.store.leases.bounds import READ_PATIENCE, over_everywhere
 from strongroom.store.leases.generation import Generation
 from strongroom.store.leases.membership import Membership
 from strongroom.store.leases.page import PageFile, PageReader, PageWriter
@@ -46,14 +46,16 @@ TERMINATE = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE applic
 class RunningAgent:
     """An agent on a thread, with the view of a worker."""
 
-    def __init__(self, address: str, page: Path, node: str = NODE, poll: float | None = None) -> None:
+    def __init__(
+        self, address: str, page: Path, node: str = NODE, poll: float | None = None, lease: float = LEASE
+    ) -> None:
         self._file = PageFile(page, CLOCK.boot(), writing=True)
         reader = PageReader(self._file.memory, self._file.place)
         self.page = reader
         self.view = View(reader, CLOCK.uptime, time.sleep)
         writer = PageWriter(self._file.memory, self._file.place)
-        self.membership = Membership(node, LEASE, writer, CLOCK, system_entropy)
-        self.agent = Agent(self.membership, lambda: MemberConnection(address, LEASE / 2), CLOCK, LEASE, poll=poll)
+        self.membership = Membership(node, lease, writer, CLOCK, system_entropy)
+        self.agent = Agent(self.membership, lambda: MemberConnection(address, lease / 2), CLOCK, lease, poll=poll)
         self._thread = threading.Thread(target=self.agent.run)
         self._thread.start()
 
@@ -210,6 +212,16 @@ def test_a_change_is_settled_when_the_agent_has_published_it(address: str, tmp_p
             node.view.version()
             assert node.page.head().generation.number >= number
         assert settler.waited_out == 0
+
+
+def test_a_change_whose_notification_was_lost_is_found_before_reads_give_up(address: str, tmp_path: Path) -> None:
+    """Such as that of a writer that ended between its commit and the notification."""
+    with closing(RunningAgent(address, tmp_path / "page", lease=60)) as node:
+        node.view.wait_for_lease(10)
+        renewals = node.membership.renewals
+        number = commit(address)
+        until(lambda: node.page.head().generation.number >= number, READ_PATIENCE)
+        assert node.membership.renewals == renewals
 
 
 def test_an_agent_that_stops_is_not_waited_for(address: str, tmp_path: Path, connection: MemberConnection) -> None:

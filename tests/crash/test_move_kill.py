@@ -27,8 +27,8 @@ from strongroom.clock import SystemClock
 from strongroom.settings import Settings
 
 KEYS = 300
-KILLS = 10
-"""How many kills in each direction, spread over the time that a move takes."""
+KILLS = int(os.environ.get("MOVE_KILLS", "7"))
+"""How many kills in each direction, spread over the time that a move takes: one in each seventh of it."""
 
 CLOCK = SystemClock()
 

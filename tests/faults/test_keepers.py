@@ -35,8 +35,10 @@ from strongroom.store.protocol import Readable
 ACCOUNT = "000000000000"
 LABEL = "keepers"
 NODES = 3
-ROTATED, DELETED, IN_CLUSTER, RELATED = 120, 100, 80, 20
-SECONDS = float(os.environ.get("KEEPERS_SECONDS", "15"))
+SCALE = int(os.environ.get("KEEPERS_SCALE", "1"))
+"""How many times as many keys there are, and as long the nodes are disturbed, as in CI."""
+ROTATED, DELETED, IN_CLUSTER, RELATED = 60 * SCALE, 50 * SCALE, 40 * SCALE, 10 * SCALE
+SECONDS = 8.0 * SCALE
 SEED = int(os.environ.get("KEEPERS_SEED", "13"))
 EAST, WEST = "us-east-1", "eu-west-1"
 AGO = 400 * DAY

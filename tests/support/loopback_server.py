@@ -22,8 +22,9 @@ LEASE_WAIT = 0.3
 class LoopbackServer:
     """An HTTP front on a loopback port, and clients that send signed requests to it."""
 
-    def __init__(self, front: Front, direct: DirectClient, port: int) -> None:
+    def __init__(self, front: Front, direct: DirectClient, port: int, counters: CallCounters) -> None:
         self.front = front
+        self.counters = counters
         self._direct = direct
         self._port = port
 
@@ -68,13 +69,14 @@ async def loopback_server(direct: DirectClient) -> AsyncIterator[LoopbackServer]
     capacity = Capacity(threads, 100, 1 << 20, LEASE_WAIT)
     parts = (loop, direct.gateway, deployment.service, deployment.log, capacity, direct.local.clock)
     limits = Limits()
-    with closing(Front(*parts, counters=CallCounters())) as front:
+    counters = CallCounters()
+    with closing(Front(*parts, counters=counters)) as front:
         fast_parser = FastParser(limits.head, limits.body)
         server = await loop.create_server(
             lambda: Connection(front.connections, limits, fast_parser, secure=False), "127.0.0.1", 0
         )
         try:
-            yield LoopbackServer(front, direct, server.sockets[0].getsockname()[1])
+            yield LoopbackServer(front, direct, server.sockets[0].getsockname()[1], counters)
         finally:
             server.close()
             await front.drain(1)

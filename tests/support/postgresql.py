@@ -21,7 +21,7 @@ from typing_extensions import override
 
 from programs import APT
 from strongroom.entropy import system_entropy
-from strongroom.store.postgresql.engine import open_postgresql
+from strongroom.store.postgresql.engine import open_postgresql, transaction
 from strongroom.store.postgresql.migrate import grant_access, migrate
 from strongroom.store.postgresql.schema import metadata
 from strongroom.store.postgresql.schema_version import SCHEMA
@@ -116,7 +116,7 @@ class DatabaseServer(ABC):
         self.run(f"CREATE DATABASE {_TEMPLATE} OWNER {OWNER}")
         with closing(open_postgresql(self.address(_TEMPLATE, OWNER))) as database:
             migrate(database.engine)
-            with database.engine.begin() as connection:
+            with transaction(database.engine) as connection:
                 grant_access(connection, serve=SERVER, read=READER)
 
     @contextmanager

@@ -5,6 +5,7 @@ import pytest
 
 from strongroom.settings import Settings, SettingsError
 from strongroom.settings_sources import changed, load, reloaded, unknown_variables
+from strongroom.store.leases.bounds import LONGEST_POLL
 
 
 def test_the_command_line_overrides_the_environment_which_overrides_the_file() -> None:
@@ -172,3 +173,9 @@ def test_names_of_files_are_utf_8() -> None:
 def test_variables_that_are_no_settings_are_told_with_what_may_be_meant() -> None:
     given = {"STRONGROOM_FIP": "1", "STRONGROOM_Q": "1", "STRONGROOM_DATA": "data", "STRONG": "1", "PATH": "/bin"}
     assert unknown_variables(given) == {"STRONGROOM_FIP": "STRONGROOM_FIPS", "STRONGROOM_Q": ""}
+
+
+def test_a_node_polls_as_often_as_reads_rely_on() -> None:
+    assert load(f"store-poll = {LONGEST_POLL}", {}, {}).store_poll == LONGEST_POLL
+    with pytest.raises(SettingsError, match="store-poll"):
+        load(f"store-poll = {LONGEST_POLL + 0.1}", {}, {})

@@ -2,10 +2,10 @@
 
 import socket
 import ssl
+import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from threading import Event
 
 import msgspec
 
@@ -163,7 +163,9 @@ def _destination(found: AuditDestination, settings: Settings, clock: Clock) -> D
             return FolderDestination(_resolved(found))
         case "syslog":
             host, port = found.host
-            return SyslogDestination(host, port, _context(found, settings), socket.gethostname(), clock.timer, _pause)
+            return SyslogDestination(
+                host, port, _context(found, settings), socket.gethostname(), clock.timer, time.sleep
+            )
         case "s3":
             return S3Destination(bucket_of(found), found.retain_days, clock.now)
 
@@ -207,7 +209,3 @@ def _context(found: AuditDestination, settings: Settings) -> ssl.SSLContext:
 
 def _unusable(found: AuditDestination, name: str, file: str | None, why: str) -> SettingsError:
     return SettingsError(f"`{file}`, the {name} of `{found.to}` in `audit-ship`, {why}")
-
-
-def _pause(seconds: float) -> None:
-    Event().wait(seconds)

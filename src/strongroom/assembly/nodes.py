@@ -67,17 +67,22 @@ def node_statuses(
         if any(each.behind for each in members):
             pause(_AGAIN)
             with store.read() as reader:
-                members = _still_behind(members, reader.members())
+                members = still_behind(members, reader.members())
     return [
         *(_status(each, this) for each in members),
         *(NodeStatus(each, NodeState.GONE, each == this) for each in gone),
     ]
 
 
-def _still_behind(before: Sequence[MemberRecord], after: Sequence[MemberRecord]) -> list[MemberRecord]:
-    """Return the members as they are, but behind by what they were behind before, as far as they still are."""
-    known = {each.node: each.behind for each in before}
-    return [msgspec.structs.replace(each, behind=min(each.behind, known.get(each.node, 0))) for each in after]
+def still_behind(before: Sequence[MemberRecord], after: Sequence[MemberRecord]) -> list[MemberRecord]:
+    """Return the members as they are, but behind by those changes only that the first look found, too.
+
+    There are always newer ones while calls change things.
+    """
+    newest = {each.node: each.acked + each.behind for each in before}
+    return [
+        msgspec.structs.replace(each, behind=max(0, newest.get(each.node, each.acked) - each.acked)) for each in after
+    ]
 
 
 def _others_at_work(reader: Reader, members: Sequence[MemberRecord]) -> list[NodeId]:

@@ -178,7 +178,7 @@ class ClockWatch:
         if abs(difference) < STEP:
             self._problems.resolve(Subject.DATABASE_CLOCK)
         elif not self._reported_difference or abs(difference - self._reported_difference) >= STEP:
-            self._problems.report(Subject.DATABASE_CLOCK, _OTHER_CLOCK.format(_beside(difference)))
+            self._problems.report(Subject.DATABASE_CLOCK, describe_database_clock(difference))
         else:
             return
         self._reported_difference = difference if abs(difference) >= STEP else 0.0
@@ -212,6 +212,11 @@ def _is_news(known: TrustedTime, saved: TrustedTime) -> bool:
 def _lasting(known: TrustedTime) -> tuple[object, ...]:
     """Return what does not change while the clocks run evenly."""
     return known.agreeing, known.confirmed, known.accepted, known.unsure_since
+
+
+def describe_database_clock(difference: float) -> str:
+    """Return what it means that the wall clock is so many seconds ahead of the database's, and what to do."""
+    return _OTHER_CLOCK.format(_beside(difference))
 
 
 def _beside(difference: float) -> str:

@@ -37,6 +37,7 @@ from strongroom.server.thread_work import (
 )
 from strongroom.server.turn_queue import Arrived
 from strongroom.server.unsettled_answers import UnsettledAnswers
+from strongroom.service.counters import CallCounters
 from strongroom.service.readiness import Condition
 from strongroom.service.service import Service
 from strongroom.service.stages import Prepared, Suspended
@@ -57,13 +58,14 @@ class Dispatcher:
     is how long a request may wait for a lease of the node, seconds.
     """
 
-    def __init__(  # noqa: PLR0913 - the parts of a dispatcher
+    def __init__(  # noqa: PLR0913, PLR0917 - the parts of a dispatcher
         self,
         loop: asyncio.AbstractEventLoop,
         gateway: Gateway,
         service: Service,
         replies: ReplyQueue,
         refusals: Refusals,
+        counters: CallCounters,
         clock: Clock,
         *,
         threads: Mapping[Lane, int],
@@ -74,6 +76,7 @@ class Dispatcher:
         self._pipeline = service.pipeline
         self._replies = replies
         self._refusals = refusals
+        self._counters = counters
         self._timer = clock.timer
         self._timed = timed
         self.limits = LaneLimits()
@@ -84,7 +87,7 @@ class Dispatcher:
             loop,
             service.pipeline.has_lease,
             self.take_turn,
-            self._admit_on_threads,
+            self._refuse_on_threads,
             longest=lease_wait,
             timer=clock.timer,
         )
@@ -115,7 +118,10 @@ class Dispatcher:
             return _ADMISSION
         except LeaseEnded:
             # On a thread it is admitted if there is a lease by then; otherwise that refuses and records it.
-            return None if self._lease_wait.put((connection, request)) else _ADMISSION
+            if self._lease_wait.put((connection, request)):
+                return None
+            self._counters.refused_without_lease += 1
+            return _ADMISSION
         except Exception:
             logger.exception("a request could not be admitted")
             return self._gateway.refused(request.headers, KMSInternalException())
@@ -140,7 +146,9 @@ class Dispatcher:
         self._place(connection, request, WholeCall(admitted, lane))
         return None
 
-    def _admit_on_threads(self, arrived: Sequence[Arrived]) -> None:
+    def _refuse_on_threads(self, arrived: Sequence[Arrived]) -> None:
+        """Refuse requests that have waited for a lease without success. Recording that may read the store."""
+        self._counters.refused_without_lease += len(arrived)
         for connection, request in arrived:
             self._place(connection, request, _ADMISSION)
 

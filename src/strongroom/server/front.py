@@ -60,6 +60,7 @@ class Front:
             service,
             self._replies,
             refusals,
+            counters,
             clock,
             threads=capacity.threads,
             timed=bool(observers),

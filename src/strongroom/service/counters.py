@@ -48,6 +48,8 @@ class CallCounters:
         self._flushes = Histogram()
         self.refused_requests: dict[int, int] = {}
         """HTTP status → requests that were refused before it was known what they ask for."""
+        self.refused_without_lease = 0
+        """Requests that the node got no lease for in time."""
         self.accepted_connections = 0
         self.connections: Collection[object] = ()
         self.failed_handshakes: Mapping[str, int] = {}

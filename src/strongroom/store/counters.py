@@ -13,8 +13,6 @@ class NodeMeasures(msgspec.Struct, frozen=True):
 
     lease_left: float
     """For how long the lease runs; 0 without one."""
-    missing: int
-    """How often there was no lease when the process looked."""
     outdated_reads: int
     """How many reads were discarded: what answered was not the current primary."""
     settling: Histogram

@@ -146,7 +146,7 @@ class MemberRecord(msgspec.Struct, frozen=True):
     ``is_alive`` tells whether it has renewed its lease for as long as that may run, by the clock of the database.
     ``release``, ``listen`` and ``regions`` are what it says of itself. ``lease`` is in seconds, and so is how long ago
     it has ``joined``, and has ``renewed`` the lease. ``behind`` is how many of the newest changes it has not
-    acknowledged.
+    acknowledged, and ``acked`` the number of the newest one that it has.
     """
 
     node: NodeId
@@ -159,6 +159,7 @@ class MemberRecord(msgspec.Struct, frozen=True):
     joined: float = 0.0
     renewed: float = 0.0
     behind: int = 0
+    acked: int = 0
 
 
 class RetiredNode(msgspec.Struct, frozen=True):

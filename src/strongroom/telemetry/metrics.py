@@ -70,7 +70,7 @@ class WorkerMetrics:
                 _shipping(sources.shipping()),
                 _keeper(sources.keeper),
                 _store(sources.store),
-                _among_nodes(sources.store.measure_node()),
+                _among_nodes(sources.store.measure_node(), sources.counters),
                 open_problems(sources.problems),
                 _xks_proxies(sources.proxy_calls()),
                 _access_log(sources.access_log),
@@ -207,13 +207,13 @@ def _store(measured: StoreCounters) -> Iterator[Metric]:
     yield gauge("strongroom_quarantined_records", about, {(): measured.quarantined})
 
 
-def _among_nodes(measured: NodeMeasures | None) -> Iterator[Metric]:
+def _among_nodes(measured: NodeMeasures | None, counters: CallCounters) -> Iterator[Metric]:
     if measured is None:
         return
     about = "For how long this node may serve without reaching the database; 0 if it has no lease."
     yield gauge("strongroom_lease_remaining_seconds", about, {(): measured.lease_left})
-    about = "How often this worker looked for the lease, and there was none."
-    yield counter("strongroom_lease_missing", about, {(): measured.missing})
+    about = "Requests that waited for a lease of the node without success, or could not wait because too many did."
+    yield counter("strongroom_lease_missing", about, {(): counters.refused_without_lease})
     about = "Reads that were discarded, because the server which answered is not the current primary."
     yield counter("strongroom_store_outdated_reads", about, {(): measured.outdated_reads})
     about = "From a commit until no node serves what was before it."

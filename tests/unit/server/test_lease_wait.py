@@ -67,6 +67,7 @@ def test_without_a_lease_requests_are_refused_in_time_and_recorded(direct: Direc
         assert waiting_in(loopback) == 3
         direct.local.clock.advance(LEASE_WAIT * 0.2)
         assert await asyncio.gather(*answers) == [LeaseEnded.status] * 3
+        assert loopback.counters.refused_without_lease == 3
         nodes.has_lease = True
         assert await loopback.call("Encrypt", KeyId=key_id, Plaintext=DATA) == 200
 
@@ -84,6 +85,7 @@ def test_more_requests_than_may_wait_are_refused_at_once(
         first = asyncio.create_task(loopback.call("ListKeys"))
         await until(lambda: waiting_in(loopback) == 1)
         assert await loopback.call("ListKeys") == LeaseEnded.status
+        assert loopback.counters.refused_without_lease == 1
         assert not first.done()
         direct.local.clock.advance(LEASE_WAIT)
         assert await first == LeaseEnded.status

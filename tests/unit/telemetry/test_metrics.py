@@ -150,7 +150,6 @@ def test_metric_names_follow_prometheus_conventions_and_are_documented(
 ) -> None:
     measured = NodeMeasures(
         lease_left=9.5,
-        missing=1,
         outdated_reads=2,
         settling=Histogram(),
         waited_out=3,

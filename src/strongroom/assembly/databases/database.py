@@ -10,6 +10,7 @@ from strongroom.store.integrity import Integrity
 from strongroom.store.protocol import Readable, Store
 from strongroom.store.quarantine import Quarantine
 from strongroom.store.row_authenticator import RowAuthenticator
+from strongroom.store.server_facts import ServerFacts
 from strongroom.store.sql.sections import TableReader
 
 
@@ -104,6 +105,10 @@ class Database(Protocol):
         With ``only_read`` nothing is written. Without ``pages``, only its structure is looked at, where that is
         possible.
         """
+        ...
+
+    def server_facts(self) -> ServerFacts | None:
+        """Return what the server of the database says of itself, None if there is none; raises DataFolderError."""
         ...
 
     def is_small(self) -> bool:

@@ -1,17 +1,15 @@
 """Makes or upgrades the tables of a PostgreSQL database, as its owner, and gives roles their rights."""
 
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 
 import msgspec
 
-from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.databases.postgresql import PostgresqlDatabase
 from strongroom.clock import Clock
-from strongroom.store.postgresql.engine import open_postgresql
+from strongroom.store.postgresql.engine import Database, open_postgresql
 from strongroom.store.postgresql.migrate import Granted, contract_patiently, migrate_patiently
-from strongroom.store.postgresql.opening import UnusableDatabaseError, explained
-from strongroom.store.postgresql.schema_version import WrongSchemaError
+from strongroom.store.postgresql.opening import explained
 
 _LIMIT = 3600.0
 """How long one statement of a migration may take, seconds: it may have to rewrite a table."""
@@ -34,16 +32,9 @@ def migrate_database(
     Roles that have rights already keep them, on new tables as well. While a long read of a table keeps it from being
     changed, this tries again for ``patience`` seconds. Raises DataFolderError.
     """
-    address = database.address
-    name = database.folder.database_name
-    try:
-        with explained(address), closing(open_postgresql(address, size=1, statement_limit=_LIMIT)) as pool:
-            before, now, granted = migrate_patiently(pool.engine, serve, read, clock.timer, patience)
-    except UnusableDatabaseError as error:
-        raise DataFolderError(str(error)) from None
-    except WrongSchemaError as error:
-        raise DataFolderError(f"{name}: {error}") from None
-    return Migrated(name, before, now, granted)
+    with _pool(database) as pool:
+        before, now, granted = migrate_patiently(pool.engine, serve, read, clock.timer, patience)
+    return Migrated(database.folder.database_name, before, now, granted)
 
 
 def contract_database(database: PostgresqlDatabase, clock: Clock, patience: float) -> tuple[str, str]:
@@ -51,12 +42,18 @@ def contract_database(database: PostgresqlDatabase, clock: Clock, patience: floa
 
     Raises DataFolderError if a node of an earlier release lives, and as ``migrate_database`` does.
     """
-    address = database.address
-    try:
-        with explained(address), closing(open_postgresql(address, size=1, statement_limit=_LIMIT)) as pool:
-            before = contract_patiently(pool.engine, clock.timer, patience)
-    except UnusableDatabaseError as error:
-        raise DataFolderError(str(error)) from None
-    except WrongSchemaError as error:
-        raise DataFolderError(f"{database.folder.database_name}: {error}") from None
+    with _pool(database) as pool:
+        before = contract_patiently(pool.engine, clock.timer, patience)
     return before.oldest, before.newest
+
+
+@contextmanager
+def _pool(database: PostgresqlDatabase) -> Iterator[Database]:
+    """Connect as the owner of the tables; raises DataFolderError, also for errors of the block."""
+    address = database.address
+    with (
+        database.typed_errors(),
+        explained(address),
+        closing(open_postgresql(address, size=1, statement_limit=_LIMIT)) as pool,
+    ):
+        yield pool

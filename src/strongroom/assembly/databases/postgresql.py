@@ -30,9 +30,11 @@ from strongroom.store.postgresql.opening import (
 )
 from strongroom.store.postgresql.read_store import PostgresqlReadStore
 from strongroom.store.postgresql.schema_version import WrongSchemaError
+from strongroom.store.postgresql.server_facts import read_server_facts
 from strongroom.store.postgresql.settled_store import SettledStore
 from strongroom.store.postgresql.settler import Settler
 from strongroom.store.postgresql.verification import check_tables
+from strongroom.store.server_facts import ServerFacts
 
 _SMALL = 64 * 1024 * 1024
 """Records of databases up to this size in bytes are all checked when a server starts. An empty one has 8 MB."""
@@ -73,13 +75,13 @@ class PostgresqlDatabase:
         Refuse also to start beside another process that serves as this node.
         """
         self.require_usable()
-        with self._typed():
+        with self.typed_errors():
             require_right_to_write(self.address, self._settings.store_timeout)
         if not first and not self.is_there():
             raise DataFolderError(self.remedy_if_missing())
         node = read_node_id(self.folder)
         if node is not None:
-            with self._typed(), explained(self.address), closing(self.connect_member()) as connection:
+            with self.typed_errors(), explained(self.address), closing(self.connect_member()) as connection:
                 require_sole_node(self.folder, node, connection, self._clock)
 
     def require_current(self) -> None:
@@ -136,8 +138,13 @@ class PostgresqlDatabase:
 
     def check(self, *, only_read: bool = False, pages: bool = True) -> Integrity:  # noqa: ARG002 - it only reads
         """Read every value of every table."""
-        with self._typed(), closing(self._pool()) as pool:
+        with self.typed_errors(), closing(self._pool()) as pool:
             return check_tables(pool)
+
+    def server_facts(self) -> ServerFacts:
+        """Return what the server of the database says of itself."""
+        with self.typed_errors():
+            return read_server_facts(self.address, self._settings.store_timeout, self._clock.uptime)
 
     def is_small(self) -> bool:
         """Tell whether the database is so small that all records are checked when a server starts."""
@@ -171,13 +178,14 @@ class PostgresqlDatabase:
 
     def require_usable(self) -> None:
         """Refuse a database that cannot be reached, or has another schema."""
-        with self._typed():
+        with self.typed_errors():
             require_usable(self.address, self._settings.store_timeout)
             if self._pooled is not self.address:
                 require_same(self._pooled, self.address, self._settings.store_timeout)
 
     @contextmanager
-    def _typed(self) -> Iterator[None]:
+    def typed_errors(self) -> Iterator[None]:
+        """Turn what keeps the database from being used into DataFolderError, whose message names the database."""
         try:
             yield
         except (UnusableDatabaseError, UncheckedError) as error:

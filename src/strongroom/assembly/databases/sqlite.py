@@ -71,6 +71,9 @@ class SqliteDatabase:
         """Check every page, table and index."""
         return check_database(self.folder, only_read=only_read, pages=pages)
 
+    def server_facts(self) -> None:
+        """Return None: the file has no server."""
+
     def is_small(self) -> bool:
         """Tell whether the database is checked before it is served."""
         return is_checked_at_once(self.folder)

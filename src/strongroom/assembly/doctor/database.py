@@ -5,7 +5,7 @@ from itertools import islice
 
 from strongroom.assembly.audit_log import known_writers
 from strongroom.assembly.database_history import compare_with_log
-from strongroom.assembly.doctor.results import Finding, critical, ok, unknown, warning
+from strongroom.assembly.doctor.results import Finding, critical, number_of, ok, unknown, warning
 from strongroom.assembly.doctor.scene import Scene
 from strongroom.assembly.key_back_ends import loading_key_backends
 from strongroom.assembly.record_check import check_records
@@ -28,7 +28,7 @@ def check_schema(scene: Scene) -> Iterator[Finding]:
     """Find out whether this release reads the database."""
     with scene.store.read() as reader:
         regions = reader.keys_by_region()
-    yield ok(f"schema {SCHEMA}; {_number(sum(regions.values()), 'key')} in {_number(len(regions), 'Region')}")
+    yield ok(f"schema {SCHEMA}; {number_of(sum(regions.values()), 'key')} in {number_of(len(regions), 'Region')}")
 
 
 def check_pages(scene: Scene) -> Iterator[Finding]:
@@ -64,7 +64,7 @@ def check_root_key(scene: Scene) -> Iterator[Finding]:
         )
     _ = scene.audit_key
     yield from _of_seals(scene)
-    yield ok(f"opens {_number(len(sealed), 'domain key')} and the key of the audit log")
+    yield ok(f"opens {number_of(len(sealed), 'domain key')} and the key of the audit log")
 
 
 def _of_seals(scene: Scene) -> Iterator[Finding]:
@@ -115,7 +115,7 @@ def check_every_record(scene: Scene) -> Iterator[Finding]:
         more = f"{len(found) - _SHOWN}{' or more' if len(found) == _MOST_COUNTED else ''} other records"
         yield critical(f"and {more}", f"find out who changed the database; {_RESTORE}")
     left = f"; that of {', '.join(others)} is left to nodes that serve it" if others else ""
-    yield ok(f"all are as they were written; the material of {_number(number, 'key')} opens{left}")
+    yield ok(f"all are as they were written; the material of {number_of(number, 'key')} opens{left}")
 
 
 def check_write_ahead_log(scene: Scene) -> Iterator[Finding]:
@@ -139,7 +139,3 @@ def check_write_ahead_log(scene: Scene) -> Iterator[Finding]:
         yield ok(f"{text}: the last server was killed, and the next start takes it over")
     else:
         yield ok(text)
-
-
-def _number(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

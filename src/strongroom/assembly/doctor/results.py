@@ -95,6 +95,11 @@ def told(text: str, status: Status = Status.CRITICAL) -> Finding:
     return Finding(status, text, RESTORE)
 
 
+def number_of(number: int, noun: str) -> str:
+    """Return a number of things in words, such as ``1 key`` or ``2 keys``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def worst(found: Iterable[Status]) -> Status:
     """Return the status that weighs most; ``OK`` if there is none."""
     return max(found, key=_BY_WEIGHT.index, default=Status.OK)

@@ -26,6 +26,7 @@ from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.entropy import Entropy
 from strongroom.problems import Problems
 from strongroom.settings import Settings, SettingsError
+from strongroom.store.server_facts import ServerFacts
 
 T = TypeVar("T")
 
@@ -123,6 +124,12 @@ class Scene:
         """The database. Its rows are authenticated once ``domain_keys`` was opened."""
         database = self.database
         return self._once("schema", lambda: database.open_to_read(untouched=True))
+
+    @property
+    def server_facts(self) -> ServerFacts | None:
+        """What the server of the database says of itself; None if the database has none."""
+        database = self.database
+        return self._once("database-server", database.server_facts, "server facts")
 
     @property
     def sealed(self) -> list[SealedDomainKey]:

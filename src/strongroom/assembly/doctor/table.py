@@ -11,8 +11,14 @@ from strongroom.assembly.doctor.database import (
 )
 from strongroom.assembly.doctor.examination import Check
 from strongroom.assembly.doctor.files import check_disk, check_folder
-from strongroom.assembly.doctor.keys import check_due
+from strongroom.assembly.doctor.keys import check_destructions, check_due
 from strongroom.assembly.doctor.machine import check_cryptography, check_memory
+from strongroom.assembly.doctor.nodes import (
+    check_database_clock,
+    check_database_role,
+    check_database_server,
+    check_nodes,
+)
 from strongroom.assembly.doctor.service import (
     check_certificate,
     check_clock,
@@ -32,6 +38,10 @@ CHECKS = (
     Check("problems", check_problems),
     Check("database", check_pages, reads_database=True),
     Check("schema", check_schema, reads_database=True),
+    Check("database-server", check_database_server),
+    Check("database-role", check_database_role),
+    Check("database-clock", check_database_clock),
+    Check("nodes", check_nodes, reads_database=True),
     Check("set-back", check_set_back, reads_database=True),
     Check("root-key", check_root_key, reads_database=True),
     Check("token", check_token, reads_database=True),
@@ -47,6 +57,7 @@ CHECKS = (
     Check("regions", check_regions, reads_database=True),
     Check("certificate", check_certificate),
     Check("keys", check_due, reads_database=True),
+    Check("destructions", check_destructions, reads_database=True),
     Check("cryptography", check_cryptography),
     Check("memory", check_memory),
 )

@@ -5,6 +5,11 @@ LONGEST_LEASE = 60.0
 RENEWALS = 4
 """How often a lease is renewed while it runs."""
 
+LONGEST_POLL = 0.5
+"""After this time an agent looks for changes that it was not told of: a notification may get lost."""
+READ_PATIENCE = 2 * LONGEST_POLL
+"""How long a read that has seen a change waits for the agent of its node to find that change as well."""
+
 _CLOCK_DRIFT = 0.01
 """The clocks of two machines run at rates that differ by less than this part."""
 _ALLOWANCE = 0.01

@@ -6,6 +6,7 @@ from threading import Lock
 import msgspec
 
 from strongroom.errors import DependencyTimeoutException
+from strongroom.store.leases.bounds import READ_PATIENCE
 from strongroom.store.leases.generation import Generation
 from strongroom.store.leases.page import RING_ENTRIES, Head, PageReader, known_change
 from strongroom.store.records import Change, Changes
@@ -51,8 +52,6 @@ class View:
         self._pause = pause
         self._lock = Lock()
         self._forgets = -1
-        self.missing = 0
-        """How often there was no lease when ``version`` looked. Threads that count at once may lose a count."""
         self.outdated_reads = 0
         """How often ``check_fill`` has refused a read."""
 
@@ -69,7 +68,6 @@ class View:
         head = self._head()
         # In this order: a process that is stopped between the two lines finds that its lease has ended.
         if self._uptime() >= head.lease_end:
-            self.missing += 1
             raise LeaseEnded
         return head.version
 
@@ -100,7 +98,7 @@ class View:
         head = self._head()
         return Fill(head.generation, head.forgets)
 
-    def check_fill(self, fill: Fill, seen: Generation, longest: float = 1.0) -> None:
+    def check_fill(self, fill: Fill, seen: Generation, longest: float = READ_PATIENCE) -> None:
         """Raise OutdatedRead unless a read, which saw the generation ``seen`` in the same snapshot, may be used.
 
         It may not if it is older than what was published when it began: then the database that answered is not the

@@ -8,6 +8,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from strongroom.whole_files import read_regular
 
 _LOCAL = "localhost"
+_SCHEMES = ("postgresql", "postgres")
+_HIGHEST_PORT = 65535
 
 
 class AddressError(Exception):
@@ -28,9 +30,14 @@ class Address:
             raise AddressError("it is no connection string or URI of libpq") from None
         hosts = str(self.parts.get("host") or self.parts.get("hostaddr") or _LOCAL)
         database = self.parts.get("dbname") or self.parts.get("user")
-        # Either may be a part of the password then, and names are shown.
+        # All of these may be a part of the password then, and names and messages of libpq are shown.
         if "@" in hosts:
             raise AddressError("`@` in a user's name or password has to be written as `%40`")
+        if not _are_ports(str(self.parts.get("port", ""))) or "@" in _path(conninfo):
+            raise AddressError(
+                "a port has to be a number from 1 to 65535, and `/` and `@` in a user's name, password or database "
+                "have to be written as `%2F` and `%40`"
+            )
         if {*"&=?"} & {*str(database)}:
             raise AddressError("the name of the database has `&`, `=` or `?`; parameters begin with one `?`")
         self._conninfo = conninfo
@@ -49,6 +56,19 @@ class Address:
         if self._password_file is not None:
             more["password"] = _first_line(self._password_file)
         return make_conninfo(self._conninfo, **more) if more else self._conninfo
+
+
+def _are_ports(ports: str) -> bool:
+    return all(
+        not port or (port.isascii() and port.isdigit() and 0 < int(port[:6]) <= _HIGHEST_PORT)
+        for port in ports.split(",")
+    )
+
+
+def _path(conninfo: str) -> str:
+    """Return the path of a URI as it is written; empty for a connection string."""
+    scheme, _, rest = conninfo.partition("://")
+    return rest.partition("/")[2].partition("?")[0] if scheme in _SCHEMES else ""
 
 
 def _first_line(path: Path) -> str:

@@ -10,7 +10,7 @@ import psycopg
 from strongroom.clock import Clock
 from strongroom.problems import Problems, Subject
 from strongroom.store.counters import AgentCounters
-from strongroom.store.leases.bounds import RENEWALS
+from strongroom.store.leases.bounds import LONGEST_POLL, RENEWALS
 from strongroom.store.leases.membership import Membership
 from strongroom.store.postgresql.faults import fault_of_postgresql
 from strongroom.store.postgresql.member_connection import Connect, MemberConnection
@@ -28,8 +28,8 @@ _MAX_READ = 4096
 class Agent:
     """Runs the protocol of one node until it is stopped. ``lease`` and ``poll`` are in seconds.
 
-    Notifications tell it of commits. Without them it looks every ``poll`` seconds, where that is given; and a renewal
-    finds what was missed. ``problems`` takes why the lease cannot be renewed.
+    Notifications tell it of commits. It also looks every ``LONGEST_POLL`` seconds, because one may get lost. With
+    ``poll`` it asks for none, and looks every so many seconds. ``problems`` takes why the lease cannot be renewed.
     """
 
     def __init__(
@@ -51,6 +51,8 @@ class Agent:
         self._wake, self._waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._is_stopping = False
         self._next_renewal = 0.0
+        self._looked_at = 0.0
+        """The uptime at which it began to look for changes last."""
         self.counters = AgentCounters()
         self.progressed_at = clock.timer()
         """When it began its last step, in seconds of ``Clock.timer``. Each step has a limit, so another comes soon."""
@@ -122,18 +124,17 @@ class Agent:
             if self._membership.is_member or self._membership.waits_for_other:
                 self._next_renewal = now + self._lease / RENEWALS
             return
-        longest = self._next_renewal - now
-        if self._poll is not None:
-            longest = min(longest, self._poll)
-        notified = connection.wait(longest, self._wake)
+        next_look = self._looked_at + (LONGEST_POLL if self._poll is None else self._poll)
+        notified = connection.wait(min(self._next_renewal, next_look) - now, self._wake)
         self._drain()
-        if notified or self._poll is not None:
+        if notified or self._clock.uptime() >= next_look:
             self._publishing(connection)
 
     def _renew(self, connection: MemberConnection) -> None:
         membership, counters = self._membership, self.counters
         before, began = membership.renewals, self._clock.timer()
         published = membership.generation.number
+        self._looked_at = self._clock.uptime()
         connection.run(membership.renew())
         counters.note_published(published, membership.generation.number)
         counters.joins, counters.resets = membership.joins, membership.resets
@@ -153,6 +154,7 @@ class Agent:
 
     def _publishing(self, connection: MemberConnection) -> None:
         published = self._membership.generation.number
+        self._looked_at = self._clock.uptime()
         connection.run(self._membership.publish())
         self.counters.note_published(published, self._membership.generation.number)
 

@@ -4,28 +4,27 @@ No work depends on it: what is due is looked at again, under a lock, by the tran
 by the clock of the database, so the clocks of nodes do not matter, and a node that was stopped loses it.
 """
 
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
-from strongroom.store.postgresql.schema import keeper_turn
+from strongroom.store.postgresql.schema import NOW, keeper_turn
 from strongroom.store.sql.statements import postgresql_insert
 
-_NOW = func.extract("epoch", func.clock_timestamp())
-_TURN = select(keeper_turn.c.holder, (keeper_turn.c.ends_at - _NOW).label("left"), keeper_turn.c.ends_at)
+_TURN = select(keeper_turn.c.holder, (keeper_turn.c.ends_at - NOW).label("left"), keeper_turn.c.ends_at)
 _FIRST = postgresql_insert(keeper_turn).from_select(
-    ["holder", "ends_at"], select(bindparam("node"), _NOW + bindparam("seconds"))
+    ["holder", "ends_at"], select(bindparam("node"), NOW + bindparam("seconds"))
 )
 _FIRST_OR_NONE = _FIRST.on_conflict_do_nothing(index_elements=["single"])
 # If it was taken since it was read, this changes nothing.
 _TAKE = (
     update(keeper_turn)
     .where(keeper_turn.c.holder == bindparam("before"), keeper_turn.c.ends_at == bindparam("ended_at"))
-    .values(holder=bindparam("node"), ends_at=_NOW + bindparam("seconds"))
+    .values(holder=bindparam("node"), ends_at=NOW + bindparam("seconds"))
 )
 
 
 def now(connection: Connection) -> float:
     """Return the time by the clock of the database, epoch seconds."""
-    return float(connection.execute(select(_NOW)).scalar_one())
+    return float(connection.execute(select(NOW)).scalar_one())
 
 
 def take(connection: Connection, holder: str, seconds: float) -> bool:

@@ -1,22 +1,20 @@
 """The nodes that may serve a database, as a reader finds them."""
 
-from sqlalchemy import Connection, func, select, true
+from sqlalchemy import Connection, select, true
 
 from strongroom.node_id import NodeId
 from strongroom.store.leases.bounds import over_everywhere
-from strongroom.store.postgresql.schema import generation, member
+from strongroom.store.postgresql.schema import NOW, generation, member
 from strongroom.store.records import MemberRecord
 
-# Of the same clock.
-_NOW = func.extract("epoch", func.clock_timestamp())
 _MEMBERS = (
     select(
         member,
-        (_NOW - member.c.joined_at).label("joined"),
-        (_NOW - member.c.renewed_at).label("age"),
+        (NOW - member.c.joined_at).label("joined"),
+        (NOW - member.c.renewed_at).label("age"),
         (generation.c.number - member.c.acked).label("behind"),
     )
-    # The generation has one row.
+    # The generation is one row.
     .select_from(member.join(generation, true()))
     .order_by(member.c.node)
 )
@@ -37,6 +35,7 @@ def read_members(connection: Connection) -> list[MemberRecord]:
             renewed=float(row.age),
             # An acknowledgement may be of a commit that this snapshot does not have yet.
             behind=max(0, row.behind),
+            acked=row.acked,
         )
         for row in connection.execute(_MEMBERS)
     ]

@@ -173,7 +173,8 @@ def _patiently(
         except DBAPIError as error:
             if not _may_end(error) or timer() >= deadline:
                 raise
-            logger.warning("the tables are in use, trying again: %s", str(error.orig).strip())
+            # What follows is a detail, such as the row of the catalogue that two processes made.
+            logger.warning("the tables are in use, trying again: %s", str(error.orig).partition("\n")[0].strip())
         pause(_PAUSE)
 
 

@@ -51,7 +51,6 @@ class NodeStore(SettledStore):
         view, settler, database = self._view, self._settler, self._database
         return NodeMeasures(
             lease_left=view.lease_left,
-            missing=view.missing,
             outdated_reads=view.outdated_reads,
             settling=settler.durations,
             waited_out=settler.waited_out,

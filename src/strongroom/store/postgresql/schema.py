@@ -17,12 +17,16 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    func,
     true,
 )
 
 from strongroom.store.sql import schema as shared
 
 metadata = MetaData()
+
+NOW = func.extract("epoch", func.clock_timestamp())
+"""The time by the clock of the database at this moment, not at the begin of the transaction, epoch seconds."""
 
 
 def _text(length: int | None = None) -> String:

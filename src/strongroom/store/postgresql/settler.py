@@ -66,7 +66,7 @@ class Settler:
     def announce(self) -> None:
         """Tell the nodes that there is a commit. No answer waits for them: nothing that they know is wrong after it.
 
-        If that fails, they find it when they renew their leases.
+        If that fails, they find it when they look next.
         """
         with self._changed:
             self._has_news = True

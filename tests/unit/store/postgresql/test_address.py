@@ -18,6 +18,8 @@ from strongroom.store.postgresql.address import Address, AddressError
         ("hostaddr=10.0.0.1 user=u", "10.0.0.1/u"),
         ("user=u", "localhost/u"),
         ("sslmode=require", "localhost"),
+        ("postgresql://u@h1:1,h2/a%40b", "h1,h2/a@b"),
+        ("host=h1,h2 port=1,65535 dbname=a@b", "h1,h2/a@b"),
     ],
 )
 def test_the_name_has_no_password(conninfo: str, name: str) -> None:
@@ -33,6 +35,11 @@ def test_the_name_has_no_password(conninfo: str, name: str) -> None:
         "postgresql://u@h/d&password=secret",
         "postgresql://u:a@secret@h/d",
         "postgresql://h/?dbname=d?password=secret",
+        "postgresql://u:a/secret@h/d",
+        "postgresql://u:secret/a@h/d",
+        "postgresql://u:1/secret@h/d",
+        "host=h port=secret",
+        "host=h port=65536",
     ],
 )
 def test_what_is_no_address_is_not_shown(conninfo: str) -> None:
