@@ -7,6 +7,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
+from strongroom.store.leases.bounds import LONGEST_LEASE
 from strongroom.store.leases.generation import Generation, TaggedChange
 from strongroom.store.leases.requests import (
     Acknowledge,
@@ -33,6 +34,13 @@ class NotConfirmed(psycopg.OperationalError):
 
 class NotAdmitted(psycopg.OperationalError):
     """This node may not serve the database; the message says why, and what to do."""
+
+
+class GenerationLost(psycopg.DataError):
+    """The row of the generation is gone: somebody has emptied the table. Nothing proves what is current then."""
+
+    def __init__(self) -> None:
+        super().__init__("the table `generation` has lost its row; stop the servers and restore a backup")
 
 
 class MemberConnection:
@@ -86,8 +94,10 @@ class MemberConnection:
                 return None
 
     def members(self) -> FoundMembers:
-        """Return all members."""
+        """Return all members; raises GenerationLost."""
         rows = self._execute(statements.FIND_ALL, ()).fetchall()
+        if not rows:
+            raise GenerationLost
         return FoundMembers(rows[0][0], [_member(row[1:]) for row in rows if row[1] is not None])
 
     def remove(self, member: Member) -> None:
@@ -142,6 +152,8 @@ class MemberConnection:
 
     def _changes(self, request: ReadChanges) -> FoundChanges:
         rows = self._execute(statements.CHANGES, (request.since, request.since, request.most)).fetchall()
+        if not rows:
+            raise GenerationLost
         number, tag = rows[0][:2]
         changes = [TaggedChange(row[2], bytes(row[3]), *row[4:]) for row in rows if row[2] is not None]
         return FoundChanges(Generation(number, bytes(tag)), changes)
@@ -155,7 +167,9 @@ Connect = Callable[[], MemberConnection]
 
 def _member(row: TupleRow) -> Member:
     node, incarnation, renewed, acked, lease = row
-    return Member(node, bytes(incarnation), renewed, acked, lease)
+    # No node has a longer one. A row that somebody has changed must not have others wait for ever; NaN is no order.
+    bound = lease if 0 < lease <= LONGEST_LEASE else LONGEST_LEASE
+    return Member(node, bytes(incarnation), renewed, acked, bound)
 
 
 def _writable(conninfo: str) -> str:
