@@ -319,6 +319,14 @@ def test_a_check_of_a_database_that_is_away_finds_nothing(postgresql: Cluster, s
     assert check_tables(store._database).is_whole
 
 
+def test_a_generation_that_somebody_has_lowered_is_found(postgresql: Cluster) -> None:
+    with postgresql.scratch() as name, closing(opened(postgresql, name)) as store:
+        store.write(lambda transaction: transaction.add_account(AccountRecord("123456789012", 0)))
+        assert check_tables(store._database).is_whole
+        postgresql.run("UPDATE generation SET number = number - 1", database=name)
+        assert check_tables(store._database).findings == ("generation: it ends with change 0, but there is change 1",)
+
+
 def test_a_database_without_its_generation(postgresql: Cluster) -> None:
     with postgresql.scratch() as name, closing(opened(postgresql, name)) as store:
         assert load(store) is None
