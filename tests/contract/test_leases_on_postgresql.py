@@ -295,6 +295,8 @@ def test_an_agent_and_a_settler_outlive_the_loss_of_the_generation(
         settler.when_settled(kept[0], settled.set)
         until(lambda: settler.failures > 2 and node.agent.counters.renewals["failed"] > 0)
         assert not settled.is_set()
+        # It does not join again and again.
+        assert node.agent.counters.renewals["removed"] == 0
         assert caplog.text.count("`generation` has lost its row; stop the servers and restore a backup") <= 2
         other.execute("INSERT INTO generation (number, tag) VALUES (%s, %s)", kept)
         assert settled.wait(10)

@@ -333,6 +333,7 @@ def test_a_database_without_its_generation(postgresql: Cluster) -> None:
         postgresql.run("DELETE FROM generation", database=name)
         assert_fails(lambda: load(store), store, FaultKind.EMPTIED, "The key store is damaged")
         assert check_tables(store._database).findings == ("generation: it has no row",)
+        assert_fails(lambda: store.trim_changes(1), store, FaultKind.EMPTIED, "The key store is damaged")
         # Nothing is written without a number.
         assert_fails(lambda: store.write(lambda t: t.add_key(KEY)), store, FaultKind.EMPTIED, "The key store is dam")
         postgresql.run("INSERT INTO generation (number, tag) VALUES (0, '\\x00')", database=name)

@@ -78,8 +78,7 @@ class MemberConnection:
         """Perform a request, and return its reply."""
         match request:
             case Renew():
-                found = self._execute(statements.RENEW, (request.node, request.incarnation)).fetchone()
-                return None if found is None else Generation(found[0], bytes(found[1]))
+                return self._renew(request)
             case ReadChanges():
                 return self._changes(request)
             case Acknowledge(node, incarnation, number):
@@ -149,6 +148,15 @@ class MemberConnection:
             if self._execute(statements.IS_RETIRED, (request.node,)).fetchone() is not None:
                 raise NotAdmitted(f"node {request.node} was retired: its audit chains count as lost")
         return joined
+
+    def _renew(self, request: Renew) -> Generation | None:
+        """Renew; raises GenerationLost if that is why the row was not renewed: to join again would not help."""
+        found = self._execute(statements.RENEW, (request.node, request.incarnation)).fetchone()
+        if found is not None:
+            return Generation(found[0], bytes(found[1]))
+        if self._execute(statements.GENERATION, ()).fetchone() is None:
+            raise GenerationLost
+        return None
 
     def _changes(self, request: ReadChanges) -> FoundChanges:
         rows = self._execute(statements.CHANGES, (request.since, request.since, request.most)).fetchall()
