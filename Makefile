@@ -16,9 +16,12 @@ KEY_TESTS := $(addprefix tests/conformance/test_,$(addsuffix .py,encryption sign
 # What is run on three nodes whenever everything is tested: keys and identities that change, and who sees it.
 NODE_TESTS := $(addprefix tests/conformance/test_,$(addsuffix .py,encryption key_life aliases_and_lists grants grant_lists multi_region \
 	enforcement iam_policies iam_access_keys))
+# What depends on the version of the database server.
+POSTGRESQL_TESTS := --ignore=tests/contract/test_matrix.py tests/contract tests/unit/store/postgresql tests/faults/test_nodes.py $(wildcard tests/faults/test_postgresql_*.py) \
+	$(addprefix tests/conformance/test_,postgresql.py postgresql_connections.py regions_of_nodes.py)
 # Where this is set, as in many container images, every process would compile all our modules again: half of its start.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help demo demo-identities demo-hardware serve quick test test-hardware test-nodes lint check format bench bench-scale bench-backup bench-decisions bench-move bench-fronts bench-hardware bench-leases bench-nodes soak faults fuzz lock
+.PHONY: help demo demo-identities demo-hardware serve quick test test-hardware test-nodes test-postgresql lint check format bench bench-scale bench-backup bench-decisions bench-move bench-fronts bench-hardware bench-leases bench-nodes soak faults fuzz lock
 
 help: ## Show these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -70,6 +73,11 @@ test-nodes: ## Run the tests of running servers with PostgreSQL, on one node and
 	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || tools/apt postgresql
 	@tools/venv dev
 	@set -e; for nodes in 1 3; do .venv/bin/python -m pytest $(PARALLEL) -r fE tests/conformance --store postgresql --nodes $$nodes; done
+
+test-postgresql: ## Run the tests of the store and of nodes on another PostgreSQL (PROGRAMS=/usr/lib/postgresql/18/bin)
+	@test -x "$(PROGRAMS)/postgres" || { echo 'Name the folder of its programs: make test-postgresql PROGRAMS=FOLDER' >&2; exit 1; }
+	@tools/venv dev
+	@POSTGRESQL_PROGRAMS=$(PROGRAMS) .venv/bin/python -m pytest $(PARALLEL) -r fE $(POSTGRESQL_TESTS)
 
 lint: ## Check format, lint, types and imports
 	@tools/venv dev

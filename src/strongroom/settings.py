@@ -110,8 +110,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """The most connections of each worker to the PostgreSQL database."""
     store_poll: Annotated[float, Meta(ge=0.01, le=60)] | None = None
     """How often a node looks for what others have changed in the PostgreSQL database; without it, it is notified."""
-    store_pooler: bool = False
-    """Whether a pooler between may give each transaction another connection, so that no statement can be prepared."""
+    store_direct: str = ""
+    """Where ``store`` leads to a pooler: the address of the PostgreSQL server itself, for leases and for commands."""
     lease: Annotated[float, Meta(ge=2, le=60)] = 10.0
     """How long a node serves while it does not reach the PostgreSQL database."""
     listen: str = "127.0.0.1:4599"

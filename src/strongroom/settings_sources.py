@@ -104,8 +104,12 @@ def _require_store(settings: Settings, places: Mapping[str, str]) -> None:
             f"{places['store']} is not valid: it must be the address of a PostgreSQL database "
             "(`postgresql://USER@HOST/DATABASE`), or empty for SQLite in the data folder"
         )
-    if not store and settings.store_password_file is not None:
-        raise SettingsError(f"{places['store-password-file']} needs `store`, the address of a PostgreSQL database")
+    for name, is_set in (
+        ("store-password-file", settings.store_password_file is not None),
+        ("store-direct", bool(settings.store_direct)),
+    ):
+        if not store and is_set:
+            raise SettingsError(f"{places[name]} needs `store`, the address of a PostgreSQL database")
 
 
 def changed(before: Settings, after: Settings) -> set[str]:

@@ -10,6 +10,7 @@ from accounts import data_of, last_record
 from client_errors import error_code_of, error_of
 from custom_stores import CLUSTER, CREDENTIAL, OWNER, PASSWORD, PROXY, SERVICE, VPC, Stores
 from local_server import RunningServer
+from written_data import written_data
 from xks_stub import SECRET
 
 
@@ -150,10 +151,10 @@ def test_no_secret_is_shown_or_stored_in_plaintext(server: RunningServer, stores
     external = stores.new("external", **PROXY)
     stores.update(store_id, KeyStorePassword=PASSWORD)
     stores.update(external, XksProxyAuthenticationCredential=CREDENTIAL)
-    files = {path.name: path.read_bytes() for path in data_of(server).rglob("*") if path.is_file()}
-    assert "strongroom.db" in files
-    assert any(name.endswith(".jsonl") for name in files)
+    written = dict(written_data(data_of(server)))
+    assert written.keys() & {"strongroom.db", "custom_key_store"}
+    assert any(name.endswith(".jsonl") for name in written)
     shown = json.dumps(stores.kms.describe_custom_key_stores(), default=str).encode()
-    for content in (shown, *files.values()):
+    for content in (shown, *written.values()):
         assert PASSWORD.encode() not in content
         assert SECRET.encode() not in content

@@ -19,6 +19,8 @@ from shared_keys import SharedKeys
 SYMMETRIC = ("SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT")
 Use = Callable[[Any, str], Any]
 
+late_elsewhere = pytest.mark.one_node("a use is known to other nodes some seconds later")
+
 
 def encrypt(kms: Any, key: str) -> Any:
     return kms.encrypt(KeyId=key, Plaintext=b"x")
@@ -93,6 +95,7 @@ def last(kms: KMSClient, key: str) -> dict[str, Any]:
     return dict(kms.get_key_last_usage(KeyId=key)["KeyLastUsage"])
 
 
+@late_elsewhere
 @pytest.mark.parametrize("operation", USES)
 def test_each_cryptographic_operation_is_a_use(
     server: RunningServer, kms: KMSClient, keys: SharedKeys, operation: str
@@ -123,6 +126,7 @@ def test_each_cryptographic_operation_is_a_use(
     assert timedelta(0) <= datetime.now(UTC) - used_at < timedelta(minutes=1)  # noqa: TID251 - a client
 
 
+@late_elsewhere
 def test_re_encryption_is_a_use_of_both_keys(server: RunningServer, kms: KMSClient, keys: SharedKeys) -> None:
     source, destination = keys.new(*SYMMETRIC), keys.new(*SYMMETRIC)
     blob = encrypt(kms, source)["CiphertextBlob"]
@@ -164,6 +168,7 @@ def test_what_does_not_count(kms: KMSClient, keys: SharedKeys, identities: Ident
     assert (last(kms, arn), last(kms, signing)) == before
 
 
+@late_elsewhere
 def test_the_name_by_which_a_key_was_used_does_not_matter(kms: KMSClient, keys: SharedKeys) -> None:
     arn = keys.new(*SYMMETRIC)
     for name in keys.names(arn):
@@ -182,6 +187,7 @@ def test_a_question_is_asked_by_key_and_not_by_alias(kms: KMSClient, keys: Share
     assert error_code_of(kms.get_key_last_usage, KeyId=missing) == "NotFoundException"
 
 
+@late_elsewhere
 def test_keys_pending_deletion_still_have_a_last_use(kms: KMSClient, keys: SharedKeys) -> None:
     arn = keys.new(*SYMMETRIC)
     encrypt(kms, arn)
@@ -192,6 +198,7 @@ def test_keys_pending_deletion_still_have_a_last_use(kms: KMSClient, keys: Share
     assert last(kms, keys.new(*SYMMETRIC, Origin="EXTERNAL")) == {}
 
 
+@late_elsewhere
 def test_each_multi_region_key_keeps_its_own(east: KMSClient, west: KMSClient, pair: str) -> None:
     encrypt(east, pair)
     assert last(west, pair) == {}

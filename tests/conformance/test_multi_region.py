@@ -97,7 +97,7 @@ def test_a_replica_region_must_be_free_and_served_here(east: KMSClient, west: KM
     assert error_code_of(east.replicate_key, KeyId=pair, ReplicaRegion=WEST) == taken
     assert error_of(east.replicate_key, KeyId=pair, ReplicaRegion="eu-north-1") == {
         "Code": "ValidationException",
-        "Message": "Region eu-north-1 is not served here; this deployment serves us-east-1, eu-west-1, ap-southeast-2.",
+        "Message": "Region eu-north-1 is not served here; this server serves us-east-1, eu-west-1, ap-southeast-2.",
     }
 
 

@@ -1,5 +1,6 @@
 """The sessions that tokens of an account's own OpenID Connect providers open, and where the issuers' keys come from."""
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 from mypy_boto3_iam.client import IAMClient
 from mypy_boto3_sts.client import STSClient
 
-from accounts import Account, data_of, last_record, strongroom, succeed
+from accounts import Account, data_of, last_record, settings_of, strongroom, succeed
 from client_errors import error_with_status
 from clients import client_with, credentials_of
 from identities import ACCOUNT, iam_tags, new_name
@@ -249,8 +250,8 @@ def test_nothing_is_fetched_unless_that_is_allowed(
 
 def test_keys_from_standard_input(server: RunningServer, issuer: Issuer, provider: str) -> None:
     command = [sys.executable, "-m", "strongroom", "identity-provider", "keys", "set", ISSUER, "-"]
-    pasted = issuer.jwks.read_text()
-    done = run(
-        [*command, "--data", str(data_of(server))], input=pasted, capture_output=True, text=True, check=True, timeout=60
-    )
+    data, pasted = data_of(server), issuer.jwks.read_text()
+    environment = {**os.environ, **settings_of.get(data, {})}
+    command += ["--data", str(data)]
+    done = run(command, input=pasted, capture_output=True, text=True, check=True, timeout=60, env=environment)
     assert done.stdout == f"The keys of {provider} are set.\n"

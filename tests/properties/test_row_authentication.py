@@ -9,6 +9,7 @@ from sqlalchemy import Boolean, Column, Float, Integer, LargeBinary, Table
 
 from grants_builder import HOLDER, make_grant, subset
 from keys_builder import NOW, locator, make_key, material
+from strongroom.crypto.material import MaterialBinding
 from strongroom.errors import QuarantinedIdentityException, QuarantinedRecordException
 from strongroom.iam.entities import Group, InlinePolicy, ManagedPolicy, User
 from strongroom.keys import lifecycle
@@ -16,7 +17,7 @@ from strongroom.keys.arns import AliasLocator
 from strongroom.keys.custom_key_stores import CustomKeyStore, CustomKeyStoreType
 from strongroom.keys.grants import ANY_CONTEXT
 from strongroom.keys.kms_key import KmsKey, RotationType
-from strongroom.keys.specs import Origin
+from strongroom.keys.specs import KeySpec, Origin
 from strongroom.store.protocol import Transaction
 from strongroom.store.quarantine import Finding, Quarantine
 from strongroom.store.records import AccessKeyRecord, AccountRecord, AliasRecord, GrantFilter, PasswordPolicy
@@ -25,6 +26,7 @@ from strongroom.store.sql.row_guard import RowGuard
 from strongroom.store.sql.row_macs import AUTHENTICATED, MAC, NOT_COVERED, UNAUTHENTICATED, WITH_THEIR_KEY
 from strongroom.store.sql.schema import identity, identity_link, key_material, key_tag, kms_key, metadata
 from strongroom.store.sqlite.store import SqlStore
+from strongroom.store.subjects.destructions import ErasedMaterial
 from xks_records import CREDENTIAL, PROXY, XKS_KEY
 
 ACCOUNT, REGION = locator(1).account, locator(1).region
@@ -72,6 +74,9 @@ STORE = CustomKeyStore(
     created_at=NOW,
     wrapped_secret=b"wrapped",
 )
+ERASED = ErasedMaterial(
+    "cks-1", b"token", MaterialBinding(ACCOUNT, REGION, KEY.key_id, "ab" * 32, KeySpec.SYMMETRIC_DEFAULT)
+)
 RECORDS = (AccountRecord(ACCOUNT, NOW, "company", PasswordPolicy()), AccountRecord("444455556666", NOW))
 
 
@@ -91,6 +96,7 @@ def fill(transaction: Transaction) -> None:
         transaction.put_entity(entity)
     for record in (ACCESS_KEY, SERVICE_KEY):
         transaction.add_access_key(record)
+    transaction.add_destruction(ERASED)
 
 
 @pytest.fixture
@@ -147,6 +153,7 @@ def seen(reader: SqlReader) -> list[object]:
         *reader.xks_proxies(),
         *reader.xks_credentials(PROXY.prefix),
         *reader.xks_keys(PROXY.prefix),
+        *reader.destructions(NOW, 9),
     ]
     for read in singles:
         try:

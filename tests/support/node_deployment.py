@@ -1,12 +1,13 @@
 """A node on PostgreSQL within the test's process: an agent on a thread, and a deployment as a worker opens it."""
 
+import os
 from pathlib import Path
 from typing import Any, cast
 
 from local_deployment import LocalDeployment
 from postgresql import SERVER, Cluster
 from strongroom.assembly.databases.chosen import postgresql_of
-from strongroom.assembly.deployment import Deployment
+from strongroom.assembly.deployment import Deployment, take_folder
 from strongroom.assembly.initialization import initialize
 from strongroom.assembly.node import require_node_id
 from strongroom.assembly.node_agent import NodeAgent
@@ -19,7 +20,10 @@ LEASE = 2.0
 
 
 class NodeDeployment(LocalDeployment):
-    """Initializes a database, and serves it as its only node. ``stop_agent`` and ``start_agent`` are for faults."""
+    """Initializes a database, and serves it as its only node, with an agent beside one worker.
+
+    ``stop_agent`` and ``start_agent`` are for faults.
+    """
 
     def __init__(self, folder: Path, cluster: Cluster, database: str, **more: Any) -> None:
         self.folder = folder
@@ -35,8 +39,9 @@ class NodeDeployment(LocalDeployment):
         initialize(settings, clock, system_entropy, Unsealing(settings, system_entropy))
         self._database = postgresql_of(settings, clock, system_entropy)
         self._node = require_node_id(self._database.folder)
+        self._lock = take_folder(settings, clock, system_entropy)
         self.start_agent()
-        self.deployment = Deployment(settings, clock, system_entropy)
+        self.deployment = Deployment(settings, clock, system_entropy, worker=0)
 
     def start_agent(self) -> None:
         """Start an agent, as the supervisor does."""
@@ -52,3 +57,4 @@ class NodeDeployment(LocalDeployment):
         """Close everything."""
         self.deployment.close()
         self.stop_agent()
+        os.close(self._lock)

@@ -38,13 +38,24 @@ EMPTYING = (
     "INSERT INTO database_history VALUES (1, substr(md5(gen_random_uuid()::text), 1, 16), 0)",
 )
 """What makes a database as the migrations leave it."""
+_RELOADING = 0.3
+"""Seconds in which a server has read its files again. It does not tell when it has."""
 _FAST = "-c fsync=off -c full_page_writes=off -c deadlock_timeout=100ms"
 _LIMITS = ("lock_timeout = '2s'", "statement_timeout = '5s'", "idle_in_transaction_session_timeout = '5s'")
 
 
 @cache
 def programs() -> Path:
-    """Return the folder of the newest installed server's programs; installs Debian's package if there is none."""
+    """Return the folder of the programs of the server that the tests run on.
+
+    ``POSTGRESQL_PROGRAMS`` in the environment names it; as root, the user ``nobody`` must be able to read it. By
+    default, it is that of the newest server of Debian's packages, one of which is installed if there is none.
+    """
+    chosen = os.environ.get("POSTGRESQL_PROGRAMS")
+    if chosen:
+        folder = Path(chosen)
+        assert (folder / "postgres").is_file(), f"POSTGRESQL_PROGRAMS: there is no server in {folder}"
+        return folder
     found = _installed()
     if not found:
         subprocess.run([APT, "postgresql"], check=True)
@@ -168,6 +179,19 @@ class Cluster(DatabaseServer):
     def stop(self, mode: str = "immediate") -> None:
         """Stop it: ``immediate`` is like a crash, ``fast`` ends all connections first."""
         self._run("pg_ctl", "-m", mode, "-w", "stop")
+
+    def reload(self) -> None:
+        """Have it read its files again."""
+        self._run("pg_ctl", "reload")
+        time.sleep(_RELOADING)
+
+    def put(self, name: str, content: bytes) -> None:
+        """Write one of its files."""
+        path = self._data / name
+        path.write_bytes(content)
+        path.chmod(0o600)
+        if os.geteuid() == 0:
+            shutil.chown(path, _USER)
 
     def promote(self) -> None:
         """Make a standby the primary."""

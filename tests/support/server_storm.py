@@ -82,6 +82,7 @@ class ServerStorm:
         """Let it blow; return what came of it."""
         maker = SwitchMaker(self._nodes.everywhere)
         switches = [switch for number in range(_SWITCHES_OF_A_KIND) for switch in maker.make(number)]
+        maker.close()
         with ExitStack() as ending:
             servers = [node.server for node in self._nodes]
             clients = StormClients(self._scratch, [node.port for node in self._nodes], [each.use for each in switches])
@@ -144,11 +145,9 @@ class ServerStorm:
                 self.outcome.uses += 1
                 history, is_on = histories[each.switch], each.found == ON
                 if not history.allows(on=is_on, began=each.began, ended=each.ended):
-                    took = (each.ended - each.began) / 1e6
-                    self.outcome.stale.append(
-                        f"{switches[each.switch].name} was {'on' if is_on else 'off'} in a call of {took:.1f} ms: "
-                        f"{history.told(each.began)}"
-                    )
+                    found = f"{switches[each.switch].name} was {'on' if is_on else 'off'}"
+                    took = f"a call of {(each.ended - each.began) / 1e6:.1f} ms ({each.connection})"
+                    self.outcome.stale.append(f"{found} in {took}: {history.told(each.began)}")
             self.outcome.unavailable += each.found == UNAVAILABLE
             self.outcome.unanswered += each.found == UNANSWERED
         self.outcome.lost += clients.wrong()[:_MOST_LINES]

@@ -26,12 +26,13 @@ _AFTER_NO_ANSWER = 0.1
 
 
 class Observation(msgspec.Struct, frozen=True):
-    """One use."""
+    """One use. ``connection`` has the numbers of the server and of the connection to it."""
 
     began: int
     ended: int
     switch: int
     found: int
+    connection: str
 
 
 class StormClients:
@@ -72,7 +73,7 @@ class StormClients:
             content = path.read_bytes()
             whole = len(content) - len(content) % RECORD.size
             for began, ended, switch, found in RECORD.iter_unpack(content[:whole]):
-                yield Observation(began, ended, switch, found)
+                yield Observation(began, ended, switch, found, path.stem)
 
     def wrong(self) -> list[str]:
         """Return answers that no client may get, one line each."""

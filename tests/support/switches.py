@@ -23,13 +23,17 @@ Turn = Callable[[KmsClient, bool], None]
 ENCRYPT = allow(do="kms:Encrypt")
 _PLAINTEXT = "c3Rvcm0="
 _UNAVAILABLE = frozenset({"DependencyTimeoutException", "ThrottlingException", "ServiceUnavailable"})
-_OFF = frozenset({"AccessDeniedException", "DisabledException", "UnrecognizedClientException"})
+_DENIED = "AccessDeniedException"
 
 
 class Use(msgspec.Struct):
-    """A call that is on if it is allowed or, with ``on_key``, if that key (ARN) does it."""
+    """A call that succeeds while the switch is on, and is refused with the error ``off`` while it is not.
+
+    With ``on_key`` it always succeeds, and the switch is on if it is that key (ARN) which was used.
+    """
 
     call: PreparedCall
+    off: str = _DENIED
     on_key: str | None = None
 
     def observed(self, status: int, body: bytes) -> bool | None:
@@ -40,7 +44,7 @@ class Use(msgspec.Struct):
                 return self.on_key is None or answer["KeyId"] == self.on_key
             if answer["__type"] in _UNAVAILABLE:
                 return None
-            if answer["__type"] in _OFF and self.on_key is None:
+            if answer["__type"] == self.off and self.on_key is None:
                 return False
         except (ValueError, LookupError):
             pass
@@ -67,6 +71,10 @@ class SwitchMaker:
         self._identities = Identities(server, client_with(server, "iam", credentials_of(server)))
         self._client = FastClient(server)
 
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
     def make(self, number: int) -> Iterator[Switch]:
         """Make one switch of each kind; their names have the number."""
         kinds = {
@@ -89,7 +97,7 @@ class SwitchMaker:
         def turn(client: KmsClient, on: bool) -> None:  # noqa: FBT001 - the state of a switch
             client("EnableKey" if on else "DisableKey", KeyId=key_id)
 
-        return turn, _encrypts(key_id, user.credentials)
+        return turn, _encrypts(key_id, user.credentials, off="DisabledException")
 
     def _key_policy(self) -> tuple[Turn, Use]:
         key_id, user = self._key(), self._identities.user()
@@ -122,7 +130,7 @@ class SwitchMaker:
             status = "Active" if on else "Inactive"
             client.query("iam", "UpdateAccessKey", UserName=user.name, AccessKeyId=user.access_key_id, Status=status)
 
-        return turn, _encrypts(key_id, user.credentials)
+        return turn, _encrypts(key_id, user.credentials, off="UnrecognizedClientException")
 
     def _user_policy(self) -> tuple[Turn, Use]:
         key_id, user = self._key(), self._identities.user()
@@ -171,7 +179,7 @@ def _unless_gone(code: str) -> Iterator[None]:
             raise
 
 
-def _encrypts(key_id: str, credentials: Credentials, on_key: str | None = None) -> Use:
+def _encrypts(key_id: str, credentials: Credentials, *, off: str = _DENIED, on_key: str | None = None) -> Use:
     request = {"KeyId": key_id, "Plaintext": _PLAINTEXT}
     access_key, secret = str(credentials.access_key), str(credentials.secret_key)
-    return Use(PreparedCall("Encrypt", request, access_key, secret, credentials.token), on_key)
+    return Use(PreparedCall("Encrypt", request, access_key, secret, credentials.token), off, on_key)

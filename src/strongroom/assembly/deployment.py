@@ -15,7 +15,7 @@ from strongroom.assembly.key_back_ends import require_certificates
 from strongroom.assembly.node import require_node_id
 from strongroom.assembly.open_folder import OpenFolder
 from strongroom.assembly.record_check import quarantine_damaged
-from strongroom.assembly.served_regions import report_unserved
+from strongroom.assembly.served_regions import opened_scopes, report_unserved
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.assembly.xks_lock import writers_at_work
 from strongroom.audit.writer_id import WriterId, worker_name
@@ -93,7 +93,7 @@ class Deployment:
                     marks += end_idle_chains(
                         opened.folder.audit, idle, settings, opened.store, audit_key, clock, problems=problems
                     )
-                report_unserved(opened.store, settings.regions, problems)
+                report_unserved(opened.store, settings, problems)
             for mark in marks:
                 opened.backends.key_uses.recover(mark.writer)
             opened.backends.key_uses.write(*marks)
@@ -131,6 +131,7 @@ class Deployment:
             holder=str(self.node),
             turn=max(_TURN, 3 * settings.keeper_interval),
             at_start=partial(quarantine_damaged, opened.database, opened.store, opened.store.quarantine),
+            scopes=opened_scopes(settings),
         )
         self._saves_clock = not worker
         self.clock_watch = opened.clock_watch

@@ -93,7 +93,7 @@ def follow_domain_keys(
             sealed = stored()
             if sealed == failed[1] and timer() < failed[0] + _TRY_AGAIN:
                 return
-            while {(each.scope, each.version) for each in sealed} != domain_keys.versions():
+            while not domain_keys.are(sealed):
                 try:
                     domain_keys.update(sealed, unsealing.seal(folder, sealed))
                 except (UnsealError, SealUnavailableError, DataFolderError) as error:
@@ -163,6 +163,17 @@ class DomainKeyRotation:
             if scope not in of_scope:
                 raise DataFolderError(f"there is no domain key for `{scope}`; there is one for {', '.join(of_scope)}")
         return [self._status(of_scope[scope]) for scope in chosen]
+
+    def own_scopes(self, scopes: Sequence[str] = ()) -> list[str]:
+        """Return all scopes whose domain keys are opened here, or ``scopes``; raises DataFolderError if one is not.
+
+        Only these can be rotated here: what they have wrapped has to be opened for it.
+        """
+        found = [each.scope for each in self.status(scopes)]
+        others = [scope for scope in found if not self._domain_keys.opens(scope)]
+        if others and scopes:
+            raise DataFolderError(f"this node does not serve {', '.join(others)}; run this on one that does")
+        return [scope for scope in found if scope not in others]
 
     def begin(self, scopes: Sequence[str], *, command: str = "domain-keys rotate", wait: bool = True) -> list[str]:
         """Make a new version for each scope, but not where a rotation is unfinished; return the scopes that got one.
@@ -251,14 +262,14 @@ class DomainKeyRotation:
         unfinished = len(versions) > len({scope for scope, _ in versions})
         if not (unfinished or every_days):
             return
-        found = self.status()
+        found = self.status(self.own_scopes())
         if every_days:
             due = self._movable(
                 [each.scope for each in found if not each.older and _is_older(each, moment, every_days)]
             )
             if due and self.begin(due, command="keeper", wait=False):
                 logger.info("the domain keys of %s are rotated: their age is %d days", ", ".join(due), every_days)
-                found = self.status()
+                found = self.status(self.own_scopes())
         self._go_on([each for each in found if each.older], moment)
 
     def _require_movable(self, scopes: Sequence[str]) -> None:

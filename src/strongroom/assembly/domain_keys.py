@@ -1,7 +1,7 @@
 """Opens the domain keys of a data folder, and makes those that are missing."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -48,9 +48,11 @@ def open_domain_keys(  # noqa: PLR0913 - what opens them, and where they are
     protection: Protection,
     *,
     now: float | None = None,
+    scopes: Collection[str] | None = None,
 ) -> DomainKeys:
     """Unseal the domain keys, and make one for each of ``regions`` that has none, at ``now`` in epoch seconds.
 
+    Those of ``scopes`` alone are unsealed, unless that is None; they include ``iam`` and ``regions``.
     Raises DataFolderError if the root key is missing, UnsealError if it is not the one that sealed them or no seal
     opens, SealUnavailableError if one may later, or if a token is needed that does not answer.
     """
@@ -64,23 +66,23 @@ def open_domain_keys(  # noqa: PLR0913 - what opens them, and where they are
     except (UnsealError, DataFolderError):
         if not _were_resealed(store, sealed):
             raise
-        return open_domain_keys(folder, store, regions, unsealing, entropy, protection, now=now)
+        return open_domain_keys(folder, store, regions, unsealing, entropy, protection, now=now, scopes=scopes)
     lost = used.intersection(missing)
     if lost:
         # A new one could open no secret and no key, and would find every row changed.
         raise DataFolderError(f"{folder.database_name} has lost its domain key `{min(lost)}`; restore it from a backup")
     try:
-        domain_keys = DomainKeys(sealed, seal, entropy, protection.token.wrapper(entropy))
+        domain_keys = DomainKeys(sealed, seal, entropy, protection.token.wrapper(entropy), scopes)
     except UnsealError as error:
         problem = f"{not_its_root_key(folder)}; restore the file that belongs to it"
         raise UnsealError(f"{problem} ({error})") from None
     if protection.required:
-        _require_protection(sealed, domain_keys, protection)
+        _require_protection(domain_keys, protection)
     if missing:
         versions = dict.fromkeys(missing, _FIRST_VERSION)
         new = create_domain_keys(versions, seal, protection, entropy, now)
         sealed = _add_missing(folder, store, new, first=not sealed)
-        domain_keys = DomainKeys(sealed, seal, entropy, protection.token.wrapper(entropy))
+        domain_keys = DomainKeys(sealed, seal, entropy, protection.token.wrapper(entropy), scopes)
     if protection.required and FULL_DEPTH in newest_protection(domain_keys, regions).values():
         protection.token.tell_of_full_depth()
     return domain_keys
@@ -100,15 +102,15 @@ def create_domain_keys(
     return made if not there else [*made, *protection.token.create(there, protection.kind, seal, entropy, now)]
 
 
-def _require_protection(sealed: Sequence[SealedDomainKey], domain_keys: DomainKeys, protection: Protection) -> None:
+def _require_protection(domain_keys: DomainKeys, protection: Protection) -> None:
     """Refuse a token that lacks domain keys; tell of new ones that are elsewhere than the settings say.
 
     Raises as ``ConfiguredToken.require_all``.
     """
     if domain_keys.in_token:
         protection.token.require_all(domain_keys.in_token)
-    regions = [each.scope for each in sealed if each.scope != IAM_SCOPE]
-    found = newest_protection(domain_keys, dict.fromkeys(regions))
+    regions = sorted({scope for scope, _ in domain_keys.versions()} - {IAM_SCOPE})
+    found = newest_protection(domain_keys, regions)
     for kind in dict.fromkeys(found.values()):
         if kind != protection.kind:
             logger.warning(

@@ -21,6 +21,7 @@ from strongroom.assembly.root_keys import RootKeys
 from strongroom.assembly.row_authentication import authenticate_rows
 from strongroom.assembly.seal_documents import stored_document
 from strongroom.assembly.seals import Seals
+from strongroom.assembly.served_regions import opened_scopes
 from strongroom.assembly.tokens import ConfiguredToken, key_backend_of
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.audit.writer_id import parse_writer
@@ -62,6 +63,7 @@ class OpenFolder:
         first: bool = False,
         serving: bool = False,
         also_older: bool = False,
+        every_region: bool = False,
     ) -> None:
         """Open the store and unseal the domain keys.
 
@@ -69,8 +71,8 @@ class OpenFolder:
         of all Regions and the node's identity. A database that nodes share must be there, and must have keys unless
         this process is to make the ``first`` ones. In any other process the database must have this release's schema
         already. ``serving`` is True in a process that caches what it reads. ``also_older`` opens a database also if it
-        lacks what the audit log says was committed. ``unsealing`` opens the root key; by default, it asks for no
-        passphrase.
+        lacks what the audit log says was committed. ``every_region`` opens the domain keys of all Regions, also
+        of those that other nodes serve. ``unsealing`` opens the root key; by default, it asks for no passphrase.
         Raises SettingsError, DataFolderError, UnsealError, SealUnavailableError, UnknownSchemaError, and SelfTestError
         before anything else.
         """
@@ -95,7 +97,14 @@ class OpenFolder:
             undo.callback(self.token.close)
             protection = Protection(self.token, settings.key_protection, required=taken)
             self.unsealed_keys = domain_keys = open_domain_keys(
-                self.folder, store, new_regions, unsealing, entropy, protection, now=clock.now()
+                self.folder,
+                store,
+                new_regions,
+                unsealing,
+                entropy,
+                protection,
+                now=clock.now(),
+                scopes=None if every_region else opened_scopes(settings),
             )
             follow_domain_keys(domain_keys, self.folder, store, unsealing, self.problems, clock.timer)
             authenticate_rows(self.folder, store, domain_keys, self.problems, unsealing, taken=taken)
@@ -176,7 +185,7 @@ class OpenFolder:
         self.token.close()
 
 
-def open_existing(
+def open_existing(  # noqa: PLR0913 - as ``OpenFolder``
     settings: Settings,
     clock: Clock,
     entropy: Entropy,
@@ -184,15 +193,25 @@ def open_existing(
     unsealing: Unsealing | None = None,
     serving: bool = False,
     also_older: bool = False,
+    every_region: bool = False,
 ) -> OpenFolder:
     """Open a data folder that a server has made, whether the server runs or not.
 
     ``serving`` is for a process that caches what it reads.
-    ``also_older`` is for commands that tell of a database that was set back. Raises DataFolderError if there is no data
+    ``also_older`` is for commands that tell of a database that was set back, ``every_region`` for those that read the
+    key material of all Regions. Raises DataFolderError if there is no data
     folder, or if a server of another release is using it.
     """
     database_of(settings, clock, entropy).require_current()
-    return OpenFolder(settings, clock, entropy, unsealing=unsealing, serving=serving, also_older=also_older)
+    return OpenFolder(
+        settings,
+        clock,
+        entropy,
+        unsealing=unsealing,
+        serving=serving,
+        also_older=also_older,
+        every_region=every_region,
+    )
 
 
 def _web_identities(settings: Settings) -> WebIdentities:

@@ -12,10 +12,14 @@ from strongroom.store.quarantine import Finding, Quarantine
 
 
 def check_records(
-    store: Readable, key_backends: KeyBackends, progress: Callable[[int], object] = lambda _keys: None
+    store: Readable,
+    key_backends: KeyBackends,
+    progress: Callable[[int], object] = lambda _keys: None,
+    opens_in: Callable[[str], bool] = lambda _region: True,
 ) -> Iterator[Finding]:
     """Yield each record that is not as the service wrote it, and each key material that does not unwrap.
 
+    Material is unwrapped in the Regions of which ``opens_in`` tells that their domain keys are open.
     All of it is of one state of the database. Nothing is written or logged. ``progress`` is called
     with the number of keys that were checked since it was called last.
     """
@@ -26,7 +30,7 @@ def check_records(
         if key.arn != newest:
             newest = key.arn
             progress(1)
-        if material.token is None:
+        if material.token is None or not opens_in(key.region):
             return True
         try:
             key_backends.of(key).load(material.token, binding_of(key, material.material_id))

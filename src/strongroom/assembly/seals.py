@@ -26,7 +26,7 @@ from strongroom.assembly.seal_remnants import wipe
 from strongroom.assembly.tokens import ConfiguredToken
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.audit.operator_events import KEY_SOURCE, OperatorEvent
-from strongroom.crypto.domain_keys import seal_domain_keys, unseal_domain_keys
+from strongroom.crypto.domain_keys import reseal_domain_keys
 from strongroom.crypto.seal import SealUnavailableError, UnsealError
 from strongroom.crypto.seals.document import (
     MOST_ENTRIES,
@@ -263,7 +263,7 @@ class Seals:
         """Seal all domain keys anew in one transaction; raises DataFolderError if they changed meanwhile."""
         with self._store.read() as reader:
             sealed = reader.domain_keys()
-        resealed = seal_domain_keys(unseal_domain_keys(sealed, before), after)
+        resealed = reseal_domain_keys(sealed, before, after)
 
         def act(transaction: Transaction) -> None:
             if transaction.domain_keys() != sealed:

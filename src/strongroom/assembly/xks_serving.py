@@ -170,8 +170,7 @@ class XksServing:
 
 def _some_region(opened: OpenFolder) -> str:
     """Return a Region that has a domain key, for the test key; raises DataFolderError if there is none."""
-    with opened.store.read() as reader:
-        regions = sorted({each.scope for each in reader.domain_keys()} - {IAM_SCOPE})
+    regions = sorted({scope for scope, _ in opened.unsealed_keys.versions()} - {IAM_SCOPE})
     if not regions:
         raise DataFolderError(f"`{opened.folder.path}` has no domain key of a Region; start a server once")
     return regions[0]

@@ -49,6 +49,8 @@ def migrate_command(
     """
     with readable_errors():
         settings = read_settings(config, store=store)
+        if store is not None:
+            settings = replace(settings, store_direct="")
         if store is not None or store_password_file is not None:
             settings = replace(
                 settings, store_password_file=None if store_password_file is None else str(store_password_file)

@@ -58,14 +58,16 @@ def rotate(*, regions: tuple[str, ...], data: str | None, config: Path | None) -
     """
     with open_data_folder(config, data) as (opened, _):
         rotation = opened.domain_keys
-        fresh = rotation.begin(regions)
-        found = rotation.status(regions)
+        scopes = rotation.own_scopes(regions)
+        fresh = rotation.begin(scopes)
+        found = rotation.status(scopes)
         for each in found:
             if each.scope not in fresh:
                 click.echo(f"{each.scope}: going on with the rotation to version {each.version}")
         refused = _rewrap(rotation, found)
-        for each in rotation.status(regions):
+        for each in rotation.status(scopes):
             click.echo(f"{each.scope}: {_described(each)}")
+        _tell_of_others(rotation, regions)
         _scrub(opened.store.scrub())
     _fail_for(refused)
 
@@ -82,13 +84,23 @@ def destroy_old(*, regions: tuple[str, ...], data: str | None, config: Path | No
     """
     with open_data_folder(config, data) as (opened, _):
         rotation = opened.domain_keys
-        refused = _rewrap(rotation, [each for each in rotation.status(regions) if each.older])
+        scopes = rotation.own_scopes(regions)
+        refused = _rewrap(rotation, [each for each in rotation.status(scopes) if each.older])
         _fail_for(refused)
-        destroyed = rotation.destroy_old(regions)
-        for each in rotation.status(regions):
+        destroyed = rotation.destroy_old(scopes)
+        for each in rotation.status(scopes):
             done = "older versions are destroyed" if each.scope in destroyed else "there was no older version"
             click.echo(f"{each.scope}: {done}; {_described(each)}")
+        _tell_of_others(rotation, regions)
         _scrub(opened.store.scrub())
+
+
+def _tell_of_others(rotation: DomainKeyRotation, asked: Sequence[str]) -> None:
+    """Tell which Regions were left out, unless some were asked for by name."""
+    own = rotation.own_scopes(asked)
+    for each in rotation.status(asked):
+        if each.scope not in own:
+            click.echo(f"{each.scope}: left to a node that serves it")
 
 
 def _rewrap(rotation: DomainKeyRotation, found: Sequence[DomainKeyStatus]) -> list[str]:

@@ -38,7 +38,7 @@ def migrate(*, old: str, new: str, store_password_file: Path | None, config: Pat
         raise click.UsageError("one of --from and --to must be a data folder, the other the address of a database")
     address, folder = (old, new) if _is_address(old) else (new, old)
     with readable_errors():
-        settings = read_settings(config, data=folder, store=address)
+        settings = replace(read_settings(config, data=folder, store=address), store_direct="")
         if store_password_file is not None:
             settings = replace(settings, store_password_file=str(store_password_file))
         harden_process()

@@ -14,9 +14,12 @@ the other are sealed together, in a third way. Both have the same version, and a
 The key of ``iam`` is sealed in one of two ways. Its binding says whether every row of its database has a message
 authentication code. So without the root key, rows without a code cannot be made acceptable again, except with the
 sealed key of a release that made none.
+
+A process may open the domain keys of some scopes only. What the others have wrapped is then refused, and counts as
+neither damaged nor lost.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import msgspec
 from msgspec.structs import replace
@@ -28,7 +31,7 @@ from strongroom.crypto.recently_dropped import RecentlyDropped
 from strongroom.crypto.row_authentication import CLOSED, RowKeys
 from strongroom.crypto.seal import Seal, SealedDomainKey, UnsealError
 from strongroom.entropy import Entropy
-from strongroom.errors import DependencyTimeoutException
+from strongroom.errors import DependencyTimeoutException, UnsupportedOperationException
 
 IAM_SCOPE = "iam"
 """The domain key scope of the service's own secrets and of row authentication."""
@@ -92,6 +95,11 @@ def unseal_domain_keys(sealed: Iterable[SealedDomainKey], seal: Seal) -> list[Op
     return [_unsealed(each, seal)[0] for each in sealed]
 
 
+def reseal_domain_keys(sealed: Iterable[SealedDomainKey], before: Seal, after: Seal) -> list[SealedDomainKey]:
+    """Seal domain keys anew, one by one, so that no two of them are open at a time; raises UnsealError."""
+    return [_sealed(_unsealed(each, before)[0], after) for each in sealed]
+
+
 def seal_domain_keys(opened: Iterable[OpenDomainKey], seal: Seal) -> list[SealedDomainKey]:
     """Seal domain keys that were unsealed, for a database whose rows have codes."""
     return [_sealed(each, seal) for each in opened]
@@ -126,12 +134,14 @@ class DomainKeys:
         seal: Seal,
         entropy: Entropy,
         wrapper_in_token: Callable[[OpenDomainKey], KeyWrapper] = _Closed,
+        scopes: Collection[str] | None = None,
     ) -> None:
-        """Unseal ``sealed``. ``wrapper_in_token`` returns what wraps with a domain key that is in a token.
+        """Unseal ``sealed``, those of ``scopes`` alone unless that is None.
 
-        Without it, nothing that such a key has wrapped can be opened. Raises UnsealError if the root key is not the one
-        that sealed them.
+        ``wrapper_in_token`` returns what wraps with a domain key that is in a token. Without it, nothing that such a
+        key has wrapped can be opened. Raises UnsealError if the root key is not the one that sealed them.
         """
+        self._scopes = scopes
         self._entropy = entropy
         self._wrapper_in_token = wrapper_in_token
         self._wrappers: dict[tuple[str, int], KeyWrapper] = {}
@@ -161,7 +171,7 @@ class DomainKeys:
         in_token: list[OpenDomainKey] = []
         row_keys: dict[int, bytes] = {}
         have_codes = True
-        for each in sorted(sealed, key=lambda each: (each.scope, each.version)):
+        for each in sorted(self._own(sealed), key=lambda each: (each.scope, each.version)):
             opened, has_codes = _unsealed(each, seal)
             if each.scope == IAM_SCOPE:
                 row_keys[each.version] = opened.key
@@ -189,7 +199,7 @@ class DomainKeys:
 
         Nothing says that what they have wrapped is damaged: to use it raises DependencyTimeoutException.
         """
-        self._closed = frozenset((each.scope, each.version) for each in sealed) - self.versions()
+        self._closed = frozenset(_places(self._own(sealed)) - self.versions())
         self.row_keys.note_closed(version for scope, version in self._closed if scope == IAM_SCOPE)
 
     def _wrapper(self, opened: OpenDomainKey) -> KeyWrapper:
@@ -231,8 +241,28 @@ class DomainKeys:
         """Return the scope and version of each domain key that this process has."""
         return {*self._wrappers}
 
+    def opens(self, scope: str) -> bool:
+        """Tell whether the domain keys of a scope are opened here."""
+        return self._scopes is None or scope in self._scopes
+
+    def are(self, sealed: Iterable[SealedDomainKey]) -> bool:
+        """Tell whether these are all domain keys of ``sealed`` that are opened here, and no others."""
+        return _places(self._own(sealed)) == self.versions()
+
+    def _own(self, sealed: Iterable[SealedDomainKey]) -> list[SealedDomainKey]:
+        return [each for each in sealed if self.opens(each.scope)]
+
+    def _require_opened(self, scope: str) -> None:
+        if not self.opens(scope):
+            raise UnsupportedOperationException(
+                f"This node does not serve the Region {scope}, so it cannot use key material of that Region."
+            )
+
     def wrap(self, scope: str, plaintext: bytes, bound_to: bytes) -> bytes:
-        """Wrap under the newest domain key of ``scope``; raises UnsealError if there is none."""
+        """Wrap under the newest domain key of ``scope``; raises UnsealError if there is none.
+
+        Raises UnsupportedOperationException if the domain keys of that scope are not opened here.
+        """
         return self._newest_of(scope)[1].wrap(plaintext, bound_to)
 
     def newest_of_full_depth(self, scope: str) -> FullDepthKey | None:
@@ -258,6 +288,7 @@ class DomainKeys:
     def _newest_of(self, scope: str) -> tuple[int, KeyWrapper]:
         # What a process wraps after it has seen the change must not need a version that is destroyed.
         if self._is_stale or scope not in self._newest:
+            self._require_opened(scope)
             self.reread()
         found = self._newest.get(scope)
         if found is None:
@@ -269,12 +300,14 @@ class DomainKeys:
 
         What is ``stored`` may be wrapped under a domain key that another process has made since. What a client sends
         is not, unless a change was noted and not read yet: the call that brings it began after that key was stored.
-        Raises DependencyTimeoutException if the domain key cannot be opened now.
+        Raises DependencyTimeoutException if the domain key cannot be opened now, and UnsupportedOperationException if
+        those of that scope are not opened here.
         """
         return self._of_version((scope, wrapping_version(envelope)), stored=stored).unwrap(envelope, bound_to)
 
     def _of_version(self, place: tuple[str, int], *, stored: bool) -> KeyWrapper:
         if place not in self._wrappers and (stored or self._is_stale):
+            self._require_opened(place[0])
             self.reread()
         wrapper = self._wrappers.get(place) or (self._dropped.get(place) if stored else None)
         if wrapper is None and place in self._closed:
@@ -282,6 +315,10 @@ class DomainKeys:
         if wrapper is None:
             raise UnsealError(f"no domain key for `{place[0]}` opens this envelope")
         return wrapper
+
+
+def _places(sealed: Iterable[SealedDomainKey]) -> set[tuple[str, int]]:
+    return {(each.scope, each.version) for each in sealed}
 
 
 def _nothing() -> None:

@@ -15,7 +15,7 @@ service was down happens in the next round.
 
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import ParamSpec
 
@@ -78,14 +78,18 @@ class Keeper:
         problems: Problems | None = None,
         holder: str = "",
         turn: float = 30.0,
+        scopes: Collection[str] | None = None,
     ) -> None:
         """Keep a service. ``holder`` is this node's name where several take turns, each of ``turn`` seconds.
+
+        ``scopes`` has the Regions whose keys are kept here; None for all.
 
         ``keep_domain_keys`` is done in each round of the first worker, ``at_start`` once: in its first round, or later
         if that fails.
         """
         self._keep_domain_keys = keep_domain_keys
         self._at_start = at_start
+        self._scopes = scopes
         self._begin_after = -math.inf
         self._backends = backends
         self._changes = ServiceChanges(backends, trail, log)
@@ -214,7 +218,8 @@ class Keeper:
             self._run_guarded(self._find, duty, moment, batch, limit)
             fresh = [locator for locator in batch if locator not in seen]
             seen.update(fresh)
-            yield from fresh
+            # Those of other Regions are kept by the nodes that serve them.
+            yield from (each for each in fresh if self._scopes is None or each.region in self._scopes)
             if len(batch) < limit:
                 return
             limit = _BATCH + len(batch) - len(fresh)

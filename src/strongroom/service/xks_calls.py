@@ -15,6 +15,7 @@ from strongroom.errors import (
     KeyUnavailableException,
     KmsError,
     KMSInvalidStateException,
+    UnsupportedOperationException,
 )
 from strongroom.keys import split_ciphertext
 from strongroom.keys.arns import KeyLocator
@@ -124,6 +125,8 @@ def xks_error(error: KmsError) -> XksError:
             return XksError(ErrorName.INVALID_STATE, "The key cannot be used in its present state.")
         case KeyUnavailableException() | DependencyTimeoutException():
             return XksError(ErrorName.DEPENDENCY_TIMEOUT, "What holds the key does not answer.")
+        case UnsupportedOperationException():
+            return XksError(ErrorName.UNSUPPORTED_OPERATION, "The key cannot be used here.")
         case _:
             return XksError(ErrorName.INTERNAL, "The call failed.")
 

@@ -128,16 +128,20 @@ class GrantCache:
         if locator in self._unread:
             self._read_changed(locator, may_wait=may_wait)
         for grantee in grantees:
-            grants = self._of_grantee(locator, grantee, may_wait=may_wait)
-            grant = self._known(grants, search, may_wait=may_wait)
+            cached = grants = self._of_grantee(locator, grantee, may_wait=may_wait)
+            grant = self._known(cached, search, may_wait=may_wait)
             if grant is not None:
                 return grant
-            for label in grants.unread(labels):
+            for label in cached.unread(labels):
                 if not may_wait:
                     raise MustWait
                 grant, grants = self._read_on(grants, label, search)
                 if grant is not None:
                     return grant
+            # What this call has found read already may have been read, by another thread, after the first look.
+            grant = self._known(cached, search, may_wait=may_wait)
+            if grant is not None:
+                return grant
         return None
 
     def forget(self, change: Change) -> None:

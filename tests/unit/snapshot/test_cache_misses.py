@@ -308,3 +308,22 @@ def test_many_grants_are_compared_only_where_the_call_may_wait(store: Interrupte
     assert found.constraints == subset(**dict.fromkeys(names[:8], "1"))
     assert look_up(of=13, may_wait=False) is not None
     assert store.reads == reads
+
+
+def test_a_grant_that_another_call_reads_at_the_same_time_permits_both(
+    store: InterruptedStore, snapshot: Snapshot
+) -> None:
+    """Another grant changes meanwhile, so the call reads no page to its end, and finds that there is none left."""
+    grant = make_grant(1, GrantOperation.ENCRYPT, to=GRANTEE)
+    give(store, grant)
+    snapshot.refresh()
+    # The next read is that of the page.
+    snapshot.grants._of_grantee(locator(1), GRANTEE, may_wait=True)
+
+    def meanwhile() -> None:
+        give(store, make_grant(2, GrantOperation.ENCRYPT, to="bob"))
+        snapshot.refresh()
+        assert find_grant(snapshot) == grant
+
+    store.interruption = meanwhile
+    assert find_grant(snapshot) == grant

@@ -85,7 +85,7 @@ class BackupMaker:
         """
         if with_domain_keys and encryption is None:
             raise DataFolderError("a backup with domain keys opens every key, so it must be encrypted")
-        if with_domain_keys and self._opened.unsealed_keys.in_token:
+        if with_domain_keys and self._has_keys_in_token():
             raise DataFolderError(
                 "the domain keys are in a hardware token, which never gives them away; leave out --with-domain-keys, "
                 "and back up the token with its own tools"
@@ -254,6 +254,13 @@ class BackupMaker:
         file.flush()
         os.fsync(file.fileno())
         return manifest_in(written[0])
+
+    def _has_keys_in_token(self) -> bool:
+        """Tell whether a domain key of any Region needs a token, also of one that is not served here."""
+        with self._opened.store.read() as reader:
+            sealed = reader.domain_keys()
+        seal = self._opened.unsealing.seal(self._opened.folder, sealed)
+        return any(unseal_domain_keys([each], seal)[0].object_id is not None for each in sealed)
 
     def _domain_keys(self, sealed: Sequence[SealedDomainKey]) -> Section:
         """Return the section of the unsealed domain keys."""

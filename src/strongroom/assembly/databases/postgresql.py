@@ -24,6 +24,7 @@ from strongroom.store.postgresql.opening import (
     UnusableDatabaseError,
     explained,
     require_right_to_write,
+    require_same,
     require_usable,
     size_of,
 )
@@ -44,11 +45,10 @@ class PostgresqlDatabase:
 
     def __init__(self, settings: Settings, clock: Clock, entropy: Entropy) -> None:
         """Do not connect yet. Raises SettingsError if the address is none."""
-        password_file = settings.store_password_file
-        try:
-            self.address = Address(settings.store, None if password_file is None else Path(password_file))
-        except AddressError as error:
-            raise SettingsError(f"`store` is not valid: {error}") from None
+        self.address = self._pooled = _address("store", settings.store, settings)
+        """Where the server itself is. The connections of the pool may lead to a pooler instead."""
+        if settings.store_direct:
+            self.address = _address("store-direct", settings.store_direct, settings)
         self.folder = DataFolder(settings.folder, f"the database `{self.address.name}`")
         self._settings = settings
         self._clock = clock
@@ -57,9 +57,7 @@ class PostgresqlDatabase:
     def connect_member(self, timeout: float | None = None) -> MemberConnection:
         """Connect for the protocol of leases; ``timeout`` is that of a statement, by default that of the settings."""
         settings = self._settings
-        return MemberConnection(
-            self.address.conninfo(), timeout or settings.store_timeout, prepare=not settings.store_pooler
-        )
+        return MemberConnection(self.address.conninfo(), timeout or settings.store_timeout)
 
     def is_there(self) -> bool:
         """Tell whether the database was initialized: it has domain keys."""
@@ -163,17 +161,20 @@ class PostgresqlDatabase:
     def _pool(self) -> Pool:
         # One connection more is that of the settler.
         return open_postgresql(
-            self.address,
+            self._pooled,
             size=self._settings.store_connections - 1,
             wait=self._settings.store_timeout,
             statement_limit=self._settings.store_timeout,
-            prepare=not self._settings.store_pooler,
+            # A pooler may give each transaction another connection.
+            prepare=self._pooled is self.address,
         )
 
     def require_usable(self) -> None:
         """Refuse a database that cannot be reached, or has another schema."""
         with self._typed():
             require_usable(self.address, self._settings.store_timeout)
+            if self._pooled is not self.address:
+                require_same(self._pooled, self.address, self._settings.store_timeout)
 
     @contextmanager
     def _typed(self) -> Iterator[None]:
@@ -189,3 +190,11 @@ class PostgresqlDatabase:
             f"this node has no lease on {self.folder.database_name}: its agent, a process of `strongroom serve`, does "
             "not run, or cannot reach the database; its lines in the log say why"
         )
+
+
+def _address(name: str, value: str, settings: Settings) -> Address:
+    password_file = settings.store_password_file
+    try:
+        return Address(value, None if password_file is None else Path(password_file))
+    except AddressError as error:
+        raise SettingsError(f"`{name}` is not valid: {error}") from None

@@ -103,16 +103,19 @@ def check_every_record(scene: Scene) -> Iterator[Finding]:
     """Find out whether every row is as the service wrote it, and every key material opens."""
     keys, store = scene.usable_keys, scene.store
     with store.read() as reader:
-        number = sum(reader.keys_by_region().values())
+        by_region = reader.keys_by_region()
+    number = sum(count for region, count in by_region.items() if keys.opens(region))
+    others = sorted(region for region in by_region if not keys.opens(region))
     back_ends = loading_key_backends(keys, scene.entropy, scene.clock, scene.token)
     with scene.progress("Opening keys", number) as advance:
-        found = list(islice(check_records(store, back_ends, advance), _MOST_COUNTED))
+        found = list(islice(check_records(store, back_ends, advance, keys.opens), _MOST_COUNTED))
     for each in found[:_SHOWN]:
         yield critical(f"{each.record}: {each.fault}", f"find out who changed the database; {_RESTORE}")
     if len(found) > _SHOWN:
         more = f"{len(found) - _SHOWN}{' or more' if len(found) == _MOST_COUNTED else ''} other records"
         yield critical(f"and {more}", f"find out who changed the database; {_RESTORE}")
-    yield ok(f"all are as they were written; the material of {_number(number, 'key')} opens")
+    left = f"; that of {', '.join(others)} is left to nodes that serve it" if others else ""
+    yield ok(f"all are as they were written; the material of {_number(number, 'key')} opens{left}")
 
 
 def check_write_ahead_log(scene: Scene) -> Iterator[Finding]:

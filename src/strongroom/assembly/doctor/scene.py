@@ -15,6 +15,7 @@ from strongroom.assembly.databases.database import Database, ReadStore
 from strongroom.assembly.databases.sqlite import SqliteDatabase
 from strongroom.assembly.domain_key_rotation import follow_domain_keys
 from strongroom.assembly.seal_documents import stored_document
+from strongroom.assembly.served_regions import opened_scopes
 from strongroom.assembly.tokens import ConfiguredToken
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.clock import DAY, Clock
@@ -155,11 +156,13 @@ class Scene:
 
     @property
     def domain_keys(self) -> DomainKeys:
-        """All domain keys, unsealed."""
+        """The domain keys that this node opens, unsealed."""
         store, sealed, seal = self.store, self.sealed, self.seal
+        found = self.found_settings
+        scopes = None if isinstance(found, SettingsError) else opened_scopes(found)
 
         def unseal() -> DomainKeys:
-            keys = DomainKeys(sealed, seal, self.entropy, self.token.wrapper(self.entropy))
+            keys = DomainKeys(sealed, seal, self.entropy, self.token.wrapper(self.entropy), scopes)
             # A command may rotate them between this and the checks.
             follow_domain_keys(keys, self.folder, store, self.unsealing, Problems())
             if keys.rows_have_codes:
@@ -170,7 +173,7 @@ class Scene:
 
     @property
     def usable_keys(self) -> DomainKeys:
-        """All domain keys; those that are in a hardware token are there and can be used."""
+        """The domain keys that this node opens; those that are in a hardware token are there and can be used."""
         keys, token = self.domain_keys, self.token
         if keys.in_token:
             self._once("token", lambda: token.require_all(keys.in_token), "token keys")

@@ -74,8 +74,12 @@ def check_credentials(scene: Scene) -> Iterator[Finding]:
 
 
 def check_regions(scene: Scene) -> Iterator[Finding]:
-    """Find out whether every Region that has keys is served."""
-    for region, keys in sorted(unserved_regions(scene.store, scene.settings.regions).items()):
+    """Find out whether every Region that has keys is served, here or by a node that lives."""
+    served = {*scene.settings.regions}
+    if scene.folder.is_shared:
+        with scene.store.read() as reader:
+            served.update(region for member in reader.members() if member.is_alive for region in member.regions)
+    for region, keys in sorted(unserved_regions(scene.store, served).items()):
         yield warning(
             f"{region} has {keys} key{'' if keys == 1 else 's'} and is not served",
             "add the Region to `regions` and start the server again",

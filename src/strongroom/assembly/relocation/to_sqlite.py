@@ -73,7 +73,9 @@ class MoveToSqlite:
                 with (
                     self._explained(),
                     closing(
-                        open_existing(self._settings, self._clock, self._entropy, unsealing=self._unsealing)
+                        open_existing(
+                            self._settings, self._clock, self._entropy, unsealing=self._unsealing, every_region=True
+                        )
                     ) as opened,
                 ):
                     copied = self._copy(opened, pool, mark, progress)

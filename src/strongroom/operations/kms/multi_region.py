@@ -207,7 +207,7 @@ def _latest_primary(reader: Reader, context: Context, active: ActiveKey) -> KmsK
 def _require_region(context: Context, region: str) -> None:
     served = context.backends.regions
     if region not in served:
-        raise ValidationException(f"Region {region} is not served here; this deployment serves {', '.join(served)}.")
+        raise ValidationException(f"Region {region} is not served here; this server serves {', '.join(served)}.")
     if partition(region) != partition(context.region):
         raise UnsupportedOperationException(f"Region {region} is in another partition than {context.region}.")
 

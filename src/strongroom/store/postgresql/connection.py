@@ -21,6 +21,16 @@ _WAKE_UP = 0.1
 _WARNING = "01000"
 
 
+class PoolerBetweenError(OperationalError):
+    """The connection leads to a pooler, where it must lead to the server itself."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a pooler is between, which may send each statement to another server: give the address of the database "
+            "server itself in `store-direct`"
+        )
+
+
 class DeadlineError(OperationalError):
     """The server has not answered in time. The connection was closed."""
 
@@ -42,6 +52,16 @@ class StoreConnection(Connection[TupleRow]):
             # What the server answers later would be taken for the answer to the next statement.
             self.close()
             raise DeadlineError(f"no answer within {self.limit:g} seconds") from error
+
+    def require_direct(self) -> None:
+        """Refuse a pooler; raises PoolerBetweenError.
+
+        It is told by the process id: what a client is told when it connects comes from the pooler then, and what a
+        statement finds out comes from a server. A proxy that passes on bytes makes no difference.
+        """
+        row = self.execute("SELECT pg_backend_pid()").fetchone()
+        if row is None or row[0] != self.info.backend_pid:
+            raise PoolerBetweenError
 
     def watch_warnings(self) -> None:
         """Note warnings of the server from now on, in ``has_warned``."""

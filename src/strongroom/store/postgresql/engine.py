@@ -197,6 +197,8 @@ def long_statements(connection: Connection) -> Iterator[None]:
     usual, driver.limit = driver.limit, SCAN_LIMIT
     try:
         connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+        # What reads whole tables may write for long what it has read, before it reads on.
+        connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = '{int(SCAN_LIMIT)}s'")
         yield
     finally:
         driver.limit = usual

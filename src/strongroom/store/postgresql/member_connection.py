@@ -46,15 +46,20 @@ class GenerationLost(psycopg.DataError):
 class MemberConnection:
     """A connection for the protocol of leases. Each statement may take ``timeout`` seconds.
 
-    It must lead to the server itself: a pooler in between may send each statement to another server.
-    Raises psycopg.Error when the database cannot be reached; then it has to be closed.
+    It must lead to the server itself: a pooler in between may send each statement to another server, and passes on no
+    notifications. Raises psycopg.Error when the database cannot be reached, PoolerBetweenError if a pooler answers;
+    then it has to be closed.
     """
 
-    def __init__(self, conninfo: str, timeout: float, *, prepare: bool = True) -> None:
-        """Connect. ``prepare`` keeps statements prepared on the server, which some poolers do not support."""
-        threshold = 5 if prepare else None
-        self._connection = StoreConnection.connect(_writable(conninfo), autocommit=True, prepare_threshold=threshold)
+    def __init__(self, conninfo: str, timeout: float) -> None:
+        """Connect."""
+        self._connection = StoreConnection.connect(_writable(conninfo), autocommit=True)
         self._connection.limit = timeout
+        try:
+            self._connection.require_direct()
+        except psycopg.Error:
+            self._connection.close()
+            raise
         self._connection.watch_warnings()
         self._notified = False
         self._connection.add_notify_handler(self._be_notified)

@@ -16,7 +16,7 @@ _MEMBERS = (
         (_NOW - member.c.renewed_at).label("age"),
         (generation.c.number - member.c.acked).label("behind"),
     )
-    # The generation is one row.
+    # The generation has one row.
     .select_from(member.join(generation, true()))
     .order_by(member.c.node)
 )
