@@ -282,7 +282,7 @@ def test_a_server_that_does_not_know_a_change_does_not_settle_it(postgresql: Clu
 def test_an_agent_and_a_settler_outlive_the_loss_of_the_generation(
     postgresql: Cluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Somebody has emptied the tables. What waits for the nodes must not wait for ever once they are back."""
+    """The table was emptied. What waits for the nodes must be answered once the row is back."""
     with (
         postgresql.scratch() as name,
         closing(psycopg.connect(postgresql.address(name), autocommit=True)) as other,

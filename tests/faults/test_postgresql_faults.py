@@ -319,7 +319,7 @@ def test_a_check_of_a_database_that_is_away_finds_nothing(postgresql: Cluster, s
     assert check_tables(store._database).is_whole
 
 
-def test_a_generation_that_somebody_has_lowered_is_found(postgresql: Cluster) -> None:
+def test_a_generation_that_was_lowered_is_found(postgresql: Cluster) -> None:
     with postgresql.scratch() as name, closing(opened(postgresql, name)) as store:
         store.write(lambda transaction: transaction.add_account(AccountRecord("123456789012", 0)))
         assert check_tables(store._database).is_whole

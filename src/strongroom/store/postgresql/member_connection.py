@@ -37,7 +37,7 @@ class NotAdmitted(psycopg.OperationalError):
 
 
 class GenerationLost(psycopg.DataError):
-    """The row of the generation is gone: somebody has emptied the table. Nothing proves what is current then."""
+    """The row of the generation is gone: the table was emptied. Nothing proves what is current then."""
 
     def __init__(self) -> None:
         super().__init__("the table `generation` has lost its row; stop the servers and restore a backup")
@@ -180,7 +180,7 @@ Connect = Callable[[], MemberConnection]
 
 def _member(row: TupleRow) -> Member:
     node, incarnation, renewed, acked, lease = row
-    # No node has a longer one. A row that somebody has changed must not have others wait for ever; NaN is no order.
+    # No node has a longer one. A changed row must not have others wait longer. NaN compares as neither.
     bound = lease if 0 < lease <= LONGEST_LEASE else LONGEST_LEASE
     return Member(node, bytes(incarnation), renewed, acked, bound)
 
