@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from postgresql import SERVER, Cluster
 from strongroom.clock import SystemClock
 from strongroom.entropy import system_entropy
-from strongroom.store.leases.bounds import READ_PATIENCE, over_everywhere
+from strongroom.store.leases.bounds import LONGEST_LEASE, READ_PATIENCE, over_everywhere
 from strongroom.store.leases.generation import Generation
 from strongroom.store.leases.membership import Membership
 from strongroom.store.leases.page import PageFile, PageReader, PageWriter
@@ -289,6 +289,40 @@ def test_a_server_that_does_not_know_a_change_does_not_settle_it(postgresql: Clu
             settler.settle(number)
         assert time.monotonic() - began > LEASE
         assert addresses == []
+
+
+def test_an_agent_and_a_settler_outlive_the_loss_of_the_generation(
+    postgresql: Cluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The table was emptied. What waits for the nodes must be answered once the row is back."""
+    with (
+        postgresql.scratch() as name,
+        closing(psycopg.connect(postgresql.address(name), autocommit=True)) as other,
+        closing(RunningAgent(postgresql.address(name, SERVER), tmp_path / "page")) as node,
+        closing(Settler(lambda: MemberConnection(postgresql.address(name, SERVER), 5.0), SystemClock())) as settler,
+    ):
+        until(lambda: node.view.lease_left > 0)
+        kept = other.execute("DELETE FROM generation RETURNING number, tag").fetchall()[0]
+        settled = threading.Event()
+        settler.when_settled(kept[0], settled.set)
+        until(lambda: settler.failures > 2 and node.agent.counters.renewals["failed"] > 0)
+        assert not settled.is_set()
+        # It does not join again and again.
+        assert node.agent.counters.renewals["removed"] == 0
+        assert caplog.text.count("`generation` has lost its row; stop the servers and restore a backup") <= 2
+        other.execute("INSERT INTO generation (number, tag) VALUES (%s, %s)", kept)
+        assert settled.wait(10)
+        until(lambda: node.view.lease_left > 0)
+
+
+@pytest.mark.parametrize("lease", ["NaN", "Infinity", "1e300", "-1", "61"])
+def test_a_lease_in_a_changed_row_is_never_longer_than_any_may_be(
+    connection: MemberConnection, address: str, lease: str
+) -> None:
+    connection.perform(Join(NODE, b"i" * 16, LEASE, About("1"), None))
+    with closing(psycopg.connect(address, autocommit=True)) as other:
+        other.execute("UPDATE member SET lease = %s::float8", (lease,))
+    assert [each.lease for each in connection.members().members] == [LONGEST_LEASE]
 
 
 def test_an_agent_outlives_its_connections(address: str, tmp_path: Path, postgresql: Cluster) -> None:

@@ -25,7 +25,7 @@ from strongroom.store.leases.view import LeaseEnded, OutdatedRead, View
 from strongroom.store.postgresql.agent import Agent
 from strongroom.store.postgresql.engine import open_postgresql
 from strongroom.store.postgresql.member_connection import MemberConnection
-from strongroom.store.postgresql.node_store import NodeStore
+from strongroom.store.postgresql.node_store import NodeStore, PageReplaced
 from strongroom.store.postgresql.settler import Settler
 
 CLOCK = SystemClock()
@@ -43,7 +43,7 @@ class Node:
         membership = Membership(name, LEASE, self.page, CLOCK, system_entropy)
         self.agent = Agent(membership, lambda: MemberConnection(address, LEASE / 2), CLOCK, LEASE)
         settler = self._ending.enter_context(closing(Settler(lambda: MemberConnection(address, 5.0), CLOCK)))
-        self.store = NodeStore(open_postgresql(address), system_entropy, self.view, settler)
+        self.store = NodeStore(open_postgresql(address), system_entropy, self.view, settler, has_page=file.is_in_place)
         self._ending.callback(self.store.close)
         self.store.authenticate(domain_keys.row_keys, Problems())
         self._thread = threading.Thread(target=self.agent.run)
@@ -113,6 +113,16 @@ def test_without_an_agent_a_node_refuses(nodes: list[Node]) -> None:
         two.key(1)
     one.store.write(lambda transaction: transaction.add_key(make_key(1)))
     assert one.key(1) is not None
+
+
+def test_a_node_whose_page_was_replaced_says_so_once_it_has_no_lease(nodes: list[Node], tmp_path: Path) -> None:
+    """The agent that is started next writes another file than the workers read, so no waiting helps."""
+    (node, _) = nodes
+    (tmp_path / "one").unlink()
+    node.store.require_answers()
+    node.stop_agent()
+    with pytest.raises(PageReplaced, match="was removed or replaced; restart the server"):
+        node.store.require_answers()
 
 
 def test_a_server_with_an_older_state_is_not_read(nodes: list[Node]) -> None:

@@ -319,12 +319,21 @@ def test_a_check_of_a_database_that_is_away_finds_nothing(postgresql: Cluster, s
     assert check_tables(store._database).is_whole
 
 
+def test_a_generation_that_was_lowered_is_found(postgresql: Cluster) -> None:
+    with postgresql.scratch() as name, closing(opened(postgresql, name)) as store:
+        store.write(lambda transaction: transaction.add_account(AccountRecord("123456789012", 0)))
+        assert check_tables(store._database).is_whole
+        postgresql.run("UPDATE generation SET number = number - 1", database=name)
+        assert check_tables(store._database).findings == ("generation: it ends with change 0, but there is change 1",)
+
+
 def test_a_database_without_its_generation(postgresql: Cluster) -> None:
     with postgresql.scratch() as name, closing(opened(postgresql, name)) as store:
         assert load(store) is None
         postgresql.run("DELETE FROM generation", database=name)
         assert_fails(lambda: load(store), store, FaultKind.EMPTIED, "The key store is damaged")
         assert check_tables(store._database).findings == ("generation: it has no row",)
+        assert_fails(lambda: store.trim_changes(1), store, FaultKind.EMPTIED, "The key store is damaged")
         # Nothing is written without a number.
         assert_fails(lambda: store.write(lambda t: t.add_key(KEY)), store, FaultKind.EMPTIED, "The key store is dam")
         postgresql.run("INSERT INTO generation (number, tag) VALUES (0, '\\x00')", database=name)

@@ -129,7 +129,7 @@ class PostgresqlDatabase:
         settler = Settler(self.connect_member, self._clock)
         pool.on_close(page.close)
         pool.on_close(settler.close)
-        return NodeStore(pool, self._entropy, view, settler, problems=problems)
+        return NodeStore(pool, self._entropy, view, settler, problems=problems, has_page=page.is_in_place)
 
     def open_to_read(self, *, untouched: bool = False) -> PostgresqlReadStore:  # noqa: ARG002 - nothing is touched
         """Open the database and change nothing. A role that may only read can do this."""

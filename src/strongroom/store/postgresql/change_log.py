@@ -15,6 +15,7 @@ from strongroom.store.postgresql.schema import change, generation, receipt
 from strongroom.store.postgresql.statements import Entry
 from strongroom.store.records import ChangeKind, Changes
 from strongroom.store.sql.change_log import read_change
+from strongroom.store.sql.history import EmptiedTableError
 
 _MOST_REMEMBERED = 1024
 RECEIPTS_KEPT = 3600.0
@@ -78,9 +79,11 @@ class SeenChanges:
 
 
 def read_generation(connection: Connection) -> Generation:
-    """Return how far the database has come."""
-    number, tag = connection.execute(_GENERATION).one()
-    return Generation(number, bytes(tag))
+    """Return how far the database has come; raises EmptiedTableError."""
+    found = connection.execute(_GENERATION).one_or_none()
+    if found is None:
+        raise EmptiedTableError(generation.name)
+    return Generation(found[0], bytes(found[1]))
 
 
 def trim(connection: Connection, keep: int) -> None:

@@ -7,6 +7,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
+from strongroom.store.leases.bounds import LONGEST_LEASE
 from strongroom.store.leases.generation import Generation, TaggedChange
 from strongroom.store.leases.requests import (
     Acknowledge,
@@ -33,6 +34,13 @@ class NotConfirmed(psycopg.OperationalError):
 
 class NotAdmitted(psycopg.OperationalError):
     """This node may not serve the database; the message says why, and what to do."""
+
+
+class GenerationLost(psycopg.DataError):
+    """The row of the generation is gone: the table was emptied. Nothing proves what is current then."""
+
+    def __init__(self) -> None:
+        super().__init__("the table `generation` has lost its row; stop the servers and restore a backup")
 
 
 class MemberConnection:
@@ -75,8 +83,7 @@ class MemberConnection:
         """Perform a request, and return its reply."""
         match request:
             case Renew():
-                found = self._execute(statements.RENEW, (request.node, request.incarnation)).fetchone()
-                return None if found is None else Generation(found[0], bytes(found[1]))
+                return self._renew(request)
             case ReadChanges():
                 return self._changes(request)
             case Acknowledge(node, incarnation, number):
@@ -91,8 +98,10 @@ class MemberConnection:
                 return None
 
     def members(self) -> FoundMembers:
-        """Return all members."""
+        """Return all members; raises GenerationLost."""
         rows = self._execute(statements.FIND_ALL, ()).fetchall()
+        if not rows:
+            raise GenerationLost
         return FoundMembers(rows[0][0], [_member(row[1:]) for row in rows if row[1] is not None])
 
     def remove(self, member: Member) -> None:
@@ -145,8 +154,19 @@ class MemberConnection:
                 raise NotAdmitted(f"node {request.node} was retired: its audit chains count as lost")
         return joined
 
+    def _renew(self, request: Renew) -> Generation | None:
+        """Renew; raises GenerationLost if that is why the row was not renewed: to join again would not help."""
+        found = self._execute(statements.RENEW, (request.node, request.incarnation)).fetchone()
+        if found is not None:
+            return Generation(found[0], bytes(found[1]))
+        if self._execute(statements.GENERATION, ()).fetchone() is None:
+            raise GenerationLost
+        return None
+
     def _changes(self, request: ReadChanges) -> FoundChanges:
         rows = self._execute(statements.CHANGES, (request.since, request.since, request.most)).fetchall()
+        if not rows:
+            raise GenerationLost
         number, tag = rows[0][:2]
         changes = [TaggedChange(row[2], bytes(row[3]), *row[4:]) for row in rows if row[2] is not None]
         return FoundChanges(Generation(number, bytes(tag)), changes)
@@ -160,7 +180,9 @@ Connect = Callable[[], MemberConnection]
 
 def _member(row: TupleRow) -> Member:
     node, incarnation, renewed, acked, lease = row
-    return Member(node, bytes(incarnation), renewed, acked, lease)
+    # No node has a longer one. A changed row must not have others wait longer. NaN compares as neither.
+    bound = lease if 0 < lease <= LONGEST_LEASE else LONGEST_LEASE
+    return Member(node, bytes(incarnation), renewed, acked, bound)
 
 
 def _writable(conninfo: str) -> str:

@@ -36,6 +36,7 @@ IS_RETIRED = "SELECT 1 FROM retired_node WHERE node = %s"
 WINDOW = "SELECT oldest, newest, moved_to FROM schema_window"
 RENEW = f"""{_DURABLE} UPDATE member SET renewed = renewed + 1, renewed_at = {_NOW} FROM durable, generation
     WHERE node = %s AND incarnation = %s AND {_NOT_RETIRED} RETURNING generation.number, generation.tag"""
+GENERATION = "SELECT FROM generation"
 # One statement, so that all it reads is of one snapshot.
 CHANGES = """SELECT generation.number, generation.tag, change.sequence, change.tag, kind, account, region, name
     FROM generation LEFT JOIN change ON sequence >= %s AND generation.number - %s <= %s ORDER BY sequence"""

@@ -8,10 +8,11 @@ from sqlalchemy import Connection
 from typing_extensions import override
 
 from strongroom.entropy import Entropy
+from strongroom.errors import DependencyTimeoutException
 from strongroom.problems import Problems
 from strongroom.store.counters import NodeMeasures
 from strongroom.store.leases.generation import Generation
-from strongroom.store.leases.view import OutdatedRead, View
+from strongroom.store.leases.view import LeaseEnded, OutdatedRead, View
 from strongroom.store.postgresql.connection import StoreConnection
 from strongroom.store.postgresql.engine import Database
 from strongroom.store.postgresql.settled_store import SettledStore
@@ -21,19 +22,38 @@ from strongroom.store.records import Changes
 T = TypeVar("T")
 
 
+class PageReplaced(DependencyTimeoutException):
+    """The agent writes another page than this process reads, so this process sees no lease."""
+
+    code = DependencyTimeoutException.code
+    status = DependencyTimeoutException.status
+
+    def __init__(self) -> None:
+        super().__init__("the file `generation` of the data folder was removed or replaced; restart the server")
+
+
 class NodeStore(SettledStore):
     """A store whose node has an agent. ``view`` is of the agent's page, for one snapshot.
 
     ``version`` and ``changes`` look at the page instead of the database, and raise LeaseEnded without a lease. A read
     that was answered by a server with an older state, or with another history, is begun again on a new connection; if
     that is no better, it raises OutdatedRead.
+    ``has_page`` tells whether the page is still the file in the data folder.
     """
 
     def __init__(
-        self, database: Database, entropy: Entropy, view: View, settler: Settler, *, problems: Problems | None = None
+        self,
+        database: Database,
+        entropy: Entropy,
+        view: View,
+        settler: Settler,
+        *,
+        problems: Problems | None = None,
+        has_page: Callable[[], bool] = lambda: True,
     ) -> None:
         super().__init__(database, entropy, settler, problems=problems)
         self._view = view
+        self._has_page = has_page
         self.counters.measure_node = self._measure
 
     @override
@@ -43,9 +63,17 @@ class NodeStore(SettledStore):
 
     @override
     def require_answers(self) -> None:
-        """Make sure that the node has a lease. The database need not answer now: what is cached may be used."""
+        """Make sure that the node has a lease. The database need not answer now: what is cached may be used.
+
+        Raises LeaseEnded, and PageReplaced if there will be none until this process is started again.
+        """
         self.confirm()
-        self._view.version()
+        try:
+            self._view.version()
+        except LeaseEnded:
+            if not self._has_page():
+                raise PageReplaced from None
+            raise
 
     def _measure(self) -> NodeMeasures:
         view, settler, database = self._view, self._settler, self._database

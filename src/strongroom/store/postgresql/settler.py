@@ -34,6 +34,8 @@ class Settler:
         self._connection: MemberConnection | None = None
         self.failures = 0
         """How often the members could not be read."""
+        self._warned = ""
+        """What was logged last, since the members were read last."""
         self._thread = threading.Thread(target=self._run, name="settler", daemon=True)
         self._thread.start()
 
@@ -122,9 +124,10 @@ class Settler:
             self._fail(error)
             return self._settlement.expire(self._clock.uptime())
         if self._settlement.is_ahead_of(found):
-            logger.warning("the nodes that have to acknowledge a change were read from a server that does not know it")
+            self._warn("the nodes that have to acknowledge a change were read from a server that does not know it")
             self._disconnect()
             return settled + self._settlement.expire(self._clock.uptime())
+        self._warned = ""
         try:
             for member in removals:
                 logger.warning("node %s has not renewed its lease, and is not waited for any more", member.node)
@@ -145,8 +148,14 @@ class Settler:
 
     def _fail(self, error: psycopg.Error) -> None:
         self.failures += 1
-        logger.warning("the nodes that have to acknowledge a change cannot be read: %s", str(error).strip())
+        self._warn(f"the nodes that have to acknowledge a change cannot be read: {' '.join(str(error).split())}")
         self._disconnect()
+
+    def _warn(self, message: str) -> None:
+        """Log what goes wrong, once: while changes wait, it is tried again many times a second."""
+        if message != self._warned:
+            logger.warning("%s", message)
+        self._warned = message
 
     def _disconnect(self) -> None:
         if self._connection is not None:
