@@ -73,7 +73,7 @@ def test_the_copy_of_a_stopped_server_is_its_log_and_verifies_like_it(tmp_path: 
         for _ in range(100):
             kms.encrypt(KeyId=key, Plaintext=b"x")
         wait_until(lambda: content_of(copy) == content_of(tmp_path / "data" / "audit"))
-        assert shown(tmp_path)["lines"] == 0
+        wait_until(lambda: shown(tmp_path)["lines"] == 0)
         public = succeed(tmp_path / "data", "audit", "public-key")
         assert readiness(server) == (200, "ok\n")
         assert server.stop() == 0
