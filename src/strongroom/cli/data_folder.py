@@ -22,7 +22,7 @@ from strongroom.entropy import system_entropy
 from strongroom.errors import KmsError, QuarantinedIdentityException, QuarantinedRecordException, RandomSourceException
 from strongroom.settings import Settings, SettingsError
 from strongroom.store.faults import StoreDamaged, StoreUnavailable
-from strongroom.store.sqlite.faults import DatabaseError
+from strongroom.store.sqlite.faults import DatabaseError, named_database
 from strongroom.store.sqlite.read_only import UnreadableStoreError
 from strongroom.store.sqlite.schema_version import UnknownSchemaError
 from strongroom.supervisor.hardening import harden_process
@@ -82,8 +82,9 @@ def _words_of_a_fault(error: DatabaseError | KmsError) -> str:
         return "the random number generator of the system has repeated itself; find out why before anything else"
     if isinstance(error, StoreUnavailable | StoreDamaged | TokenUnavailableError | TokenTimeoutError | TokenFaultError):
         return error.explanation
-    reason = error.orig if isinstance(error, DatabaseError) else error
-    return f"the database cannot be used: {reason}"
+    if isinstance(error, DatabaseError):
+        return f"{named_database(error)} cannot be used: {error.orig}"
+    return f"the database cannot be used: {error}"
 
 
 def _words_of_the_system(error: OSError) -> str:

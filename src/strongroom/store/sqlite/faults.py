@@ -140,6 +140,11 @@ def is_damage(error: sqlite3.Error) -> bool:
     return _KINDS.get(_code_of(error) & _PRIMARY_CODE) is FaultKind.DAMAGED
 
 
+def named_database(error: DatabaseError) -> str:
+    """Return the words for the database that an error is of. Only that of this module is a file in the data folder."""
+    return "`strongroom.db` in the data folder" if isinstance(error.orig, sqlite3.Error) else "the database"
+
+
 def is_wrong_schema(error: OperationalError) -> bool:
     """Tell whether a statement does not fit the tables: what it makes exists, or what it changes does not."""
     return _code(error) == sqlite3.SQLITE_ERROR
