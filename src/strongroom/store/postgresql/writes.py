@@ -91,6 +91,9 @@ class Write(Generic[T]):
         pause = _FIRST_PAUSE
         while True:
             was_unknown = bool(self._results)
+            if was_unknown and timing.timer() >= begun + SETTLED_WITHIN:
+                # This process was stopped during the pause.
+                raise WriteOutcomeUnknown("The key store did not answer in time.")
             try:
                 return self._settle() if was_unknown else self._attempt()
             except Exception as error:  # noqa: BLE001 - it is raised again, unless it is one of a few
