@@ -155,7 +155,12 @@ class Deployment:
         # A database that does not answer must not keep the process from ending. What is not written now is found in the
         # audit log by the next start.
         self._store.hurry(_LAST_WRITES)
-        self.keeper.upkeep(stopping=True)
+        settling = self._store.settling
+        # No answer rests on what is written now, so nothing waits for a node that has vanished.
+        with ExitStack() as stack:
+            if settling is not None:
+                stack.enter_context(settling.deferred())
+            self.keeper.upkeep(stopping=True)
         if self._saves_clock:
             try:
                 self.clock_watch.save(stopping=True)

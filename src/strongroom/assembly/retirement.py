@@ -8,7 +8,7 @@ from strongroom.audit.retirement import LastLine, Retirement, retire_event
 from strongroom.audit.writer_id import WriterId, parse_writer
 from strongroom.crypto.audit_key import AuditPublicKey
 from strongroom.node_id import NodeId
-from strongroom.store.protocol import Reader
+from strongroom.store.protocol import Reader, Transaction
 from strongroom.store.records import AuditWriterRecord, RetiredNode
 from strongroom.store.scopes import AccountScope
 
@@ -32,7 +32,13 @@ def retire_node(opened: OpenFolder, node: NodeId, now: float) -> Retirement:
         retirement = Retirement(node, [_last_line(each, key) for each in records])
         with opened.trail.recording(retire_event(retirement)):
             retired = RetiredNode(node, now, speaker)
-            opened.store.write(lambda transaction: transaction.retire_node(retired), AccountScope(""))
+
+            def act(transaction: Transaction) -> None:
+                # It may have joined, or been retired by another node, since it was looked at.
+                _require_gone(transaction, node, opened.folder.database_name)
+                transaction.retire_node(retired)
+
+            opened.store.write(act, AccountScope(""))
     return retirement
 
 

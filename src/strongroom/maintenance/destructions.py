@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from strongroom.audit.cloudtrail import event_time
 from strongroom.clock import Clock
-from strongroom.errors import KmsError
+from strongroom.errors import KmsError, QuarantinedRecordException
 from strongroom.keys.custom_key_stores import ConnectionState, CustomKeyStore
 from strongroom.operations.context import Backends
 from strongroom.operations.kms.key_material import destroy_material
@@ -79,7 +79,13 @@ class Destructions:
         erased = work.erased
         if isinstance(erased, ErasedDomainKey) and self._destroy_domain_key is None:
             return False
-        store = self._store_of(erased)
+        since = now if work.since is None else min(work.since, now)
+        try:
+            store = self._store_of(erased)
+        except QuarantinedRecordException as error:
+            # It must not keep those behind it waiting. An operator is told of it as of one that is tried in vain.
+            self._reason = str(error)
+            return self._claim(work, replace(work, due_at=now + _DISCONNECTED_PAUSE, since=since))
         if isinstance(erased, ErasedMaterial) and erased.store_id is not None:
             if store is None:
                 logger.error("%s is left where it is, because its custom key store was deleted", _named(erased))
@@ -88,7 +94,6 @@ class Destructions:
             if store.state is not ConnectionState.CONNECTED:
                 # Its owner has disconnected it, and knows what that means.
                 return self._claim(work, replace(work, due_at=now + _DISCONNECTED_PAUSE))
-        since = now if work.since is None else min(work.since, now)
         # As long as it has been tried: each pause is about as long as all before it together.
         pause = min(max(now - since, _FIRST_PAUSE), _LONGEST_PAUSE)
         if not self._claim(work, replace(work, due_at=now + pause, since=since)):

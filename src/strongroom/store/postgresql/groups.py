@@ -82,6 +82,15 @@ class Member(Generic[T]):
             return Turn.ALONE
         return Turn.DONE
 
+    @property
+    def outcome(self) -> tuple[list[T], Exception | None]:
+        """What ``run`` has kept. Each run keeps another one: the last need not be the one that was committed."""
+        return self._result, self._error
+
+    def take(self, outcome: tuple[list[T], Exception | None]) -> None:
+        """Take the outcome of the run that was committed."""
+        self._result, self._error = outcome
+
     def fail(self, error: Exception) -> None:
         """Take the error of the whole group."""
         self._error = error
@@ -161,15 +170,18 @@ class Groups:
         if len(group) == 1:
             return group[0].lead(self._run)
 
-        def act(transaction: PostgresqlTransaction) -> None:
+        def act(transaction: PostgresqlTransaction) -> list[tuple[list[Any], Exception | None]]:
             for member in group:
                 member.run(transaction)
+            return [member.outcome for member in group]
 
         try:
-            self._run(act, [scope for member in group for scope in member.scopes], again=False)
+            outcomes = self._run(act, [scope for member in group for scope in member.scopes], again=False)
         except WriteOutcomeUnknown:
             raise
         except Exception as error:  # noqa: BLE001 - nothing was committed, and each meets it again by itself
             logger.info("running %d writes alone (%s)", len(group), type(error).__name__)
             return Turn.ALONE
+        for member, outcome in zip(group, outcomes, strict=True):
+            member.take(outcome)
         return Turn.DONE

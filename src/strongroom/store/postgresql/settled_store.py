@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from strongroom.entropy import Entropy
 from strongroom.problems import Problems
+from strongroom.store.postgresql.change_log import CollectedChanges
 from strongroom.store.postgresql.engine import Database
 from strongroom.store.postgresql.settler import Settler
 from strongroom.store.postgresql.store import TIME_LIMIT, PostgresqlStore
@@ -52,30 +53,32 @@ class SettledStore(PostgresqlStore):
     def deferred(self) -> Iterator[Unsettled]:
         """Have the writes of this thread return when they are durable; see ``Settling``."""
         unsettled = Unsettled()
-        self._of_thread.unsettled = unsettled
+        before, self._of_thread.unsettled = self._of_thread.unsettled, unsettled
         try:
             yield unsettled
         finally:
-            self._of_thread.unsettled = None
+            self._of_thread.unsettled = before
 
     @override
     def write(self, act: Callable[[PostgresqlTransaction], T], *scopes: Scope) -> T:
         """Run a write as every store does; return when no node serves what was before it."""
         has_to_settle = False
+        changes = CollectedChanges()
 
         def noted(transaction: PostgresqlTransaction) -> T:
-            nonlocal has_to_settle
+            nonlocal has_to_settle, changes
+            changes = transaction.changes
             # Those of the other writes of its group are there, too.
-            before = transaction.changes.contradicting, len(transaction.changes.entries)
+            before = changes.contradicting, len(changes.entries)
             result = act(transaction)
-            after = transaction.changes.contradicting, len(transaction.changes.entries)
+            after = changes.contradicting, len(changes.entries)
             # What changes nothing rests on what others have committed, which may have to settle.
             has_to_settle = has_to_settle or after[0] > before[0] or after == before
             return result
 
         result = super().write(noted, *scopes)
         if has_to_settle:
-            self._settle()
+            self._settle(changes.committed)
         else:
             self._settler.announce()
         return result
@@ -86,21 +89,23 @@ class SettledStore(PostgresqlStore):
         with self.deferred():
             super().try_write()
 
-    def _settle(self) -> None:
-        """Settle the commit of this write, or one of another thread that was committed since."""
-        newest = self._newest.change
-        if newest <= self._settled:
+    def _settle(self, number: int) -> None:
+        """Settle the commit of this number, unless it was the last that was settled.
+
+        A lower number than that may be of a commit after a failover or restore that has lost some: it has to settle.
+        """
+        if number == self._settled:
             return
         unsettled = self._of_thread.unsettled
         if unsettled is None:
-            self._settler.settle(newest)
-            self._settled = max(self._settled, newest)
+            self._settler.settle(number)
+            self._settled = number
             return
         unsettled.add()
 
         def settled() -> None:
-            self._settled = max(self._settled, newest)
+            self._settled = number
             unsettled.settled()
 
         # From now on, and not when the call has ended: other nodes are told at once, and so is this one.
-        self._settler.when_settled(newest, settled)
+        self._settler.when_settled(number, settled)

@@ -74,6 +74,8 @@ class Write(Generic[T]):
         self._committed = committed
         self._results: dict[int, T] = {}
         """The results of attempts whose outcome is unknown, by their numbers."""
+        self._changes: list[CollectedChanges] = []
+        """Those of each attempt."""
         self._refusal: Exception | None = None
         """Why the write fails, if none of these attempts has committed."""
 
@@ -89,6 +91,9 @@ class Write(Generic[T]):
         pause = _FIRST_PAUSE
         while True:
             was_unknown = bool(self._results)
+            if was_unknown and timing.timer() >= begun + SETTLED_WITHIN:
+                # This process was stopped during the pause.
+                raise WriteOutcomeUnknown("The key store did not answer in time.")
             try:
                 return self._settle() if was_unknown else self._attempt()
             except Exception as error:  # noqa: BLE001 - it is raised again, unless it is one of a few
@@ -140,6 +145,7 @@ class Write(Generic[T]):
             self._count()
         version = begin_write(driver, self._scopes, begun=begun)
         changes = CollectedChanges()
+        self._changes.append(changes)
         result = self._act(self._open(connection, changes, version))
         self._results[self._receipt.attempt] = result
         try:
@@ -160,5 +166,7 @@ class Write(Generic[T]):
         if self._refusal is not None and done.attempt not in self._results:
             self._results = {}
             raise self._refusal
+        for changes in self._changes:
+            changes.committed = done.change
         self._committed(done)
         return self._results[done.attempt]
