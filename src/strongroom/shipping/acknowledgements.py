@@ -132,8 +132,7 @@ class Acknowledgements:
             worker.told = taken
 
     def _taken_of(self, writer: str) -> int:
-        places = [each.place(writer) for each in self._shippers]
-        return min((0 if place is None else place.sequence for place in places), default=0)
+        return min((each.taken(writer) for each in self._shippers), default=0)
 
     def _drop(self, worker: _Worker) -> None:
         self._workers.pop(worker.socket.fileno(), None)

@@ -46,13 +46,15 @@ def _join(
     progress: Callable[[int], object],
 ) -> int:
     """Write the parts of a segment to a file, one after the other; return its size."""
+    size = 0
     for offset in offsets:
-        if offset > file.tell():
-            raise DestinationError(f"{bucket.place} lacks the part of {segment} at {file.tell()}")
-        # A part that was shipped again may be longer than it was the first time.
+        if offset > size:
+            raise DestinationError(f"{bucket.place} lacks the part of {segment} at {size}")
+        # A part that was shipped again may be longer than it was the first time, and reach beyond the next ones.
         file.seek(offset)
         _append(bucket, client, part_name(bucket.prefix, segment, offset), file, progress)
-    return file.tell()
+        size = max(size, file.tell())
+    return size
 
 
 def _append(bucket: Bucket, client: Any, name: str, file: IO[bytes], progress: Callable[[int], object]) -> int:  # noqa: ANN401

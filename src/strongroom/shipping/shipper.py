@@ -108,12 +108,21 @@ class Shipper:
         """Return how far a writer's chain has been taken."""
         return self._places.get(writer)
 
+    def taken(self, writer: str) -> int:
+        """Return the number of the last line of a writer's chain that was taken; 0 while that is not known.
+
+        When the machine has failed, lines that were taken may be gone from the log. Others get their numbers.
+        """
+        place = self._places.get(writer)
+        return place.sequence if place is not None and self._source.has(place) else 0
+
     def status(self) -> Status:
         """Return how it is going now."""
         found, now = self._status, self._now()
         busy, oldest = self._busy_since, list(self._oldest.values())
         if busy is not None and self._timer() - busy > _HANGS and not found.failing:
-            text = f"it has not answered for {self._timer() - busy:.0f} seconds"
+            # Without the time that has passed: a problem is logged each time that its text changes.
+            text = f"it has not answered for more than {_HANGS:.0f} seconds"
             found = msgspec.structs.replace(found, failing=text, since=now - (self._timer() - busy))
         return msgspec.structs.replace(found, lag=max(0.0, now - min(oldest)) if oldest else 0.0, at=now)
 

@@ -116,14 +116,8 @@ class SyslogDestination:
         """Send bytes; raises OSError, also when the server has closed the connection."""
         if not frames:
             return
-        # A server that stops says so. What is sent after that would be lost.
-        if select.select([connection], [], [], 0)[0]:
-            connection.settimeout(0)
-            try:
-                if connection.recv(4096) == b"":
-                    raise ConnectionResetError("the server has closed it")
-            except (ssl.SSLWantReadError, BlockingIOError):
-                pass  # a message of TLS itself, such as a session ticket
+        # What is sent after the server has stopped would be lost.
+        _require_open(connection)
         connection.settimeout(_TIMEOUT)
         connection.sendall(frames)
 
@@ -134,8 +128,20 @@ class SyslogDestination:
             if self._timer() > end:
                 raise TimeoutError(f"it has taken nothing for {_TIMEOUT:.0f} seconds")
             self._pause(_LOOK)
-        if select.select([connection], [], [], 0)[0]:
-            self._send(connection, b"")
+        # A server that has stopped meanwhile may not have read what its kernel had.
+        _require_open(connection)
+
+
+def _require_open(connection: ssl.SSLSocket) -> None:
+    """Raise OSError if the server has closed the connection: a server that stops says so."""
+    if not select.select([connection], [], [], 0)[0]:
+        return
+    connection.settimeout(0)
+    try:
+        if connection.recv(4096) == b"":
+            raise ConnectionResetError("the server has closed it")
+    except (ssl.SSLWantReadError, BlockingIOError):
+        pass  # a message of TLS itself, such as a session ticket
 
 
 def _unacknowledged(connection: socket.socket) -> int:

@@ -87,6 +87,23 @@ def test_a_part_that_is_shipped_again_may_be_longer(bucket: Bucket, disk: Disk, 
     assert fetched(bucket, tmp_path / "fetched") == content_of(disk.folder)
 
 
+def test_a_part_that_is_shipped_again_may_reach_beyond_the_next_one(bucket: Bucket, disk: Disk, tmp_path: Path) -> None:
+    log = disk.open()
+    disk.write(log, "one")
+    ship(shipper_to(bucket, disk))
+    state = {path: path.read_bytes() for path in (tmp_path / "state").iterdir()}
+    for event in ("two", "three"):
+        disk.write(log, event)
+        ship(shipper_to(bucket, disk))
+    # Killed before it could note either.
+    for path, content in state.items():
+        path.write_bytes(content)
+    for event in ("four", "five"):
+        disk.write(log, event)
+        ship(shipper_to(bucket, disk))
+    assert fetched(bucket, tmp_path / "fetched") == content_of(disk.folder)
+
+
 def test_a_part_that_is_missing_is_named(bucket: Bucket, storage: int, disk: Disk, tmp_path: Path) -> None:
     log = disk.open()
     for _ in range(3):

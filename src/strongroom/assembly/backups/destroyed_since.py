@@ -73,6 +73,7 @@ class _Reading(Verifier):
     def __init__(self, key: AuditPublicKey, found: Destructions, manifest: Manifest, stated: Statements) -> None:
         super().__init__(key.verifies, None, from_oldest=True, stated=stated, archives_given=True)
         self._destructions = found
+        self._retired = stated.lost
         self._wanted = {msgspec.json.encode(_checkpoint(each)): each.writer for each in manifest.checkpoints}
         self.writers: set[str] = set()
         """The writers with a chain."""
@@ -101,6 +102,11 @@ class _Reading(Verifier):
     ) -> Report:
         self._hand_on()
         return super().finish(writers, database, earlier)
+
+    def retired_at(self, writer: str) -> str:
+        """Return when the node of a writer was retired, as in records; empty if the log does not state that."""
+        lost = self._retired.get(writer)
+        return "" if lost is None else lost.time
 
     def _hand_on(self) -> None:
         """Hand on the lines that wait, with where the database is known to have been."""
@@ -142,9 +148,13 @@ def _position(kept: WriterCheckpoint, key: AuditPublicKey) -> Position | None:
 def _require_chain(kept: WriterCheckpoint, reading: _Reading, manifest: Manifest) -> None:
     """Make sure that a chain is here and has the checkpoint that the backup has; raises DataFolderError.
 
-    A chain whose writer had stopped may be missing, if another one of its node is here: they were in one folder.
+    A chain whose writer had stopped may be missing, if another one of its node is here: they were in one folder. So may
+    one of a node that had been retired before, as the log states: it has destroyed nothing since.
     """
     if kept.writer in reading.confirmed:
+        return
+    retired_at = reading.retired_at(kept.writer)
+    if retired_at and retired_at < event_time(earliest(manifest.at)):
         return
     if kept.writer in reading.writers:
         raise DataFolderError(

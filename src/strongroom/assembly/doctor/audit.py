@@ -48,7 +48,9 @@ def check_log(scene: Scene) -> Iterator[Finding]:
         yield warning(text, _LOST_REMEDY) if each.kind is Kind.LOST else critical(text, remedy)
     more = len(report.findings) - _SHOWN + report.further
     if more > 0:
-        yield critical(f"and {more} other findings", remedy)
+        text = f"and {more} other findings"
+        all_lost = not report.further and all(each.kind is Kind.LOST for each in report.findings[_SHOWN:])
+        yield warning(text, _LOST_REMEDY) if all_lost else critical(text, remedy)
     if report.archived and not scene.options.archives:
         yield ok(f"whole: {report.records} records; {sum(report.archived.values())} archived files were not read")
     else:

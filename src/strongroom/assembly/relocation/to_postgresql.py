@@ -87,6 +87,7 @@ class MoveToPostgresql:
         with opened.trail.recording(begun):
             # The end of the recording is part of what is copied.
             pass
+        earlier = read_mark(self._folder)
         write_mark(self._folder, mark)
         is_whole = False
         try:
@@ -96,9 +97,12 @@ class MoveToPostgresql:
                 put_seal_document(filling, self._folder)
                 is_whole = True
         except BaseException as error:
-            if not is_whole:
-                # Nothing can have been committed.
+            # What is not whole cannot have been committed. But an earlier attempt may have been, and the new database
+            # served since.
+            if not is_whole and earlier is None:
                 remove_mark(self._folder)
+            elif not is_whole and earlier is not None:
+                write_mark(self._folder, earlier)
             opened.trail.note_failure(begun, error)
             raise
         return copied

@@ -124,6 +124,8 @@ class MoveToSqlite:
     def _unserved(self, pool: Pool) -> Iterator[Leaving]:
         try:
             with leaving(pool, self._pause) as left:
+                if left.moved_to is not None:
+                    raise DataFolderError(f"{self._old} has moved to {left.moved_to}; run the same command again")
                 yield left
         except LivingMembersError as error:
             raise DataFolderError(f"{self._old} is served by node {error}; stop it first") from None

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import psycopg
 from psycopg.sql import SQL, Identifier
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, insert, select, update
 from typing_extensions import override
 
 from strongroom.backup.blocks import SectionHead, Value
@@ -21,6 +21,7 @@ from strongroom.store.sql.filling import Entry, Filling, UnfitRowsError
 _TAG_LENGTH = 8
 # The other database may be slow to answer.
 _PATIENT = "SET LOCAL idle_in_transaction_session_timeout = 0"
+_GENERATION = select(generation.c.number).with_for_update()
 _UNFIT = (psycopg.DataError, psycopg.IntegrityError, UnicodeEncodeError)
 
 
@@ -30,6 +31,12 @@ class PostgresqlFilling(Filling):
     def __init__(self, connection: Connection, entropy: Entropy) -> None:
         super().__init__(connection)
         self._entropy = entropy
+
+    @override
+    def history_id(self) -> str:
+        # A copy may wait for its COMMIT, which a killed process has sent. It holds this row.
+        self._connection.execute(_GENERATION)
+        return super().history_id()
 
     @override
     def begin(self) -> None:

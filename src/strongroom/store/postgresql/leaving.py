@@ -18,8 +18,10 @@ _GENERATION = select(generation.c.number).with_for_update()
 class Leaving:
     """A transaction without which no node can join, and nothing that is acknowledged can be written."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, moved_to: str | None) -> None:
         self._connection = connection
+        self.moved_to = moved_to
+        """Where the deployment has moved already, None if it has not."""
 
     def mark(self, moved_to: str) -> None:
         """Say where the deployment is from now on, once the transaction is committed."""
@@ -43,7 +45,8 @@ def leaving(database: Database, pause: Callable[[float], object]) -> Iterator[Le
     ended = ended_members(database.engine, pause)
     with transaction(database.engine) as connection:
         connection.exec_driver_sql(_PATIENT)
-        connection.execute(_WINDOW)
+        # Of an earlier move, the COMMIT may have been waited for here.
+        there: str | None = connection.execute(_WINDOW).scalar_one()
         connection.execute(_GENERATION)
         remove_ended(connection, ended)
-        yield Leaving(connection)
+        yield Leaving(connection, there)
