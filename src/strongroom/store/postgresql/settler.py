@@ -120,7 +120,7 @@ class Settler:
                 return []
             found = connection.members()
             settled, removals = self._settlement.observe(found, self._clock.uptime())
-        except psycopg.Error as error:
+        except Exception as error:  # noqa: BLE001 - without this thread, no change would be answered any more
             self._fail(error)
             return self._settlement.expire(self._clock.uptime())
         if self._settlement.is_ahead_of(found):
@@ -132,7 +132,7 @@ class Settler:
             for member in removals:
                 logger.warning("node %s has not renewed its lease, and is not waited for any more", member.node)
                 connection.remove(member)
-        except psycopg.Error as error:
+        except Exception as error:  # noqa: BLE001 - as above
             self._fail(error)
         return settled
 
@@ -146,15 +146,17 @@ class Settler:
             connection.notify()
         return connection
 
-    def _fail(self, error: psycopg.Error) -> None:
+    def _fail(self, error: Exception) -> None:
         self.failures += 1
-        self._warn(f"the nodes that have to acknowledge a change cannot be read: {' '.join(str(error).split())}")
+        defect = None if isinstance(error, psycopg.Error) else error
+        text = " ".join(str(error).split())
+        self._warn(f"the nodes that have to acknowledge a change cannot be read: {text}", defect)
         self._disconnect()
 
-    def _warn(self, message: str) -> None:
+    def _warn(self, message: str, defect: Exception | None = None) -> None:
         """Log what goes wrong, once: while changes wait, it is tried again many times a second."""
         if message != self._warned:
-            logger.warning("%s", message)
+            logger.warning("%s", message, exc_info=defect)
         self._warned = message
 
     def _disconnect(self) -> None:

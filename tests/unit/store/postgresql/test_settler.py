@@ -1,0 +1,38 @@
+"""The settler, where the nodes cannot be read."""
+
+import logging
+from contextlib import closing
+from threading import Event
+from typing import NoReturn
+
+import psycopg
+import pytest
+
+from server_processes import wait_until
+from strongroom.clock import ManualClock
+from strongroom.store.leases.bounds import LONGEST_LEASE, over_everywhere
+from strongroom.store.postgresql.settler import Settler
+
+
+@pytest.mark.parametrize("error", [psycopg.OperationalError("gone"), RuntimeError("a defect")])
+def test_a_change_is_answered_when_every_lease_has_ended_whatever_goes_wrong(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    def connect() -> NoReturn:
+        raise error
+
+    clock, answered = ManualClock(1000.0), Event()
+    with caplog.at_level(logging.WARNING), closing(Settler(connect, clock)) as settler:
+        settler.when_settled(1, answered.set)
+        wait_until(lambda: settler.failures > 2)
+        assert not answered.is_set()
+        clock.advance(over_everywhere(LONGEST_LEASE))
+        assert answered.wait(10)
+        assert settler.waited_out == 1
+        # The thread goes on.
+        again = Event()
+        settler.when_settled(2, again.set)
+        clock.advance(over_everywhere(LONGEST_LEASE))
+        assert again.wait(10)
+    assert len(caplog.records) == 1
+    assert str(error) in caplog.text
