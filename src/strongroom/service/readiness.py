@@ -43,12 +43,12 @@ class Readiness:
     def check(self) -> Condition:
         """Return the present condition of this node."""
         obstacles = self._obstacles()
-        problems = self._problems.of_node()
-        told = [each.text for each in problems]
         # To renew a lease is a write. If it fails, others would, and it would take long to find that out.
-        cannot_write = any(each.subject is Subject.LEASE for each in problems)
+        cannot_write = any(each.subject is Subject.LEASE for each in self._problems.of_node())
         unwritable = None if obstacles or cannot_write else self._writes.failure()
-        return Condition(obstacles, told if unwritable is None else [*told, unwritable])
+        # After that: a write that succeeds ends the problem of those that have failed.
+        problems = [each.text for each in self._problems.of_node()]
+        return Condition(obstacles, problems if unwritable is None else [*problems, unwritable])
 
     def _obstacles(self) -> list[str]:
         found = []
