@@ -83,7 +83,7 @@ class Destructions:
         try:
             store = self._store_of(erased)
         except QuarantinedRecordException as error:
-            # It must not keep those behind it waiting. An operator is told of it as of one that is tried in vain.
+            # It must not keep those behind it waiting. An operator is told of it as of one whose attempts all fail.
             self._reason = str(error)
             return self._claim(work, replace(work, due_at=now + _DISCONNECTED_PAUSE, since=since))
         if isinstance(erased, ErasedMaterial) and erased.store_id is not None:
