@@ -20,11 +20,16 @@ def keeping(chores: Callable[[], None], interval: float) -> Iterator[None]:
     stop = threading.Event()
 
     def keep() -> None:
+        said = ""
         while True:
             try:
                 chores()
+                said = ""
             except KmsError as error:
-                logger.warning("the chores of this process could not be finished, and are tried again: %s", error)
+                # Once: while the database is away, it is the same in each round.
+                if str(error) != said:
+                    logger.warning("the chores of this process could not be finished, and are tried again: %s", error)
+                said = str(error)
             except Exception:
                 logger.exception("the chores of this process failed, and are tried again")
             if stop.wait(interval):

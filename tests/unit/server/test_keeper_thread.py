@@ -1,0 +1,31 @@
+"""The thread of the chores."""
+
+import logging
+from collections.abc import Callable
+
+import pytest
+
+from server_processes import wait_until
+from strongroom.errors import DependencyTimeoutException
+from strongroom.server.keeper_thread import keeping
+
+
+def failing(error: Exception, rounds: list[None]) -> Callable[[], None]:
+    def chores() -> None:
+        rounds.append(None)
+        raise error
+
+    return chores
+
+
+@pytest.mark.parametrize("error", [DependencyTimeoutException("the store is away"), RuntimeError("a defect")])
+def test_a_round_that_fails_is_logged_and_the_next_one_comes(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    rounds: list[None] = []
+    with caplog.at_level(logging.WARNING), keeping(failing(error, rounds), 0.01):
+        wait_until(lambda: len(rounds) > 3)
+    is_defect = isinstance(error, RuntimeError)
+    assert str(error) in caplog.text
+    assert ("Traceback" in caplog.text) == is_defect
+    assert (len(caplog.records) > 1) == is_defect
