@@ -11,6 +11,7 @@ from typing import Any
 
 import botocore.session
 
+from programs import program
 from server_processes import wait_until
 from strongroom.clock import Clock
 from strongroom.shipping.destination import Destination, DestinationError, Piece
@@ -117,7 +118,7 @@ action(type="omfile" file="{folder}/heads" template="head" asyncWriting="off" fl
 input(type="imtcp" port="{port}" address="127.0.0.1")
 """
     )
-    command = ["rsyslogd", "-n", "-f", str(config), "-i", str(folder / "pid")]
+    command = [program("rsyslogd", "rsyslog-gnutls"), "-n", "-f", str(config), "-i", str(folder / "pid")]
     with _process(command, port, log) as process:
         yield process
 

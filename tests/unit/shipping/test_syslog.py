@@ -1,4 +1,3 @@
-import shutil
 import socket
 import ssl
 import threading
@@ -129,9 +128,6 @@ def test_a_message_has_the_format_of_rfc_5424_and_the_time_of_its_line(pair: Pai
         assert server.messages[2].startswith(b"<110>1 - node1 strongroom w0 audit - {")
 
 
-@pytest.mark.skipif(
-    shutil.which("rsyslogd") is None, reason="rsyslogd is not installed: apt-get install rsyslog-gnutls"
-)
 def test_rsyslog_gets_every_line_also_when_it_is_stopped_and_started(pair: Pair, disk: Disk, tmp_path: Path) -> None:
     port, folder = free_port(), tmp_path / "rsyslog"
     log = disk.open(size=100_000)
