@@ -12,6 +12,7 @@ import msgspec
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.audit_destinations import AuditDestination
 from strongroom.clock import Clock
+from strongroom.http.client_tls import client_context
 from strongroom.server.required_shipping import RequiredShipping
 from strongroom.settings import APPROVED_TLS_SUITES, TLS_SUITES, Settings, SettingsError
 from strongroom.shipping.destination import Destination, Piece, Place
@@ -23,7 +24,6 @@ from strongroom.shipping.source import Source, has_taken, time_of
 from strongroom.shipping.syslog import SyslogDestination
 from strongroom.store.audit.log import AuditLog
 from strongroom.store.audit.segments import Segment
-from strongroom.whole_files import read_regular
 
 _ONE_PIECE = 1 << 16
 
@@ -180,32 +180,12 @@ def _require_library() -> None:
 
 
 def _context(found: AuditDestination, settings: Settings) -> ssl.SSLContext:
-    """Return a context that verifies chain and name, and shows the certificate that is set; raises SettingsError."""
-    try:
-        authorities = None if found.ca is None else read_regular(Path(found.ca)).decode()
-        context = ssl.create_default_context(cadata=authorities)
-    except (ssl.SSLError, ValueError):
-        # First: an SSLError is an OSError.
-        raise _unusable(found, "ca", found.ca, "is not a file of certificates (PEM)") from None
-    except OSError as error:
-        raise _unusable(found, "ca", found.ca, f"cannot be read: {error.strerror or error}") from None
-    if found.cert is not None:
-        try:
-            # Without a password, OpenSSL would ask for it on the terminal.
-            context.load_cert_chain(found.cert, found.key, password="")
-        except ssl.SSLError:
-            raise _unusable(found, "cert", found.cert, "has no certificate (PEM) for the private key") from None
-        except OSError as error:
-            raise _unusable(found, "cert or key", found.cert, f"cannot be read: {error.strerror or error}") from None
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(":".join(APPROVED_TLS_SUITES if settings.fips else TLS_SUITES))
-    if settings.fips:
-        context.set_ecdh_curve("prime256v1")
-        if any("CHACHA20" in suite["name"] for suite in context.get_ciphers()):
-            # Python cannot take a suite of TLS 1.3 away, but OpenSSL's configuration can.
-            context.maximum_version = ssl.TLSVersion.TLSv1_2
-    return context
-
-
-def _unusable(found: AuditDestination, name: str, file: str | None, why: str) -> SettingsError:
-    return SettingsError(f"`{file}`, the {name} of `{found.to}` in `audit-ship`, {why}")
+    suites = APPROVED_TLS_SUITES if settings.fips else TLS_SUITES
+    return client_context(
+        found.ca,
+        found.cert,
+        found.key,
+        suites=":".join(suites),
+        approved_only=settings.fips,
+        whose=f"`{found.to}` in `audit-ship`",
+    )

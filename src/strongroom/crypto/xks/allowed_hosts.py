@@ -4,15 +4,13 @@ A caller of CreateCustomKeyStore chooses the name of a proxy. Without a list, th
 that is named, also behind the firewalls around it (server-side request forgery).
 """
 
-import ssl
 from collections.abc import Sequence
-from pathlib import Path
 
+from strongroom.http.client_tls import client_context
 from strongroom.http.outgoing import Endpoint
 from strongroom.keys.custom_key_stores import XksProxy
 from strongroom.keys.xks_failures import XksError, XksFailure
 from strongroom.settings import SettingsError, XksProxyHost, address_of
-from strongroom.whole_files import read_regular
 
 _PORT = 443
 _SUITES = "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384"
@@ -60,38 +58,13 @@ class AllowedHosts:
 
     def _made(self, name: str, host: XksProxyHost) -> Endpoint:
         at, port = (name, _PORT) if host.address is None else address_of(host.address)
-        context = _context(host)
-        if self._approved_only:
-            context.set_ecdh_curve("prime256v1")
-            if any("CHACHA20" in suite["name"] for suite in context.get_ciphers()):
-                # Python cannot take a suite of TLS 1.3 away, but OpenSSL's configuration can.
-                context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context = client_context(
+            host.ca,
+            host.cert,
+            host.key,
+            suites=_SUITES,
+            approved_only=self._approved_only,
+            whose=f"`{host.host}` in xks-proxies",
+        )
+        context.set_alpn_protocols(["http/1.1"])
         return Endpoint(name, at, port, context)
-
-
-def _context(host: XksProxyHost) -> ssl.SSLContext:
-    """Return a context that verifies chain and name, and shows the certificate that is set; raises SettingsError."""
-    try:
-        authorities = None if host.ca is None else read_regular(Path(host.ca)).decode()
-        context = ssl.create_default_context(cadata=authorities)
-    except (ssl.SSLError, ValueError):
-        # First: an SSLError is an OSError.
-        raise _unusable(host, "ca", host.ca, "is not a file of certificates (PEM)") from None
-    except OSError as error:
-        raise _unusable(host, "ca", host.ca, f"cannot be read: {error.strerror or error}") from None
-    if host.cert is not None:
-        try:
-            # Without a password, OpenSSL would ask for it on the terminal.
-            context.load_cert_chain(host.cert, host.key, password="")
-        except ssl.SSLError:
-            raise _unusable(host, "cert", host.cert, "has no certificate (PEM) for the private key") from None
-        except OSError as error:
-            raise _unusable(host, "cert or key", host.cert, f"cannot be read: {error.strerror or error}") from None
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(_SUITES)
-    context.set_alpn_protocols(["http/1.1"])
-    return context
-
-
-def _unusable(host: XksProxyHost, name: str, file: str | None, why: str) -> SettingsError:
-    return SettingsError(f"`{file}`, the {name} of `{host.host}` in xks-proxies, {why}")
