@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from empty_database import put_empty_database
-from postgresql import Cluster
+from postgresql import Cluster, prepared_cluster
 from strongroom.clock import ManualClock
 from strongroom.crypto.domain_keys import IAM_SCOPE, DomainKeys, create_domain_key
 from strongroom.crypto.key_backends import KeyBackends
@@ -98,9 +98,5 @@ def sqlite_store(tmp_path: Path, domain_keys: DomainKeys) -> Iterator[SqlStore]:
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[Cluster]:
     """Return a PostgreSQL server, one for each test process."""
-    cluster = Cluster()
-    try:
-        cluster.prepare()
+    with prepared_cluster() as cluster:
         yield cluster
-    finally:
-        cluster.remove()

@@ -15,7 +15,7 @@ from clients import client_of
 from database_tls import Authority, end_connections, require_scram, set_password, use_certificate
 from nodes import Node, initialize
 from pgbouncer import Pgbouncer
-from postgresql import SERVER, Cluster, free_port
+from postgresql import SERVER, Cluster, free_port, prepared_cluster
 from server_processes import wait_until
 
 SETTINGS = {"STRONGROOM_LEASE": "2", "STRONGROOM_WORKERS": "1", "STRONGROOM_STORE_TIMEOUT": "2"}
@@ -25,12 +25,8 @@ PASSWORD, OTHER = "correct-horse", "battery-staple"
 @pytest.fixture(scope="module")
 def own_cluster() -> Iterator[Cluster]:
     """Return a server whose settings this module changes."""
-    cluster = Cluster()
-    try:
-        cluster.prepare()
+    with prepared_cluster() as cluster:
         yield cluster
-    finally:
-        cluster.remove()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 import psycopg
 import pytest
 
-from postgresql import SERVER, Cluster
+from postgresql import SERVER, Cluster, prepared_cluster
 from strongroom.entropy import system_entropy
 from strongroom.errors import DependencyTimeoutException
 from strongroom.store.postgresql.engine import open_postgresql
@@ -21,12 +21,8 @@ WRITERS = 4
 
 @pytest.fixture
 def primary() -> Iterator[Cluster]:
-    cluster = Cluster()
-    try:
-        cluster.prepare()
+    with prepared_cluster() as cluster:
         yield cluster
-    finally:
-        cluster.remove()
 
 
 @pytest.fixture

@@ -248,3 +248,14 @@ class Cluster(DatabaseServer):
         """Open the store in a database, as a server does; ``port`` is that of a proxy before the database server."""
         database = open_postgresql(self.address(name, SERVER, port))
         return PostgresqlStore(database, system_entropy, time_limit=time_limit)
+
+
+@contextmanager
+def prepared_cluster() -> Iterator[Cluster]:
+    """Run a database server that is ready for tests, and remove it afterwards."""
+    cluster = Cluster()
+    try:
+        cluster.prepare()
+        yield cluster
+    finally:
+        cluster.remove()
