@@ -4,7 +4,7 @@ import re
 import shutil
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import boto3
@@ -45,6 +45,19 @@ def settings_of(store: str, **more: str) -> dict[str, str]:
 
 def node_of(folder: Path, first: Path, environment: Mapping[str, str]) -> Node:
     return Node(folder, first, environment)
+
+
+@contextmanager
+def two_nodes(postgresql: Cluster, database: str, folder: Path) -> Iterator[tuple[Node, Node]]:
+    """Serve a new deployment on two nodes with one root key."""
+    environment = settings_of(postgresql.address(database, SERVER))
+    first, second = (node_of(folder / name, folder / "a", environment) for name in ("a", "b"))
+    initialize(first)
+    copy_root_key(first.data, second.data)
+    with closing(first), closing(second):
+        first.start()
+        second.start()
+        yield first, second
 
 
 def failed_start(node: Node) -> str:
@@ -118,14 +131,7 @@ def test_two_nodes_from_an_empty_database_on(postgresql: Cluster, empty: str, tm
 
 
 def test_seals_are_those_of_all_nodes(postgresql: Cluster, database: str, tmp_path: Path) -> None:
-    environment = settings_of(postgresql.address(database, SERVER))
-    first = node_of(tmp_path / "a", tmp_path / "a", environment)
-    second = node_of(tmp_path / "b", tmp_path / "a", environment)
-    initialize(first)
-    copy_root_key(first.data, second.data)
-    with closing(first), closing(second):
-        first.start()
-        second.start()
+    with two_nodes(postgresql, database, tmp_path) as (first, second):
         other = kms_of(second)
         key_id = kms_of(first).create_key()["KeyMetadata"]["KeyId"]
         sealed = other.encrypt(KeyId=key_id, Plaintext=b"shared")["CiphertextBlob"]
@@ -271,14 +277,7 @@ def outcome(kms: KMSClient, key_id: str) -> str:
 
 
 def test_a_failover_with_loss_is_told_and_can_be_accepted(postgresql: Cluster, database: str, tmp_path: Path) -> None:
-    environment = settings_of(postgresql.address(database, SERVER))
-    first = node_of(tmp_path / "a", tmp_path / "a", environment)
-    second = node_of(tmp_path / "b", tmp_path / "a", environment)
-    initialize(first)
-    copy_root_key(first.data, second.data)
-    with closing(first), closing(second):
-        first.start()
-        second.start()
+    with two_nodes(postgresql, database, tmp_path) as (first, second):
         for node in (first, second):
             kms_of(node).create_key()
         assert (first.stop(), second.stop()) == (0, 0)
