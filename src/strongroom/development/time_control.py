@@ -1,7 +1,7 @@
 """Moves the time of a development server, and has the keeper do what became due before that returns."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from strongroom.clock import DAY
 from strongroom.development.clock import MovableClock
@@ -13,7 +13,6 @@ LONGEST = 36_500 * DAY
 
 _SHORTEST_STEP = 60.0
 _MOST_STEPS = 1000
-_MOST_ROUNDS = 5
 
 
 class TimeControl:
@@ -57,18 +56,18 @@ class TimeControl:
     def advance(self, seconds: float) -> None:
         """Let time pass. What is due by then has been done when this returns.
 
-        The time passes from one due date to the next, in at most a thousand steps. So a key that rotates each year
+        The time passes from one due date to the next, in at most some thousand steps. So a key that rotates each year
         rotates as often as years pass, and each rotation has its date. Raises ValueError for less than no time, and for
         more than a hundred years in all.
         """
         with self._round:
             if not 0 < seconds <= LONGEST - self._clock.ahead:
                 raise ValueError("the clock can be advanced by more than 0 seconds, and by a hundred years in all")
-            end = self._clock.ahead + seconds
-            shortest = max(_SHORTEST_STEP, seconds / _MOST_STEPS)
-            while self._clock.ahead < end:
-                self._clock.ahead = min(end, self._step_to(end, shortest))
-                self._do_what_is_due()
+            with self._clock.held() as move:
+                for time in self._steps(self._clock.now() + seconds, max(_SHORTEST_STEP, seconds / _MOST_STEPS)):
+                    move(time)
+                    self.confirm()
+                    self._chores()
 
     def set_back(self) -> None:
         """Set the clock back to the machine's. What was done stays done."""
@@ -78,16 +77,17 @@ class TimeControl:
                 self.confirm()
                 self._chores()
 
-    def _step_to(self, end: float, shortest: float) -> float:
-        """Return by how much the clock is to be ahead in the next round."""
-        machine = self._clock.machine.now()
-        due = self._next_due(machine + end)
-        return end if due is None else max(self._clock.ahead + shortest, due - machine)
+    def _steps(self, end: float, shortest: float) -> Iterator[float]:
+        """Yield the times of the keeper's rounds: the due dates, and the end.
 
-    def _do_what_is_due(self) -> None:
-        # The keeper goes by two clocks, which it reads one after the other. On a busy machine they can differ by so
-        # much that a key is not due by the second one yet.
-        for _ in range(_MOST_ROUNDS):
-            self._chores()
-            if self._next_due(self._clock.now()) is None:
-                return
+        Two are at least ``shortest`` apart where something stays due, and after a thousand of them.
+        """
+        count = 0
+        while (now := self._clock.now()) < end:
+            due = self._next_due(end)
+            if due is None:
+                due = end
+            elif due <= now or count >= _MOST_STEPS:
+                due = max(due, now + shortest)
+            count += 1
+            yield min(end, due)
