@@ -24,7 +24,7 @@ class GoneError(Exception):
 class Letters:
     """Seals and opens letters. Without a client, it makes one from the environment, as in production."""
 
-    def __init__(self, kms: Any = None, *, patience: float = 1.0) -> None:  # noqa: ANN401 - boto3 has no types
+    def __init__(self, kms: Any = None, *, patience: float = 1.0) -> None:
         config = Config(read_timeout=patience, retries={"mode": "standard", "total_max_attempts": 3})
         self._kms = kms or boto3.client("kms", config=config)
 
@@ -47,7 +47,7 @@ class Letters:
         text: bytes = answer["Plaintext"]
         return text.decode()
 
-    def _call(self, operation: str, **parameters: Any) -> Any:  # noqa: ANN401 - boto3 has no types
+    def _call(self, operation: str, **parameters: Any) -> Any:
         try:
             return getattr(self._kms, operation)(**parameters)
         except ReadTimeoutError as error:
