@@ -24,6 +24,7 @@ from strongroom.assembly.credentials import CredentialsFileError, add_profile, g
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.cli.client_environment import fish_quoted, write_client_environment
 from strongroom.cli.data_folder import readable_errors
+from strongroom.cli.options import FILE
 from strongroom.cli.standard_output import say
 from strongroom.crypto.access_keys import NewAccessKey
 from strongroom.http.listeners import claim_port
@@ -47,6 +48,7 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 @click.option("--region", "regions", multiple=True, help="Region to serve; repeat for more. Default: us-east-1.")
 @click.option("--account", help="Account to create, 12 digits. Default: 000000000000.")
 @click.option("--data", help="Data folder to keep. Default: a temporary one, removed at the end.")
+@click.option("--seed", type=FILE, help="Make the keys and aliases of this seed file of local-kms (YAML).")
 @click.option("--fixed-credentials", is_flag=True, help=f"Use the access key {_FIXED.access_key_id} of AWS's examples.")
 @click.option("--access-key-id", help="Use this root access key: 16 to 128 capital letters and digits.")
 @click.option("--secret-access-key", help="Its secret: 16 to 128 characters without spaces.")
@@ -59,6 +61,7 @@ def dev(  # noqa: PLR0913 - the options of a command
     regions: tuple[str, ...],
     account: str | None,
     data: str | None,
+    seed: Path | None,
     fixed_credentials: bool,
     access_key_id: str | None,
     secret_access_key: str | None,
@@ -77,7 +80,7 @@ def dev(  # noqa: PLR0913 - the options of a command
         # It says that the clock is believed, each time that it was set back.
         logging.getLogger("strongroom.maintenance.clock_watch").setLevel(logging.ERROR)
         harden_process()
-        _serve(settings, key, as_json=as_json, stop_at_eof=stop_at_eof)
+        _serve(settings, key, seed, as_json=as_json, stop_at_eof=stop_at_eof)
 
 
 def _settings(**flags: object) -> Settings:
@@ -136,8 +139,13 @@ def _exit_on_stop_signals(temporary: Path | None) -> None:
         signal.signal(number, stop)
 
 
-def _serve(settings: Settings, key: NewAccessKey | None, *, as_json: bool, stop_at_eof: bool) -> None:
-    from strongroom.development.serving import serve  # noqa: PLC0415 - in no other process: docs/adr/0041
+def _serve(
+    settings: Settings, key: NewAccessKey | None, seed: Path | None, *, as_json: bool, stop_at_eof: bool
+) -> None:
+    # In no other process: docs/adr/0041.
+    from strongroom.development.serving import serve  # noqa: PLC0415
+    from strongroom.seeds.local_kms_file import read_seed  # noqa: PLC0415
+    from strongroom.seeds.seed import SeedError  # noqa: PLC0415
 
     host, port = settings.address
     folder = DataFolder(settings.folder)
@@ -149,7 +157,10 @@ def _serve(settings: Settings, key: NewAccessKey | None, *, as_json: bool, stop_
             settings = replace(settings, listen=_joined(host, claimed.getsockname()[1]))
             if stop_at_eof:
                 threading.Thread(target=_stop_at_eof, name="standard input", daemon=True).start()
-            serve(settings, partial(_announce, settings, as_json=as_json))
+            planted = None if seed is None else read_seed(seed)
+            serve(settings, partial(_announce, settings, as_json=as_json), planted)
+    except SeedError as error:
+        raise click.ClickException(str(error)) from None
     finally:
         os.close(lock)
 

@@ -1,6 +1,7 @@
 """The gateway of a development server: it also admits requests for control, and lets injected faults happen."""
 
-import msgspec
+from collections.abc import Mapping
+
 from msgspec.structs import replace
 from typing_extensions import override
 
@@ -12,6 +13,7 @@ from strongroom.development.control import PREFIX, Control
 from strongroom.development.faults import Faults
 from strongroom.entropy import Entropy
 from strongroom.http.message import HttpRequest
+from strongroom.operations.operation import Operation
 from strongroom.service.readiness import Condition
 from strongroom.service.unauthenticated import UnauthenticatedRequests
 from strongroom.snapshot.miss import MustWait
@@ -38,10 +40,13 @@ class DevelopmentGateway(Gateway):
         clock: Clock,
         entropy: Entropy,
         home: str,
+        rows: Mapping[str, Operation],
         control: Control,
         faults: Faults,
     ) -> None:
+        """``rows`` are operations of KMS that run in the place of those of the same name."""
         super().__init__(unauthenticated, verifier, clock, entropy, None, home)
+        self._rows = rows
         self._control = control
         self._faults = faults
 
@@ -62,9 +67,17 @@ class DevelopmentGateway(Gateway):
             raise MustWait
         effect = self._faults.take(admitted.call)
         if effect is None:
-            return admitted
+            return self._own(admitted)
         if effect.delay:
             self._faults.wait(effect.delay)
-        if effect.faulty is None:
-            return admitted
-        return msgspec.structs.replace(admitted, call=replace(admitted.call, operation=effect.faulty))
+        return self._own(admitted) if effect.faulty is None else _running(admitted, effect.faulty)
+
+    def _own(self, admitted: Admitted) -> Admitted:
+        operation = admitted.call.operation
+        row = self._rows.get(operation.name) if operation.service == "kms" else None
+        return admitted if row is None else _running(admitted, row)
+
+
+def _running(admitted: Admitted, operation: Operation) -> Admitted:
+    """Return a call that runs another operation in the place of its own."""
+    return replace(admitted, call=replace(admitted.call, operation=operation))

@@ -1,6 +1,6 @@
 """Serves a data folder for development: one process, a clock that can be moved, faults that can be injected."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from strongroom import __version__
@@ -18,6 +18,10 @@ from strongroom.development.gateway import DevelopmentGateway
 from strongroom.development.signatures import TwoClockVerifier
 from strongroom.development.time_control import TimeControl
 from strongroom.entropy import Entropy, system_entropy
+from strongroom.operations.operation import Operation
+from strongroom.seeds.planting import plant
+from strongroom.seeds.rows import development_rows
+from strongroom.seeds.seed import Seed
 from strongroom.server.server import Server
 from strongroom.server.tls import Tls
 from strongroom.service.counters import CallCounters
@@ -28,19 +32,18 @@ NAME = f"Strongroom/{__version__} (development)"
 """What the Server header of every answer says."""
 
 
-def serve(
-    settings: Settings, ready: Callable[[str], None], *, seed: Callable[[Deployment], None] | None = None
-) -> None:
+def serve(settings: Settings, ready: Callable[[str], None], seed: Seed | None = None) -> None:
     """Serve until SIGTERM or SIGINT, on a port that is claimed; call ``ready`` with the URL.
 
-    ``seed`` puts something into the deployment first. This process has locked the data folder. Raises
-    what ``Deployment`` and ``Server.run`` do.
+    The keys of a ``seed`` are made first, in the account and the first Region. This process has locked the data folder.
+    Raises SeedError, and what ``Deployment`` and ``Server.run`` do.
     """
     clock = MovableClock(SystemClock())
     ready_folder(settings, clock, system_entropy)
     with Deployment(settings, clock, system_entropy, release=_nothing) as deployment:
+        seeded = None
         if seed is not None:
-            seed(deployment)
+            _, seeded = plant(seed, deployment.backends, settings.account, settings.regions[0], clock.now())
         time = TimeControl(
             clock,
             deployment.chores,
@@ -63,13 +66,14 @@ def serve(
             system_entropy,
             counters=CallCounters(),
             tls=Tls(settings),
-            gateway=partial(_gateway, clock.machine, control, faults),
+            gateway=partial(_gateway, clock.machine, development_rows(seeded), control, faults),
             name=NAME,
         ).run(ready)
 
 
 def _gateway(  # noqa: PLR0913, PLR0917 - the parts of a gateway
     machine: Clock,
+    rows: Mapping[str, Operation],
     control: Control,
     faults: Faults,
     settings: Settings,
@@ -78,7 +82,9 @@ def _gateway(  # noqa: PLR0913, PLR0917 - the parts of a gateway
     entropy: Entropy,
 ) -> Gateway:
     verifier = TwoClockVerifier(service.pipeline.credential, frozenset(settings.regions), settings.clock_skew, machine)
-    return DevelopmentGateway(service.unauthenticated, verifier, clock, entropy, settings.regions[0], control, faults)
+    return DevelopmentGateway(
+        service.unauthenticated, verifier, clock, entropy, settings.regions[0], rows, control, faults
+    )
 
 
 def _nothing() -> None:

@@ -73,6 +73,7 @@ def start(
     *,
     regions: Sequence[str] = ("us-east-1",),
     account: str | None = None,
+    seed: str | os.PathLike[str] | None = None,
     options: Sequence[str] = (),
     timeout: float = _START,
 ) -> Server:
@@ -80,6 +81,8 @@ def start(
     given = [f"--region={region}" for region in regions]
     if account is not None:
         given.append(f"--account={account}")
+    if seed is not None:
+        given.append(f"--seed={os.fspath(seed)}")
     return Server(Process(["--port=0", *given, *map(os.fspath, options)], timeout))
 
 
@@ -88,18 +91,22 @@ def server(
     *,
     regions: Sequence[str] = ("us-east-1",),
     account: str | None = None,
+    seed: str | os.PathLike[str] | None = None,
     options: Sequence[str] = (),
     timeout: float = _START,
     environment: bool = False,
 ) -> Iterator[Server]:
     """Run a server for the time of a ``with`` block, or of a function that this decorates.
 
-    ``regions`` are those that it serves, ``account`` is the number of its first account, and ``options`` are further
-    ones of ``strongroom dev``. With ``environment``, the AWS clients of this process act as the first account's root
-    user meanwhile. Raises StartError, also if it does not serve within ``timeout`` seconds.
+    ``regions`` are those that it serves, and ``account`` is the number of its first account, which has the keys of
+    ``seed``, a seed file of local-kms. ``options`` are further ones of ``strongroom dev``. With ``environment``, the AWS
+    clients of this process act as the first account's root user meanwhile. Raises StartError, also if it does not serve
+    within ``timeout`` seconds.
     """
     with ExitStack() as stack:
-        found = stack.enter_context(closing(start(regions=regions, account=account, options=options, timeout=timeout)))
+        found = stack.enter_context(
+            closing(start(regions=regions, account=account, seed=seed, options=options, timeout=timeout))
+        )
         if environment:
             stack.enter_context(found.account.use())
         yield found
