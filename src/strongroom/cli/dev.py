@@ -169,11 +169,18 @@ def _put_key(folder: DataFolder, key: NewAccessKey | None) -> None:
     """Have the account get this root access key, if it is a new one; raises DataFolderError."""
     if key is None:
         return
+    new = not folder.credentials.exists()
+    if new:
+        add_profile(folder.credentials, "default", key)
     try:
-        if not folder.credentials.exists():
-            add_profile(folder.credentials, "default", key)
         found = given_key(folder.credentials, "default")
     except CredentialsFileError as error:
+        if new:
+            folder.credentials.unlink()
+            raise click.UsageError(
+                "--access-key-id must have 16 to 128 capital letters and digits, and not begin with ASIA; "
+                "--secret-access-key 16 to 128 characters without spaces"
+            ) from None
         raise DataFolderError(str(error)) from None
     if found != key:
         raise DataFolderError(f"the account in `{folder.path}` has another access key; name a new folder with --data")

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
 
 from strongroom.testing.accounts import Account
 from strongroom.testing.clock import Clock
@@ -17,6 +18,7 @@ class Server:
     """A running server of ``strongroom dev``, in a process of its own, with data that is removed when it stops.
 
     ``account`` is its first account, ``clock`` its clock, and ``faults`` injects faults into the calls of all accounts.
+    ``data`` is its data folder, which has the audit log in the folder ``audit``.
     """
 
     def __init__(self, process: Process) -> None:
@@ -25,6 +27,7 @@ class Server:
         self._control = Control(facts["url"])
         self.url: str = facts["url"]
         self.regions: tuple[str, ...] = tuple(facts["regions"])
+        self.data = Path(facts["data"])
         self.account = Account(
             account=facts["account"],
             access_key_id=facts["accessKeyId"],
@@ -99,9 +102,9 @@ def server(
     """Run a server for the time of a ``with`` block, or of a function that this decorates.
 
     ``regions`` are those that it serves, and ``account`` is the number of its first account, which has the keys of
-    ``seed``, a seed file of local-kms. ``options`` are further ones of ``strongroom dev``. With ``environment``, the AWS
-    clients of this process act as the first account's root user meanwhile. Raises StartError, also if it does not serve
-    within ``timeout`` seconds.
+    ``seed``, a seed file of local-kms. ``options`` are further ones of ``strongroom dev``. With ``environment``, the
+    AWS clients of this process act as the first account's root user meanwhile. Raises StartError, also if it does not
+    serve within ``timeout`` seconds.
     """
     with ExitStack() as stack:
         found = stack.enter_context(
