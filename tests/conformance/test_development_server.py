@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 import boto3
 import pytest
 from botocore.awsrequest import AWSRequest
+from botocore.config import Config
 from botocore.credentials import Credentials
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ReadTimeoutError
 
 from audits import audit_records
 from clients import sign
@@ -203,6 +204,15 @@ def test_an_injected_error_is_recorded(dev: Server, account: Account, faults: Fa
     assert refused(account.client().list_aliases) == "KMSInternalException"
     records = [each for each in audit_records(dev.data) if each.get("recipientAccountId") == account.account]
     assert {(each["eventName"], each["errorCode"]) for each in records} == {("ListAliases", "KMSInternalException")}
+
+
+def test_it_stops_although_calls_are_delayed() -> None:
+    with server() as dev:
+        dev.faults.delay("ListKeys", seconds=300)
+        kms = dev.account.client(config=Config(read_timeout=0.2, retries={"total_max_attempts": 1}))
+        with pytest.raises(ReadTimeoutError):
+            kms.list_keys()
+    assert not dev.data.exists()
 
 
 # --- accounts and reset

@@ -39,6 +39,8 @@ _MARK = "development"
 _FIXED = NewAccessKey("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
 """The example of AWS's documentation, which secret scanners know."""
 _THREADS = 16
+_DRAIN = 1.0
+"""How long calls may go on when it stops, seconds: a developer waits for that."""
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -84,7 +86,7 @@ def dev(  # noqa: PLR0913 - the options of a command
 
 
 def _settings(**flags: object) -> Settings:
-    return load("", {}, {**flags, "threads": _THREADS, "workers": 1, "allow-plaintext": True})
+    return load("", {}, {**flags, "threads": _THREADS, "workers": 1, "drain": _DRAIN, "allow-plaintext": True})
 
 
 def _joined(host: str, port: int) -> str:
