@@ -4,6 +4,7 @@ import base64
 import http.client
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -318,6 +319,18 @@ def test_it_serves_no_data_folder_of_another_server(tmp_path: Path) -> None:
     (tmp_path / "data" / "strongroom.db").touch()
     with pytest.raises(StartError, match="was not made by strongroom dev"):
         start(options=["--data", str(tmp_path / "data")])
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
+def test_each_signal_that_ends_it_has_its_data_removed(number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "strongroom", "dev", "--port", "0", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        data = Path(json.loads(process.stdout.readline())["data"])
+        assert data.exists()
+        process.send_signal(number)
+        assert process.wait(60) == 0
+    assert not data.exists()
 
 
 def test_data_that_is_kept_is_there_at_the_next_start(tmp_path: Path) -> None:
