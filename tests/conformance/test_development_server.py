@@ -278,7 +278,8 @@ def test_every_answer_says_that_it_is_a_development_server(dev: Server) -> None:
         ("POST", "/clock/advance", {"fortnights": 1}, 400, "unknown field `fortnights`"),
         ("POST", "/clock/advance", {"days": "1"}, 400, "Expected `float`"),
         ("POST", "/clock/advance", {}, 400, "more than 0 seconds"),
-        ("POST", "/accounts", {"account": "12"}, 400, "`$.account`"),
+        ("POST", "/accounts", {"account": "12"}, 400, "`account` must have 12 digits"),
+        ("POST", "/faults", {"operation": "Sign", "delay": 1, "account": "x"}, 400, "`account` must have 12 digits"),
         ("POST", "/faults", {"operation": "Nope", "error": "X"}, 400, "'Nope' is no operation of this server"),
     ],
 )

@@ -11,6 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from strongroom import errors
+from strongroom.development.accounts import require_account
 from strongroom.operations.context import Context
 from strongroom.operations.iam.table import IAM_TABLE
 from strongroom.operations.kms.table import TABLE
@@ -18,7 +19,6 @@ from strongroom.operations.operation import Operation
 from strongroom.operations.sts.table import STS_TABLE
 from strongroom.operations.targets import Target
 from strongroom.service.call import Call
-from strongroom.settings import Account
 
 _TABLES = {"kms": TABLE, "iam": IAM_TABLE, "sts": STS_TABLE}
 _LONGEST_DELAY = 300.0
@@ -44,7 +44,11 @@ class Fault(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=T
     message: str | None = None
     delay: float = 0.0
     times: int | None = None
-    account: Account | None = None
+    account: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is no account; raises ValueError."""
+        require_account(self.account)
 
 
 class InjectedFault(msgspec.Struct, frozen=True, rename="camel"):
