@@ -144,7 +144,7 @@ def _workers(settings: Settings) -> int:
 
 def _serves_alone(settings: Settings) -> bool:
     """Tell whether this process serves by itself: it is to have one worker, and needs no process beside it."""
-    return _workers(settings) == 1 and not settings.is_on_postgresql and not settings.audit_ship
+    return _workers(settings) == 1 and not (settings.is_on_postgresql or settings.audit_ship or settings.events)
 
 
 def _with_ports(settings: Settings, held: ExitStack, patience: float) -> Settings:

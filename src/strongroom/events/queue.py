@@ -1,0 +1,40 @@
+"""The events that one destination has not taken yet: files in a folder of its own, which the sending process fills.
+
+They are links to the files of the spool. So each destination has its own pace, and an event is on disk once.
+"""
+
+import os
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+
+
+def name_of(to: str) -> str:
+    """Return the name of the files of a destination."""
+    return sha256(to.encode()).hexdigest()[:16]
+
+
+class Queue:
+    """The queue of one destination, in a folder. Bounded: the oldest events are dropped first."""
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        self._folder = folder
+        self._limit = limit
+
+    def prepare(self) -> None:
+        """Make the folder; raises OSError."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def put(self, spooled: Path) -> int:
+        """Add an event of the spool, unless it is there; return how many were dropped for it. Raises OSError."""
+        with suppress(FileExistsError):
+            os.link(spooled, self._folder / spooled.name)
+        waiting = self.waiting()
+        surplus = waiting[: max(0, len(waiting) - self._limit)]
+        for each in surplus:
+            each.unlink(missing_ok=True)
+        return len(surplus)
+
+    def waiting(self) -> list[Path]:
+        """Return the files of the events, the oldest first; raises OSError."""
+        return sorted(self._folder.iterdir())
