@@ -11,7 +11,8 @@ from typing import Self
 from strongroom.assembly.audit_log import end_idle_chains, idle_writers, open_audit_key, open_audit_log
 from strongroom.assembly.audit_shipping import require_destinations, required_shipping
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
-from strongroom.assembly.events import notices_of, prepare_events, require_event_destinations, settling_of
+from strongroom.assembly.event_chores import notices_of, settling_of
+from strongroom.assembly.events import prepare_events, require_event_destinations
 from strongroom.assembly.key_back_ends import require_certificates
 from strongroom.assembly.node import require_node_id
 from strongroom.assembly.open_folder import OpenFolder

@@ -2,7 +2,6 @@
 
 import os
 import ssl
-from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -17,17 +16,13 @@ from strongroom.event_destinations import EventDestination
 from strongroom.events.command import CommandDestination
 from strongroom.events.destination import Destination
 from strongroom.events.file import FileDestination
-from strongroom.events.key_events import KeyEvents, NoKeyEvents, happened
-from strongroom.events.notices_given import NoticesGiven
 from strongroom.events.queue import Queue, name_of
 from strongroom.events.sender import Sender, Status
 from strongroom.events.spool import Spool
 from strongroom.events.webhook import SecretError, WebhookDestination, read_secrets
 from strongroom.http.client_tls import client_context
 from strongroom.http.outgoing import Connections, Deadline
-from strongroom.maintenance.notices import Notices
 from strongroom.settings import APPROVED_TLS_SUITES, TLS_SUITES, Settings, SettingsError
-from strongroom.store.protocol import Readable
 from strongroom.whole_files import read_regular, replace_file
 
 
@@ -58,33 +53,6 @@ def prepare_events(settings: Settings, clock: Clock) -> None:
 def spool_of(settings: Settings, clock: Clock) -> Spool:
     """Return where the processes of a node put events."""
     return Spool(DataFolder(settings.folder).events, settings.events_queue, clock.now)
-
-
-def key_events_of(settings: Settings, clock: Clock) -> KeyEvents:
-    """Return where the events of changes of keys go."""
-    return spool_of(settings, clock) if settings.events else NoKeyEvents()
-
-
-def settling_of(settings: Settings, store: Readable, clock: Clock) -> Callable[[], None] | None:
-    """Return what decides about events that a crash has left undecided; None if there are no events."""
-    if not settings.events:
-        return None
-    spool = spool_of(settings, clock)
-
-    def settle() -> None:
-        if spool.is_undecided():
-            with store.read() as reader:
-                spool.settle(partial(happened, reader))
-
-    return settle
-
-
-def notices_of(settings: Settings, store: Readable, clock: Clock) -> Notices | None:
-    """Return what tells of dates beforehand; None if there are no events."""
-    if not settings.events:
-        return None
-    given = NoticesGiven(DataFolder(settings.folder).events / "notices.json")
-    return Notices(store, settings.events_notice_days, given, spool_of(settings, clock).add, clock)
 
 
 def destination_of(found: EventDestination, settings: Settings, clock: Clock) -> Destination:

@@ -10,7 +10,7 @@ from strongroom.assembly.database_history import require_all_committed
 from strongroom.assembly.databases.chosen import database_of
 from strongroom.assembly.domain_key_rotation import DomainKeyRotation, follow_domain_keys
 from strongroom.assembly.domain_keys import Protection, open_domain_keys
-from strongroom.assembly.events import key_events_of
+from strongroom.assembly.event_chores import key_events_of
 from strongroom.assembly.key_back_ends import open_key_backends
 from strongroom.assembly.key_policies import KeyPolicies
 from strongroom.assembly.node import claim_old_writers, ensure_node_id, read_node_id, require_not_retired
