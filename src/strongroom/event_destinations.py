@@ -67,7 +67,7 @@ class EventDestination(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     @property
     def path(self) -> str:
         """The absolute path of a file or a command; raises EventAddressError."""
-        path = self.to.partition(":")[2]
+        path = self.to.removeprefix(f"{self.kind}:")
         if not path.startswith("/") or "\0" in path:
             raise EventAddressError(f"the path must be absolute, as in {self.kind}:/PATH")
         return path

@@ -204,11 +204,12 @@ def _require_event_destinations(settings: Settings) -> None:
     seen = set[str]()
     for each in settings.events:
         try:
-            shown = each.shown
             require_event_destination(each)
         except EventAddressError as error:
-            address = each.to.partition(":")[0]
-            raise SettingsError(f"`{address}:…` in `events` is not valid: {error}") from None
+            # What is wrong may be a credential in it.
+            at = re.sub(r"//.*", "//…", each.to)
+            raise SettingsError(f"`{at}` in `events` is not valid: {error}") from None
+        shown = each.shown
         if each.to in seen:
             raise SettingsError(f"`events` has `{shown}` twice")
         seen.add(each.to)

@@ -5,6 +5,7 @@ EventBridge".
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import msgspec
 
@@ -36,6 +37,13 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     def encode(self) -> bytes:
         """Return the event as JSON, without a newline."""
         return msgspec.json.encode(self)
+
+    def age(self, now: float) -> float:
+        """Return how many seconds ago it happened; ``now`` is in epoch seconds. 0 if its time is none."""
+        try:
+            return now - datetime.fromisoformat(self.time).timestamp()
+        except ValueError:
+            return 0.0
 
 
 _decoder = msgspec.json.Decoder(Event)

@@ -116,7 +116,7 @@ class Sender:
             return False
         path = waiting[0]
         try:
-            content, age = read_regular(path), self._clock.now() - path.stat().st_mtime
+            content = read_regular(path)
         except FileNotFoundError:
             # It was dropped to make room.
             return True
@@ -125,7 +125,7 @@ class Sender:
         except (msgspec.DecodeError, UnicodeDecodeError):
             self._drop(path, "it is damaged")
             return True
-        if age > _GIVEN_UP_AFTER:
+        if event.age(self._clock.now()) > _GIVEN_UP_AFTER:
             self._drop(path, "it was not taken within three days")
             return True
         self._destination.deliver(event)

@@ -75,13 +75,12 @@ class Spool:
         for path in _files(self._intended):
             try:
                 event = decode(read_regular(path))
-                age = self._now() - path.stat().st_mtime
             except (OSError, msgspec.DecodeError, UnicodeDecodeError):
                 # A process has just done it, or a crash of the machine has left half of it.
                 continue
             if happened(event):
                 self._publish(path)
-            elif age > _FORGOTTEN_AFTER:
+            elif event.age(self._now()) > _FORGOTTEN_AFTER:
                 path.unlink(missing_ok=True)
 
     def is_undecided(self) -> bool:
