@@ -17,6 +17,7 @@ from strongroom.http.trusted_proxies import TrustedProxies
 from strongroom.operations.kms.table import TABLE
 from strongroom.operations.lanes import Lane
 from strongroom.problems import Problems
+from strongroom.events.sender import Status as EventStatus
 from strongroom.service.counters import SUCCESS, CallCounters
 from strongroom.shipping.progress import Status
 from strongroom.store.counters import AgentCounters, NodeMeasures
@@ -49,6 +50,7 @@ def sources_of(local: LocalDeployment, counters: CallCounters, worker: str = "w0
         deployment.problems,
         access_log,
         shipping=lambda: [Status("folder:/mnt/audit", lines=3, lag=1.5)],
+        events=lambda: [EventStatus("file:/var/log/events", sent=3, waiting=2)],
         certificate_expires=lambda: 1_800_000_000.0,
     )
 
