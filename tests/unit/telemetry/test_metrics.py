@@ -12,12 +12,12 @@ from scrapes import ScrapedMetrics
 from strongroom import __version__, errors
 from strongroom.clock import ManualClock
 from strongroom.errors import KmsError
+from strongroom.events.sender import Status as EventStatus
 from strongroom.histogram import Histogram
 from strongroom.http.trusted_proxies import TrustedProxies
 from strongroom.operations.kms.table import TABLE
 from strongroom.operations.lanes import Lane
 from strongroom.problems import Problems
-from strongroom.events.sender import Status as EventStatus
 from strongroom.service.counters import SUCCESS, CallCounters
 from strongroom.shipping.progress import Status
 from strongroom.store.counters import AgentCounters, NodeMeasures
