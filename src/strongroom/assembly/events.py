@@ -43,11 +43,11 @@ def require_event_destinations(settings: Settings) -> None:
 
 
 def prepare_events(settings: Settings, clock: Clock) -> None:
-    """Make the folders of events, if there are destinations; raises OSError."""
+    """Make the folders of events, if there are destinations, before any process uses them; raises OSError."""
     if settings.events:
-        spool_of(settings, clock).prepare()
-        for each in settings.events:
-            _queue(settings, each).prepare()
+        spool = spool_of(settings, clock)
+        spool.prepare()
+        spool.clear_drafts()
 
 
 def spool_of(settings: Settings, clock: Clock) -> Spool:
@@ -78,7 +78,9 @@ def open_senders(settings: Settings, clock: Clock, entropy: Entropy) -> list[Sen
 
     The queues of destinations that are no longer in the settings are removed.
     """
-    prepare_events(settings, clock)
+    spool_of(settings, clock).prepare()
+    for each in settings.events:
+        _queue(settings, each).prepare()
     kept = {name_of(each.to) for each in settings.events}
     for path in _queues(settings).iterdir():
         if path.name not in kept:

@@ -8,6 +8,8 @@ from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
+from strongroom.whole_files import sync_path
+
 
 def name_of(to: str) -> str:
     """Return the name of the files of a destination."""
@@ -26,9 +28,13 @@ class Queue:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def put(self, spooled: Path) -> int:
-        """Add an event of the spool, unless it is there; return how many were dropped for it. Raises OSError."""
+        """Add an event of the spool, unless it is there; return how many were dropped for it. Raises OSError.
+
+        Its name is on disk when this returns, so that it can be removed from the spool.
+        """
         with suppress(FileExistsError):
             os.link(spooled, self._folder / spooled.name)
+        sync_path(self._folder)
         waiting = self.waiting()
         surplus = waiting[: max(0, len(waiting) - self._limit)]
         for each in surplus:

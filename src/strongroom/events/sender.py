@@ -80,7 +80,7 @@ class Sender:
         while True:
             try:
                 sent = self._send_next()
-            except (DeliveryError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, this thread must go on
                 self._fail(error)
                 if self._ending:
                     break
@@ -146,10 +146,17 @@ class Sender:
         path.unlink(missing_ok=True)
         self._status = msgspec.structs.replace(self._status, dropped=self._status.dropped + 1)
 
-    def _fail(self, error: DeliveryError | OSError) -> None:
+    def _fail(self, error: Exception) -> None:
         self._destination.close()
         found = self._status
-        text = str(error) if isinstance(error, DeliveryError) else f"its queue cannot be read: {error}"
+        match error:
+            case DeliveryError():
+                text = str(error)
+            case OSError():
+                text = f"its queue cannot be read: {error}"
+            case _:
+                logger.error("sending events to %s has failed", self.to, exc_info=error)
+                text = f"{type(error).__name__}: see the log"
         if not found.failing:
             logger.error("%s does not take events, trying again: %s", self.to, text)
         since = found.since if found.failing else self._clock.now()

@@ -40,6 +40,12 @@ class Spool:
         for each in (self._intended.parent, self._intended, self._ready):
             each.mkdir(mode=0o700, exist_ok=True)
 
+    def clear_drafts(self) -> None:
+        """Remove what killed processes have left half written; raises OSError. Only while no process writes."""
+        for folder in (self._intended, self._ready):
+            for path in folder.glob(f"*{_DRAFT}"):
+                path.unlink(missing_ok=True)
+
     def intend(self, events: tuple[KeyEvent, ...]) -> None:
         """Keep events on disk, whose change is about to be committed."""
         for each in events:

@@ -26,11 +26,12 @@ class MemoryDestination:
         self.got: list[Event] = []
         self.tried = 0
         self.fault = ""
+        self.kind: type[Exception] = DeliveryError
 
     def deliver(self, event: Event) -> None:
         self.tried += 1
         if self.fault:
-            raise DeliveryError(self.fault)
+            raise self.kind(self.fault)
         self.got.append(event)
 
     def close(self) -> None:
@@ -152,6 +153,27 @@ def test_damaged_files_are_dropped(tmp_path: Path, clock: ManualClock) -> None:
     node.send()
     assert names(node.to[0]) == ["a"]
     assert node.senders[0].status().dropped == 1
+
+
+def test_what_a_killed_process_has_left_half_written_is_removed_at_a_start(tmp_path: Path, clock: ManualClock) -> None:
+    node = Node(tmp_path, clock)
+    node.add("a")
+    for folder in ("intended", "ready"):
+        (tmp_path / folder / "b.new").write_bytes(b'{"half')
+    node.spool.clear_drafts()
+    assert list((tmp_path / "intended").iterdir()) == []
+    assert len(list(node.ready.iterdir())) == 1
+
+
+def test_a_fault_that_was_not_foreseen_stops_no_sender(
+    tmp_path: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    node = Node(tmp_path, clock)
+    node.to[0].fault, node.to[0].kind = "surprise", ValueError
+    node.add("a")
+    node.send()
+    assert node.senders[0].status().failing == "ValueError: see the log"
+    assert "surprise" in caplog.text
 
 
 def test_an_event_is_queued_again_if_a_crash_came_before_it_left_the_spool(tmp_path: Path, clock: ManualClock) -> None:
