@@ -17,11 +17,16 @@ def name_of(to: str) -> str:
 
 
 class Queue:
-    """The queue of one destination, in a folder. Bounded: the oldest events are dropped first."""
+    """The queue of one destination, in a folder. Bounded: the oldest events are dropped first.
+
+    One thread puts events into it, and another takes them.
+    """
 
     def __init__(self, folder: Path, limit: int) -> None:
         self._folder = folder
         self._limit = limit
+        self._most = limit
+        """At most how many events there are: the folder is read only when there may be too many."""
 
     def prepare(self) -> None:
         """Make the folder; raises OSError."""
@@ -35,7 +40,11 @@ class Queue:
         with suppress(FileExistsError):
             os.link(spooled, self._folder / spooled.name)
         sync_path(self._folder)
+        self._most += 1
+        if self._most <= self._limit:
+            return 0
         waiting = self.waiting()
+        self._most = min(len(waiting), self._limit)
         surplus = waiting[: max(0, len(waiting) - self._limit)]
         for each in surplus:
             each.unlink(missing_ok=True)

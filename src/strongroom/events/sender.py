@@ -23,6 +23,7 @@ from strongroom.whole_files import read_regular
 logger = logging.getLogger(__name__)
 
 _LOOK = 1.0
+_BATCH = 100
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 300.0
 _GIVEN_UP_AFTER = 3 * DAY
 
@@ -79,7 +80,7 @@ class Sender:
         pause = _FIRST_PAUSE
         while True:
             try:
-                sent = self._send_next()
+                sent = self._send_some()
             except Exception as error:  # noqa: BLE001 - whatever it is, this thread must go on
                 self._fail(error)
                 if self._ending:
@@ -109,29 +110,28 @@ class Sender:
             found, waiting=waiting, dropped=found.dropped + self._dropped_before, at=self._clock.now()
         )
 
-    def _send_next(self) -> bool:
-        """Send the oldest event; return False if there is none. Raises DeliveryError, OSError."""
+    def _send_some(self) -> bool:
+        """Send the oldest events; return False if there are none. Raises DeliveryError, OSError."""
         waiting = self._queue.waiting()
-        if not waiting:
-            return False
-        path = waiting[0]
-        try:
-            content = read_regular(path)
-        except FileNotFoundError:
-            # It was dropped to make room.
-            return True
+        for path in waiting[:_BATCH]:
+            # Some may have been dropped to make room.
+            with suppress(FileNotFoundError):
+                self._send(path, read_regular(path))
+        return bool(waiting)
+
+    def _send(self, path: Path, content: bytes) -> None:
+        """Send one event, or give it up; raises DeliveryError, OSError."""
         try:
             event = decode(content)
         except (msgspec.DecodeError, UnicodeDecodeError):
             self._drop(path, "it is damaged")
-            return True
+            return
         if event.age(self._clock.now()) > _GIVEN_UP_AFTER:
             self._drop(path, "it was not taken within three days")
-            return True
+            return
         self._destination.deliver(event)
         path.unlink(missing_ok=True)
         self._taken()
-        return True
 
     def _taken(self) -> None:
         found = self._status
