@@ -16,6 +16,7 @@ from strongroom.cli.domain_keys import domain_keys
 from strongroom.cli.explain import explain_command, who_can_command
 from strongroom.cli.hsm import hsm
 from strongroom.cli.identity_provider import identity_provider
+from strongroom.cli.import_keys import import_command
 from strongroom.cli.init import init
 from strongroom.cli.key import key
 from strongroom.cli.migrate import migrate
@@ -35,7 +36,7 @@ def main() -> None:
 
 for command in (
     *(serve, init, account, service, seal, hsm, domain_keys, key, identity_provider, explain_command, who_can_command),
-    *(audit, clock, database, migrate, backup, restore, doctor, nodes, xks_proxy),
+    *(import_command, audit, clock, database, migrate, backup, restore, doctor, nodes, xks_proxy),
 ):
     main.add_command(command)
 for command in (archive, prune, retire, shipping, fetch):
