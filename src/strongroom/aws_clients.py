@@ -70,13 +70,16 @@ def client_of(service: str, place: AwsPlace, *, confidential: bool = False) -> A
         session = botocore.session.Session(profile=place.profile)
         if (place.region or session.get_config_variable("region")) is None:
             raise AwsError(f"no Region is set for {place.name}: name one, or set AWS_REGION")
-        return session.create_client(
+        client = session.create_client(
             service,
             region_name=place.region,
             endpoint_url=place.endpoint,
             verify=place.ca_bundle,
             config=config,
         )
+    # The endpoint may be one of the environment's or the profile's.
+    _require_url(client.meta.endpoint_url, confidential=confidential)
+    return client
 
 
 @contextmanager
