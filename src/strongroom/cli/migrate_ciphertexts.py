@@ -111,19 +111,20 @@ def migrate_ciphertexts(  # noqa: PLR0913, PLR0917 - options
     """
     if (journal_file is None) == (not dry_run):
         raise click.UsageError("give --journal FILE to migrate, or --dry-run to replace nothing")
-    harden_process()
-    context = _context(contexts, "--context")
+    context, to_context = _context(contexts, "--context"), _context(to_contexts, "--to-context")
     source_place = AwsPlace(from_profile, from_region, from_endpoint_url, _text(from_ca_bundle))
     destination_place = AwsPlace(to_profile, to_region, to_endpoint_url, _text(to_ca_bundle))
     column_of = _Column(database, database_file, table, column, key_column)
     bucket_of = _Bucket(bucket, prefix, AwsPlace(s3_profile, s3_region, s3_endpoint_url))
+    _require_one_place(paths, column_of, bucket_of)
+    harden_process()
     try:
         source = Side(client_of("kms", source_place, confidential=True), source_place, from_key, context)
         destination = Side(
             client_of("kms", destination_place, confidential=True),
             destination_place,
             to_key,
-            _context(to_contexts, "--to-context") or context,
+            to_context or context,
         )
         with _place(paths, column_of, bucket_of) as place:
             urls = f"from {source.client.meta.endpoint_url} to {destination.client.meta.endpoint_url}"
@@ -160,18 +161,25 @@ def _count(place: Place) -> int:
 
 @contextmanager
 def _place(paths: Sequence[Path], column: _Column, bucket: _Bucket) -> Iterator[Place]:
-    url = column.database or column.database_file
-    if sum((bool(paths), url is not None, bucket.name is not None)) != 1:
-        raise click.UsageError("name either files and folders, or --database, or --bucket")
-    if url is None and bucket.name is None:
-        yield Files(paths)
-    elif bucket.name is not None:
-        yield Objects(client_of("s3", bucket.place), bucket.place, bucket.name, bucket.prefix)
-    elif column.table is None or column.column is None or column.key_column is None:
-        raise click.UsageError("--database needs --table, --column and --key-column")
-    else:
+    if bucket.name is not None:
+        client = client_of("s3", bucket.place, confidential=True)
+        yield Objects(client, bucket.place, bucket.name, bucket.prefix)
+    elif column.table is not None and column.column is not None and column.key_column is not None:
         with Rows(_url(column), column.table, column.column, column.key_column) as rows:
             yield rows
+    else:
+        yield Files(paths)
+
+
+def _require_one_place(paths: Sequence[Path], column: _Column, bucket: _Bucket) -> None:
+    has_database = column.database is not None or column.database_file is not None
+    if sum((bool(paths), has_database, bucket.name is not None)) != 1:
+        raise click.UsageError("name either files and folders, or --database, or --bucket")
+    parts = (column.table, column.column, column.key_column)
+    if has_database and None in parts:
+        raise click.UsageError("--database needs --table, --column and --key-column")
+    if not has_database and any(part is not None for part in parts):
+        raise click.UsageError("--table, --column and --key-column need --database")
 
 
 def _url(column: _Column) -> str:
