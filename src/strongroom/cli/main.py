@@ -11,6 +11,7 @@ from strongroom.cli.audit_shipping import fetch, shipping
 from strongroom.cli.backup import backup
 from strongroom.cli.clock import clock
 from strongroom.cli.database import database
+from strongroom.cli.dev import dev
 from strongroom.cli.doctor import doctor
 from strongroom.cli.domain_keys import domain_keys
 from strongroom.cli.explain import explain_command, who_can_command
@@ -36,7 +37,20 @@ def main() -> None:
 
 
 for command in (
-    *(serve, init, account, service, seal, hsm, domain_keys, key, identity_provider, explain_command, who_can_command),
+    *(
+        serve,
+        dev,
+        init,
+        account,
+        service,
+        seal,
+        hsm,
+        domain_keys,
+        key,
+        identity_provider,
+        explain_command,
+        who_can_command,
+    ),
     *(import_command, audit, clock, database, migrate, migrate_ciphertexts, backup, restore, doctor, nodes, xks_proxy),
 ):
     main.add_command(command)
