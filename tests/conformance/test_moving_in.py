@@ -42,8 +42,8 @@ def test_keys_move_from_one_account_to_another(
     assert (exported.returncode, exported.stderr) == (0, "")
     assert exported.stdout.startswith(f"Wrote 1 keys of account {OLD} in us-east-1")
     rest = ("--from", str(export), "--account", NEW, "--report", str(report))
-    assert "Keys: 1 imported." in strongroom(data_of(server), "import", "aws", *rest).stderr
-    assert "Keys: 1 present." in strongroom(data_of(server), "import", "aws", *rest).stderr
+    assert "Keys: 1 imported." in strongroom(data_of(server), "import", "aws", *rest).stdout
+    assert "Keys: 1 present." in strongroom(data_of(server), "import", "aws", *rest).stdout
     moved = new.kms.describe_key(KeyId="alias/orders")["KeyMetadata"]
     assert moved["Arn"] == key["Arn"].replace(OLD, NEW)
     assert f"arn:aws:iam::{NEW}:root" in new.kms.get_key_policy(KeyId=moved["KeyId"])["Policy"]

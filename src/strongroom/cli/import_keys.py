@@ -120,8 +120,9 @@ def _materials(given: tuple[str, ...]) -> dict[str, bytes]:
 
 
 def _show(report: ImportReport, path: Path | None) -> None:
-    """Write the report, and a summary for the operator on standard error."""
+    """Write the report, and a summary for the operator, which goes to standard error if the report does not."""
     content = encode(report)
+    aside = path is None
     if path is None:
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
@@ -129,6 +130,6 @@ def _show(report: ImportReport, path: Path | None) -> None:
         replace_file(path, content)
     numbers = {outcome: sum(key.outcome is outcome for key in report.keys) for outcome in Outcome}
     counts = ", ".join(f"{number} {outcome}" for outcome, number in numbers.items() if number) or "there are none"
-    click.echo(f"{'Nothing was changed. ' if report.dry_run else ''}Keys: {counts}.", err=True)
+    click.echo(f"{'Nothing was changed. ' if report.dry_run else ''}Keys: {counts}.", err=aside)
     if not report.complete:
-        click.echo("Some of them lack something: the report says what, and what to do about it.", err=True)
+        click.echo("Some of them lack something: the report says what, and what to do about it.", err=aside)

@@ -70,9 +70,9 @@ class _Bucket(NamedTuple):
 @click.option("--key-column", help="Column that tells the rows apart: the primary key, or unique.")
 @click.option("--bucket", help="Migrate objects of this bucket.")
 @click.option("--prefix", default="", help="Only those whose keys begin with it.")
-@click.option("--s3-profile", help="AWS profile for the bucket.")
-@click.option("--s3-region", help="Region of the bucket.")
-@click.option("--s3-endpoint-url", help="URL of the object storage. Default: that of Amazon S3.")
+@click.option("--bucket-profile", help="AWS profile for the bucket.")
+@click.option("--bucket-region", help="Region of the bucket.")
+@click.option("--bucket-endpoint-url", help="URL of the object storage. Default: that of Amazon S3.")
 @click.pass_context
 def migrate_ciphertexts(  # noqa: PLR0913, PLR0917 - options
     ctx: click.Context,
@@ -99,9 +99,9 @@ def migrate_ciphertexts(  # noqa: PLR0913, PLR0917 - options
     key_column: str | None,
     bucket: str | None,
     prefix: str,
-    s3_profile: str | None,
-    s3_region: str | None,
-    s3_endpoint_url: str | None,
+    bucket_profile: str | None,
+    bucket_region: str | None,
+    bucket_endpoint_url: str | None,
 ) -> None:
     """Re-encrypt ciphertexts of one KMS under a key of another.
 
@@ -115,7 +115,7 @@ def migrate_ciphertexts(  # noqa: PLR0913, PLR0917 - options
     source_place = AwsPlace(from_profile, from_region, from_endpoint_url, _text(from_ca_bundle))
     destination_place = AwsPlace(to_profile, to_region, to_endpoint_url, _text(to_ca_bundle))
     column_of = _Column(database, database_file, table, column, key_column)
-    bucket_of = _Bucket(bucket, prefix, AwsPlace(s3_profile, s3_region, s3_endpoint_url))
+    bucket_of = _Bucket(bucket, prefix, AwsPlace(bucket_profile, bucket_region, bucket_endpoint_url))
     _require_one_place(paths, column_of, bucket_of)
     harden_process()
     try:

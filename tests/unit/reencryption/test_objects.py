@@ -66,10 +66,10 @@ def test_an_object_that_is_changed_meanwhile_stays(s3: Any) -> None:
     put(s3, "changed/a", b"old")
     (item,) = objects(s3, "changed/").items()
     old = item.read()
-    put(s3, "changed/a", b"of somebody else")
+    put(s3, "changed/a", b"of another process")
     with pytest.raises(ItemError, match="it was changed meanwhile"):
         item.replace(old, b"new")
-    assert item.read() == b"of somebody else"
+    assert item.read() == b"of another process"
 
 
 def test_an_object_that_is_no_ciphertext(s3: Any) -> None:
