@@ -31,6 +31,8 @@ PAGES = (
 )
 EDITABLE = "_editable_impl_strongroom.pth"
 SERVED = {"README.md", "docs/identities.md", "docs/moving-in.md", "docs/xks-proxy.md"}
+ACTIVATED = {"docs/testing.md"}
+"""Pages for a shell whose PATH has the virtual environment."""
 DECISIONS = tuple(f"docs/adr/{path.name}" for path in ROOT.glob("docs/adr/*.md"))
 
 PATIENCE = 150
@@ -57,6 +59,8 @@ PROXY = "needs an external key store proxy; test_aws_cli.py does it with one"
 MOVED = "needs a server with keys; test_moves_into_tokens.py runs the same"
 OPENSSL = "a file for OpenSSL; test_fips.py uses it"
 SERVES = "serves until it is stopped; test_xks_proxy_operation.py does"
+IN_DEVELOPMENT = "test_development_server.py does the same"
+INSTALLS = "installs it with pip, from an index"
 REAL_AWS = "needs an account of AWS"
 DATABASE = "for a database server; tests/support/postgresql.py sets the same limits, and connects"
 OF_NODES = "needs several nodes; test_nodes_command.py and test_audit_of_nodes.py run the same"
@@ -73,6 +77,10 @@ LEFT_OUT = {
     ("docs/audit-shipping.md", "strongroom audit verify"): SHIPPED,
     ("README.md", "strongroom serve [--data DIR]"): PLACEHOLDERS,
     ("README.md", "strongroom account create ID"): PLACEHOLDERS,
+    ("README.md", "strongroom dev"): PLACEHOLDERS,
+    ("docs/testing.md", "strongroom dev"): SERVES,
+    ("docs/testing.md", "pip install"): INSTALLS,
+    ("docs/testing.md", "curl"): IN_DEVELOPMENT,
     ("README.md", "strongroom database migrate --store ADDRESS"): PLACEHOLDERS,
     ("README.md", "strongroom audit verify [--public-key FILE]"): PLACEHOLDERS,
     ("README.md", "strongroom backup [--to FILE|FOLDER]"): PLACEHOLDERS,
@@ -297,9 +305,14 @@ def test_the_page_on_moving_in(served: Clone) -> None:
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("page", [page for page in PAGES if page not in SERVED and script_of(page)])
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in SERVED | ACTIVATED and script_of(page)])
 def test_other_pages(clone: Clone, page: str) -> None:
     clone.run(script_of(page))
+
+
+def test_the_page_on_tests(clone: Clone) -> None:
+    (page,) = ACTIVATED
+    assert clone.run(f'PATH="$PWD/.venv/bin:$PATH"\n{script_of(page)}') == "[]\n"
 
 
 def test_blocks_are_run_unless_they_are_listed() -> None:

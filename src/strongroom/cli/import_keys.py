@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import click
+from msgspec.structs import replace
 
 from strongroom.assembly.key_imports.importer import import_keys
 from strongroom.assembly.key_imports.one_key import Scene, Target
@@ -95,7 +96,7 @@ def import_aws(  # noqa: PLR0913, PLR0917 - options
 def _read(place: AwsPlace) -> KeyExport:
     client = client_of("kms", place)
     with progress_bar("Reading") as advance:
-        return read_keys(client, place, advance)
+        return read_keys(client, replace(place, endpoint=client.meta.endpoint_url), advance)
 
 
 def _content(path: Path) -> bytes:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import click
+from msgspec.structs import replace
 
 from strongroom.aws_clients import AwsError, AwsPlace, client_of
 from strongroom.cli.options import FILE, PATH, READABLE
@@ -119,16 +120,10 @@ def migrate_ciphertexts(  # noqa: PLR0913, PLR0917 - options
     _require_one_place(paths, column_of, bucket_of)
     harden_process()
     try:
-        source = Side(client_of("kms", source_place, confidential=True), source_place, from_key, context)
-        destination = Side(
-            client_of("kms", destination_place, confidential=True),
-            destination_place,
-            to_key,
-            to_context or context,
-        )
+        source = _side(source_place, from_key, context)
+        destination = _side(destination_place, to_key, to_context or context)
         with _place(paths, column_of, bucket_of) as place:
-            urls = f"from {source.client.meta.endpoint_url} to {destination.client.meta.endpoint_url}"
-            task = f"{place.name}, {urls}, key {to_key}"
+            task = f"{place.name}, from {source.place.name} to {destination.place.name}, key {to_key}"
             tally = _run(place, source, destination, journal_file, task, in_base64=in_base64)
     except (AwsError, PlaceError) as error:
         raise click.ClickException(str(error)) from None

@@ -19,7 +19,7 @@ class MovableClock:
         self.ahead = 0.0
         """By how many seconds it is ahead of the machine's clock."""
         self._held: tuple[float, float] | None = None
-        """The time and the uptime at which it stands still."""
+        """The time and the uptime at which it is held."""
         self._starts = 0
 
     def now(self) -> float:

@@ -56,7 +56,7 @@ def serve(settings: Settings, ready: Callable[[str], None], seed: Seed | None = 
             partial(next_due, deployment.backends.store),
             ClockFiles(deployment.folder).accept,
         )
-        # Nobody sets this clock but the interface for control, so it is never in doubt.
+        # Only the control interface sets this clock, so it is never in doubt.
         time.confirm()
         faults = Faults()
         about = {"server": NAME, "account": settings.account, "regions": settings.regions}

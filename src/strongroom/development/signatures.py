@@ -1,4 +1,4 @@
-"""Verifies signatures by two clocks: clients know nothing of a clock that was moved."""
+"""Verifies signatures by two clocks, because the clocks of clients do not follow one that was moved."""
 
 from typing_extensions import override
 

@@ -50,7 +50,7 @@ class TimeControl:
             self._chores()
 
     def confirm(self) -> None:
-        """Have the service believe the clock from its next round on: nobody else sets this one."""
+        """Have the service believe the clock from its next round on: only the developer sets this one."""
         self._accept(reading_of(self._clock))
 
     def advance(self, seconds: float) -> None:

@@ -63,6 +63,6 @@ def _set_default_session(session: object) -> object:
     boto3 = sys.modules.get("boto3")
     if boto3 is None:
         return None
-    before = getattr(boto3, "DEFAULT_SESSION", None)
+    before: object = boto3.DEFAULT_SESSION
     boto3.DEFAULT_SESSION = session  # type: ignore[attr-defined] # a module
     return before

@@ -28,7 +28,7 @@ def test_it_is_the_clock_of_the_machine_until_it_is_moved(machine: ManualClock, 
     assert (clock.now(), clock.uptime(), clock.timer()) == (NOW + 5, machine.uptime(), machine.timer())
 
 
-def test_it_stands_still_while_it_is_held_and_goes_on_from_there(machine: ManualClock, clock: MovableClock) -> None:
+def test_it_does_not_move_while_it_is_held_and_goes_on_from_there(machine: ManualClock, clock: MovableClock) -> None:
     uptime = clock.uptime()
     with clock.held() as move:
         machine.advance(3)

@@ -35,12 +35,19 @@ def test_variables_are_as_they_were_also_after_an_error() -> None:
 def test_the_default_session_does_not_remember_the_access_key_of_another_account() -> None:
     with ACCOUNT.use():
         first = boto3.client("kms")
-        assert first._request_signer._credentials.access_key == "AKIAIOSFODNN7EXAMPLE"
+        assert default_access_key() == "AKIAIOSFODNN7EXAMPLE"
         assert first.meta.endpoint_url == "http://127.0.0.1:1"
     other = Account("111122223333", "AKIAI44QH8DHBEXAMPLE", "a-secret", "http://127.0.0.1:2", "eu-west-1")
     with other.use():
         second = boto3.client("kms")
-        assert second._request_signer._credentials.access_key == "AKIAI44QH8DHBEXAMPLE"
+        assert default_access_key() == "AKIAI44QH8DHBEXAMPLE"
+        assert second.meta.endpoint_url == "http://127.0.0.1:2"
+
+
+def default_access_key() -> str:
+    credentials = boto3.DEFAULT_SESSION.get_credentials() if boto3.DEFAULT_SESSION else None
+    assert credentials is not None
+    return credentials.access_key
 
 
 def test_the_server_is_reached_through_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
