@@ -132,6 +132,12 @@ def migrate_ciphertexts(  # noqa: PLR0913, PLR0917 - options
         ctx.exit(_FAILURES)
 
 
+def _side(place: AwsPlace, key_id: str | None, context: dict[str, str]) -> Side:
+    client = client_of("kms", place, confidential=True)
+    # The endpoint may come from the environment or the profile.
+    return Side(client, replace(place, endpoint=client.meta.endpoint_url), key_id, context)
+
+
 def _run(
     place: Place, source: Side, destination: Side, journal_file: Path | None, task: str, *, in_base64: bool
 ) -> Tally:
