@@ -18,9 +18,11 @@ from strongroom.cli.events import events
 from strongroom.cli.explain import explain_command, who_can_command
 from strongroom.cli.hsm import hsm
 from strongroom.cli.identity_provider import identity_provider
+from strongroom.cli.import_keys import import_command
 from strongroom.cli.init import init
 from strongroom.cli.key import key
 from strongroom.cli.migrate import migrate
+from strongroom.cli.migrate_ciphertexts import migrate_ciphertexts
 from strongroom.cli.nodes import nodes
 from strongroom.cli.restore import restore
 from strongroom.cli.seal import seal
@@ -37,7 +39,8 @@ def main() -> None:
 
 for command in (
     *(serve, init, account, service, seal, hsm, domain_keys, key, identity_provider, explain_command, who_can_command),
-    *(dev, audit, clock, database, migrate, backup, restore, doctor, nodes, xks_proxy, events),
+    *(dev, import_command, audit, clock, database, migrate, migrate_ciphertexts, backup, restore, doctor, nodes),
+    *(xks_proxy, events),
 ):
     main.add_command(command)
 for command in (archive, prune, retire, shipping, fetch):

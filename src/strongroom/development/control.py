@@ -64,8 +64,16 @@ class Time(msgspec.Struct, frozen=True):
 class Control:
     """Answers the requests for control. Safe to use from several threads; it may wait, so not for the event loop."""
 
-    def __init__(self, time: TimeControl, faults: Faults, accounts: Accounts, about: Mapping[str, object]) -> None:
-        """``about`` is what the server says of itself."""
+    def __init__(
+        self,
+        time: TimeControl,
+        faults: Faults,
+        accounts: Accounts,
+        about: Mapping[str, object],
+        plant: Callable[[], object],
+    ) -> None:
+        """``about`` is what the server says of itself; ``plant`` makes the keys of its seed, if it has one."""
+        self._plant = plant
         self._time = time
         self._faults = faults
         self._accounts = accounts
@@ -145,6 +153,7 @@ class Control:
         self._faults.clear()
         self._accounts.empty()
         self._time.set_back()
+        self._plant()
         return self._state()
 
 

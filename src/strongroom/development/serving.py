@@ -19,6 +19,7 @@ from strongroom.development.signatures import TwoClockVerifier
 from strongroom.development.time_control import TimeControl
 from strongroom.entropy import Entropy, system_entropy
 from strongroom.operations.operation import Operation
+from strongroom.seeds.ciphertexts import SeededKeys
 from strongroom.seeds.planting import plant
 from strongroom.seeds.rows import development_rows
 from strongroom.seeds.seed import Seed
@@ -41,9 +42,14 @@ def serve(settings: Settings, ready: Callable[[str], None], seed: Seed | None = 
     clock = MovableClock(SystemClock())
     ready_folder(settings, clock, system_entropy)
     with Deployment(settings, clock, system_entropy, release=_nothing) as deployment:
-        seeded = None
-        if seed is not None:
-            _, seeded = plant(seed, deployment.backends, settings.account, settings.regions[0], clock.now())
+
+        def plant_seed() -> SeededKeys | None:
+            if seed is None:
+                return None
+            _, keys = plant(seed, deployment.backends, settings.account, settings.regions[0], clock.now())
+            return keys
+
+        seeded = plant_seed()
         time = TimeControl(
             clock,
             deployment.chores,
@@ -55,7 +61,7 @@ def serve(settings: Settings, ready: Callable[[str], None], seed: Seed | None = 
         faults = Faults()
         about = {"server": NAME, "account": settings.account, "regions": settings.regions}
         accounts = Accounts(deployment.backends, clock, system_entropy, settings.account)
-        control = Control(time, faults, accounts, about)
+        control = Control(time, faults, accounts, about, plant_seed)
         tune_interpreter()
         Server(
             settings,

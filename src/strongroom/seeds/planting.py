@@ -5,10 +5,19 @@ from itertools import pairwise
 import msgspec
 from msgspec.structs import replace
 
+from strongroom.clock import DAY
 from strongroom.errors import KmsError
 from strongroom.keys.arns import MULTI_REGION_PREFIX, AliasLocator, KeyLocator, root_arn
 from strongroom.keys.key_policy import default_policy
-from strongroom.keys.kms_key import KeyMaterial, KeyMaterialState, KmsKey, Rotation, RotationType, new_key
+from strongroom.keys.kms_key import (
+    DEFAULT_ROTATION_PERIOD_DAYS,
+    KeyMaterial,
+    KeyMaterialState,
+    KmsKey,
+    Rotation,
+    RotationType,
+    new_key,
+)
 from strongroom.keys.names import require_new_alias
 from strongroom.keys.specs import Origin
 from strongroom.keys.states import KeyState
@@ -110,7 +119,9 @@ def _key(seed_key: SeedKey, tokens: list[OwnedToken], place: _Place) -> KmsKey:
         return key
     rotation = key.rotation
     if seed_key.next_rotation is not None:
-        rotation = Rotation(enabled=True, next_at=seed_key.next_rotation)
+        # A date further ahead than one period would be taken for the mark of a wrong clock.
+        latest = place.now + DEFAULT_ROTATION_PERIOD_DAYS * DAY
+        rotation = Rotation(enabled=True, next_at=min(seed_key.next_rotation, latest))
     return replace(key, state=KeyState.ENABLED, materials=_materials(seed_key, tokens, place), rotation=rotation)
 
 
