@@ -1,7 +1,10 @@
 """A deployment moves from SQLite to PostgreSQL and back: all of it arrives, and no server uses the old database."""
 
+import re
 import sqlite3
+import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -25,8 +28,11 @@ from strongroom.assembly.relocation.to_sqlite import MoveToSqlite
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.clock import ManualClock
 from strongroom.settings import Settings
+from strongroom.store.faults import StoreUnavailable
 from strongroom.store.leases.requests import About, Join, Renew
 from strongroom.store.postgresql.member_connection import MemberConnection
+from strongroom.store.protocol import Transaction
+from strongroom.store.records import AccountRecord
 from strongroom.store.sql.sections import MOVED
 from strongroom.store.sqlite.engine import open_sqlite
 from strongroom.store.sqlite.store import SqlStore
@@ -169,6 +175,49 @@ def test_a_served_database_is_not_left(scene: Scene) -> None:
         assert member.perform(Renew("a" * 12, b"i" * 16)) is None
         with pytest.raises(psycopg.OperationalError, match="has moved"):
             member.perform(Join("a" * 12, b"i" * 16, 2.0, About("0.0.1"), None))
+
+
+def test_a_write_on_another_host_that_began_before_a_move_moves_too(scene: Scene, postgresql: Cluster) -> None:
+    """Such as that of a command, which has no lease that the move would wait for."""
+    scene.to_postgresql()
+    record = AccountRecord("999988887777", NOW)
+    with closing(open_existing(scene.there, scene.clock, entropy)) as opened, ThreadPoolExecutor() as threads:
+        moves: list[Future[Copied | None]] = []
+
+        def act(transaction: Transaction) -> None:
+            if not moves:
+                moves.append(threads.submit(scene.to_sqlite))
+                deadline = time.monotonic() + 60
+                while not (moves[0].done() or waits_for_a_lock(postgresql)) and time.monotonic() < deadline:
+                    time.sleep(0.02)
+            transaction.add_account(record)
+
+        opened.store.write(act)
+        assert moves[0].result(60) is not None
+    with closing(open_existing(scene.here, scene.clock, entropy)) as opened, opened.store.read() as reader:
+        assert record in reader.accounts()
+
+
+def waits_for_a_lock(cluster: Cluster) -> bool:
+    with closing(psycopg.connect(cluster.address())) as connection:
+        found = connection.execute("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'").fetchone()
+    return found is not None
+
+
+def test_a_write_on_another_host_after_a_move_is_refused(scene: Scene) -> None:
+    scene.to_postgresql()
+    record = AccountRecord("999988887777", NOW)
+    moved = rf"cannot be written any more: .*\(to SQLite, to `{scene.folder}`"
+    with closing(open_existing(scene.there, scene.clock, entropy)) as opened:
+        scene.to_sqlite()
+        with pytest.raises(StoreUnavailable) as refused:
+            opened.store.write(lambda transaction: transaction.add_account(record))
+        assert re.search(moved, refused.value.explanation)
+        # One that the change log has no entry of.
+        with pytest.raises(StoreUnavailable):
+            opened.store.write(lambda _: None)
+        with opened.store.read() as reader:
+            assert record not in reader.accounts()
 
 
 def test_a_record_that_was_changed_moves_as_it_is_and_is_named(scene: Scene) -> None:

@@ -44,6 +44,8 @@ class FaultKind(StrEnum):
     """The database server that was reached may only be read."""
     DENIED = "denied"
     """The role of this process may not do this in the database."""
+    LEFT = "left"
+    """The deployment was moved to another database. Nothing may be written to this one any more."""
     OTHER = "other"
 
 
@@ -136,6 +138,11 @@ _WORDS = {
         "The key store cannot be used now.",
         "denies this server's role what it needs",
         "grant the role its rights again",
+    ),
+    FaultKind.LEFT: _Words(
+        "The key store has moved.",
+        "cannot be written any more: the deployment was moved",
+        "nothing was changed; have `store` in the settings name the database that is used now",
     ),
     FaultKind.OTHER: _Words(
         "The key store failed.",

@@ -9,6 +9,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from strongroom.errors import DependencyTimeoutException, TargetChanged, ValidationException, WriteOutcomeUnknown
 from strongroom.store.faults import FaultKind, StoreDamaged, StoreFault, StoreUnavailable
 from strongroom.store.postgresql.connection import DeadlineError
+from strongroom.store.postgresql.statements import DeploymentMovedError
 from strongroom.store.retries import WriteConflict
 from strongroom.store.sql.row_faults import causes, fault_of_rows, place_of
 
@@ -104,6 +105,8 @@ def fault_of_postgresql(error: Exception, *, writing: bool) -> StoreFault | None
     place = place_of((isinstance(error, DBAPIError) and error.statement) or "", writing=writing)
     if isinstance(error, PoolTimeoutError):
         return StoreFault(FaultKind.CROWDED, "all connections of the pool are in use", place, writing)
+    if isinstance(error, DeploymentMovedError):
+        return StoreFault(FaultKind.LEFT, f"to {error}", place, writing)
     raised = driver_error(error)
     if raised is None:
         return None

@@ -31,6 +31,10 @@ _LOCK_KEYS = (
 # Codes of rows are made with it. So it must not be destroyed before the commit.
 _NEWEST_CODE_KEY = "SELECT version FROM domain_key WHERE scope = %(scope)s ORDER BY version DESC LIMIT 1 FOR KEY SHARE"
 _GENERATION = "generation"
+_WINDOW = "schema_window"
+# Locked, so that a move of the deployment (``leaving``) waits for writes that began before it, and those that begin
+# later wait for the move.
+_MOVED_TO = f"SELECT moved_to FROM {_WINDOW} FOR KEY SHARE"  # noqa: S608 - a constant
 _HAS_GENERATION = f"SELECT number FROM {_GENERATION}"  # noqa: S608 - a constant
 _RAISE = "UPDATE generation SET number = number + %(count)s, tag = %(tag)s"
 _ADD_CHANGES = (
@@ -46,6 +50,10 @@ _CLAIM_RECEIPT = f"{_ADD_RECEIPT} ON CONFLICT (tag) DO NOTHING"
 # The commit of this waits for the standby, and with it for all that was committed before.
 _TOUCH_RECEIPT = "UPDATE receipt SET number = number WHERE tag = %(tag)s RETURNING attempt"
 _POSITION = "SELECT number, (SELECT max(ordinal) FROM database_history) FROM generation"
+
+
+class DeploymentMovedError(Exception):
+    """The deployment is in another database now; the message says in which."""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -99,11 +107,11 @@ def begin_write(connection: StoreConnection, scopes: Iterable[Scope], *, begun: 
 
     What is read later sees everything that was committed before the locks were taken. Returns the version of the domain
     key that codes of rows are made with; it stays until the transaction ends. None if there is none. Raises
-    EmptiedTableError.
+    EmptiedTableError, and DeploymentMovedError.
     """
     accounts = sorted({scope.account for scope in scopes if isinstance(scope, AccountScope)})
     keys = [scope for scope in scopes if isinstance(scope, KeyScope)]
-    statements = [] if begun else [_BEGIN_WRITE]
+    statements = [_MOVED_TO] if begun else [_BEGIN_WRITE, _MOVED_TO]
     if "" in accounts:
         statements.append(_LOCK_COMMON)
     if any(accounts):
@@ -116,7 +124,12 @@ def begin_write(connection: StoreConnection, scopes: Iterable[Scope], *, begun: 
         "owners": [key.account for key in keys],
         "scope": IAM_SCOPE,
     }
-    *_, generation, newest = _rows(connection, "; ".join([*statements, _HAS_GENERATION, _NEWEST_CODE_KEY]), values)
+    statements += [_HAS_GENERATION, _NEWEST_CODE_KEY]
+    window, *_, generation, newest = _rows(connection, "; ".join(statements), values)
+    if not window:
+        raise EmptiedTableError(_WINDOW)
+    if window[0][0] is not None:
+        raise DeploymentMovedError(window[0][0])
     if not generation:
         # The commit would have no number and no entry in the change log.
         raise EmptiedTableError(_GENERATION)
