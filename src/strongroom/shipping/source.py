@@ -100,13 +100,6 @@ class Source:
         done = place.offset if place is not None and place.segment == found[0].name else 0
         return max(0, sum(each.path.stat().st_size for each in rest) - done)
 
-    def has(self, place: Place) -> bool:
-        """Tell whether a segment has all that comes before a place. Any thread may call this."""
-        try:
-            return (self._folder / place.segment).stat().st_size >= place.offset
-        except OSError:
-            return False
-
     def last_line(self, writer: str) -> int:
         """Return the number of the last line of a writer's chain that can be shipped; 0 if it is not known."""
         end = read_end(self._folder, writer)
