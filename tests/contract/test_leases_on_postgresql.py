@@ -31,8 +31,9 @@ from strongroom.store.leases.requests import (
 )
 from strongroom.store.leases.view import View
 from strongroom.store.postgresql.agent import Agent
+from strongroom.store.postgresql.connection import NotConfirmed
 from strongroom.store.postgresql.engine import open_postgresql
-from strongroom.store.postgresql.member_connection import MemberConnection, NotAdmitted, NotConfirmed
+from strongroom.store.postgresql.member_connection import MemberConnection, NotAdmitted
 from strongroom.store.postgresql.members import read_members
 from strongroom.store.postgresql.settler import Settler
 from strongroom.store.records import MemberRecord

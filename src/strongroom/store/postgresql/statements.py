@@ -160,6 +160,16 @@ def confirm(connection: StoreConnection, receipt: Receipt) -> Committed:
     return Committed(int(number), int(ordinal or 0), int(touched[0][0]), not connection.has_warned)
 
 
+def prove(connection: StoreConnection) -> Committed:
+    """Undo a transaction, and prove that what it has read is durable and was current.
+
+    A commit proves that, after which this server is still the primary, and all that it knew is on the standby.
+    """
+    # The lock gives the transaction an id, without which COMMIT would not wait for the standby.
+    number, ordinal = _commit(connection, ["ROLLBACK", _BEGIN_WRITE, _MOVED_TO], {})[-1][0]
+    return Committed(int(number), int(ordinal or 0), 0, not connection.has_warned)
+
+
 def _commit(connection: StoreConnection, statements: Sequence[str], values: dict[str, object]) -> list[list[TupleRow]]:
     connection.has_warned = False
     return _rows(connection, "; ".join([*statements, _POSITION, "COMMIT"]), values)
