@@ -40,7 +40,7 @@ from strongroom.usage.access_key_usage import AccessKeyUsage
 
 logger = logging.getLogger(__name__)
 
-_LAST_WRITES = 3.0
+LAST_WRITES = 3.0
 """How long each write may take when a server stops, seconds."""
 _TURN = 30.0
 """For how many seconds one of several nodes looks for what is due, before another may."""
@@ -150,23 +150,27 @@ class Deployment:
     ) -> None:
         self.close()
 
+    def hurry(self) -> None:
+        """Have nothing wait for the database or for other nodes much longer: this process is about to end."""
+        self._store.hurry(LAST_WRITES)
+
     def close(self) -> None:
         """Save the last uses and what is known of the time, write the audit lines that wait, and release the folder."""
         # A database that does not answer must not keep the process from ending. What is not written now is found in the
         # audit log by the next start.
-        self._store.hurry(_LAST_WRITES)
+        self.hurry()
         settling = self._store.settling
         # No answer rests on what is written now, so nothing waits for a node that has vanished.
         with ExitStack() as stack:
             if settling is not None:
                 stack.enter_context(settling.deferred())
             self.keeper.upkeep(stopping=True)
-        if self._saves_clock:
-            try:
-                self.clock_watch.save(stopping=True)
-            except OSError as error:
-                logger.warning("cannot write `%s`: %s", self.folder.clock, error)
-        self._undo.close()
+            if self._saves_clock:
+                try:
+                    self.clock_watch.save(stopping=True)
+                except OSError as error:
+                    logger.warning("cannot write `%s`: %s", self.folder.clock, error)
+            self._undo.close()
 
 
 def _quotas(settings: Settings, workers: int, folder: DataFolder, undo: ExitStack) -> RequestQuotas | None:

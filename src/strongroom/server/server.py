@@ -47,6 +47,8 @@ _STOP = (signal.SIGTERM, signal.SIGINT)
 class Server:
     """Serves one deployment on one address, which is claimed. ``chores`` are done at once and then at every interval.
 
+    ``hurry`` is called when no call is in progress any more: the last round of the chores must end soon then.
+
     Other processes may listen on the same address, and the kernel spreads connections over them.
     """
 
@@ -61,6 +63,7 @@ class Server:
         *,
         counters: CallCounters,
         tls: Tls,
+        hurry: Callable[[], object] = lambda: None,
         observers: Sequence[CallObserver] = (),
         required: RequiredShipping | None = None,
     ) -> None:
@@ -69,6 +72,7 @@ class Server:
         self._renewed: Callable[[], object] | None = None
         self._service = service
         self._chores = chores
+        self._hurry = hurry
         self._counters = counters
         self._observers = observers
         self._log = log
@@ -100,7 +104,7 @@ class Server:
         self._renewed = partial(loop.call_soon_threadsafe, acceptor.renew)
         for signal_number in _STOP:
             loop.add_signal_handler(signal_number, acceptor.stop)
-        with contextlib.closing(self._front(loop)) as front, keeping(self._chores, self._settings.keeper_interval):
+        with contextlib.closing(self._front(loop)) as front, self._keeping():
             limits = Limits(timeouts=Timeouts(self._settings.request_time, self._settings.idle_time))
             fast_parser = FastParser(limits.head, limits.body)
             connections, handshakes = front.connections, front.connections.handshakes
@@ -116,6 +120,9 @@ class Server:
             await front.drain(self._settings.drain)
             # All is done. A second signal, as supervisors and terminals may send it, must not look like a crash.
             signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
+
+    def _keeping(self) -> contextlib.AbstractContextManager[None]:
+        return keeping(self._chores, self._settings.keeper_interval, self._hurry)
 
     def _front(self, loop: asyncio.AbstractEventLoop) -> Front:
         settings = self._settings
