@@ -15,11 +15,9 @@ from commit_proxy import AtCommit, CommitProxy
 from keys_builder import make_key
 from postgresql import SERVER, Cluster
 from server_processes import wait_until
-from strongroom.entropy import system_entropy
 from strongroom.errors import AlreadyExistsException, WriteOutcomeUnknown
 from strongroom.keys.kms_key import KmsKey
 from strongroom.store.postgresql import change_log
-from strongroom.store.postgresql.engine import open_postgresql
 from strongroom.store.postgresql.store import PostgresqlStore
 from strongroom.store.postgresql.writes import SETTLED_WITHIN
 from strongroom.store.protocol import Transaction
@@ -88,22 +86,27 @@ def test_a_commit_whose_connection_is_lost_is_done_once(
 
 
 def test_a_commit_is_not_settled_when_its_receipt_may_have_been_removed(
-    postgresql: Cluster, database: str, proxy: CommitProxy
+    postgresql: Cluster,
+    database: str,
+    proxy: CommitProxy,
+    store: PostgresqlStore,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As of a process that was stopped for hours before it met the loss of its connection."""
-    stopped = 0.0
+    """As of a process on a machine that was suspended for hours before it met the loss of its connection."""
+    suspended, awake = 0.0, time.clock_gettime
+
+    def clock_gettime(which: int) -> float:
+        return awake(which) + (suspended if which == time.CLOCK_BOOTTIME else 0.0)
 
     def add(transaction: Transaction) -> str:
-        nonlocal stopped
-        stopped = 2 * change_log.RECEIPTS_KEPT
+        nonlocal suspended
+        suspended = 2 * change_log.RECEIPTS_KEPT
         return add_letter(transaction)
 
-    pool = open_postgresql(postgresql.address(database, SERVER, proxy.port))
-    with closing(PostgresqlStore(pool, system_entropy, timer=lambda: time.monotonic() + stopped)) as store:
-        store.version()
-        proxy.at_commit = AtCommit.LOSE_ANSWER
-        with pytest.raises(WriteOutcomeUnknown):
-            store.write(add, SCOPE)
+    monkeypatch.setattr(time, "clock_gettime", clock_gettime)
+    proxy.at_commit = AtCommit.LOSE_ANSWER
+    with pytest.raises(WriteOutcomeUnknown):
+        store.write(add, SCOPE)
     assert description(postgresql, database) == "x"
     assert SETTLED_WITHIN < change_log.RECEIPTS_KEPT
 
