@@ -119,7 +119,7 @@ def test_everything_moves_to_postgresql_and_back(scene: Scene) -> None:
 def test_the_database_that_was_left_is_not_served(scene: Scene) -> None:
     scene.to_postgresql()
     for _ in range(2):
-        with pytest.raises(DataFolderError, match=r"has moved to the database `127\.0\.0\.1/"):
+        with pytest.raises(DataFolderError, match=r"has moved to the database `127\.0\.0\.1:\d+/"):
             LocalDeployment(scene.folder, scene.clock)
     with pytest.raises(DataFolderError, match="was moved to"):
         scene.to_postgresql()
