@@ -1,4 +1,5 @@
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -47,6 +48,7 @@ def fetched(bucket: Bucket, folder: Path) -> dict[str, bytes]:
     sizes: list[int] = []
     files, size = fetch(bucket, folder, sizes.append)
     found = content_of(folder)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} <= {0o600}
     assert (files, size) == (len(found), sum(map(len, found.values())))
     return found
 
