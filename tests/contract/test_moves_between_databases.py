@@ -28,6 +28,7 @@ from strongroom.assembly.relocation.to_postgresql import MoveToPostgresql
 from strongroom.assembly.relocation.to_sqlite import MoveToSqlite
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.clock import ManualClock
+from strongroom.crypto.seal import UnsealError
 from strongroom.settings import Settings
 from strongroom.store.faults import StoreUnavailable
 from strongroom.store.leases.requests import About, Join, Renew
@@ -287,6 +288,12 @@ def test_seals_move_too(scene: Scene) -> None:
         assert [each.name for each in opened.seals.status().seals] == ["file", "spare"]
         opened.seals.add("other", "passphrase", {}, "battery staple correct")
     document.unlink(missing_ok=True)
+    with closing(psycopg.connect(scene.address, autocommit=True)) as connection:
+        (kept,) = connection.execute("SELECT document FROM seal_document").fetchone() or ()
+        connection.execute("UPDATE seal_document SET document = 'forged'::bytea")
+        with pytest.raises(UnsealError, match=r"the seal document of the database `.*`, in its table `seal_document`"):
+            open_existing(scene.there, scene.clock, entropy)
+        connection.execute("UPDATE seal_document SET document = %s", (kept,))
     scene.to_sqlite()
     assert document.exists()
     with closing(open_existing(scene.here, scene.clock, entropy)) as opened:
