@@ -112,7 +112,7 @@ _WORDS = {
     FaultKind.EMPTIED: _Words(
         "The key store is damaged where this request needs it.",
         "has lost the rows of a table that is never empty",
-        "stop the server, and put back the file as it was before, or restore a backup",
+        "stop the server, and put the database back as it was before, or restore a backup",
     ),
     FaultKind.MOVED: _Words(
         "The files of the key store are not those that this server has opened.",
