@@ -28,14 +28,15 @@ _LOCK_KEYS = (
     "SELECT key_id FROM kms_key WHERE key_id = ANY(%(key_ids)s) AND account = ANY(%(owners)s) "
     "ORDER BY account, key_id, region FOR UPDATE"
 )
-# Codes of rows are made with it. So it must not be destroyed before the commit.
+# Codes of rows are made with it. So it must not be destroyed before the commit. And a move of the deployment
+# (``leaving``), which locks all of them, waits for the writes that have begun before it.
 _NEWEST_CODE_KEY = "SELECT version FROM domain_key WHERE scope = %(scope)s ORDER BY version DESC LIMIT 1 FOR KEY SHARE"
 _GENERATION = "generation"
 _WINDOW = "schema_window"
-# Locked, so that a move of the deployment (``leaving``) waits for writes that began before it, and those that begin
-# later wait for the move.
-_MOVED_TO = f"SELECT moved_to FROM {_WINDOW} FOR KEY SHARE"  # noqa: S608 - a constant
-_HAS_GENERATION = f"SELECT number FROM {_GENERATION}"  # noqa: S608 - a constant
+# After that lock is taken, so that a write which has waited for a move finds it.
+_PLACE = f"SELECT {_WINDOW}.single, moved_to FROM {_GENERATION} LEFT JOIN {_WINDOW} ON true"  # noqa: S608 - constants
+# A transaction that has a lock has an id, without which COMMIT would not wait for the standby.
+_ANY_LOCK = f"SELECT FROM {_WINDOW} FOR KEY SHARE"
 _RAISE = "UPDATE generation SET number = number + %(count)s, tag = %(tag)s"
 _ADD_CHANGES = (
     "INSERT INTO change (sequence, tag, kind, account, region, name) "
@@ -111,7 +112,7 @@ def begin_write(connection: StoreConnection, scopes: Iterable[Scope], *, begun: 
     """
     accounts = sorted({scope.account for scope in scopes if isinstance(scope, AccountScope)})
     keys = [scope for scope in scopes if isinstance(scope, KeyScope)]
-    statements = [_MOVED_TO] if begun else [_BEGIN_WRITE, _MOVED_TO]
+    statements = [] if begun else [_BEGIN_WRITE]
     if "" in accounts:
         statements.append(_LOCK_COMMON)
     if any(accounts):
@@ -124,15 +125,15 @@ def begin_write(connection: StoreConnection, scopes: Iterable[Scope], *, begun: 
         "owners": [key.account for key in keys],
         "scope": IAM_SCOPE,
     }
-    statements += [_HAS_GENERATION, _NEWEST_CODE_KEY]
-    window, *_, generation, newest = _rows(connection, "; ".join(statements), values)
-    if not window:
-        raise EmptiedTableError(_WINDOW)
-    if window[0][0] is not None:
-        raise DeploymentMovedError(window[0][0])
-    if not generation:
+    *_, newest, place = _rows(connection, "; ".join([*statements, _NEWEST_CODE_KEY, _PLACE]), values)
+    if not place:
         # The commit would have no number and no entry in the change log.
         raise EmptiedTableError(_GENERATION)
+    has_window, moved_to = place[0]
+    if not has_window:
+        raise EmptiedTableError(_WINDOW)
+    if moved_to is not None:
+        raise DeploymentMovedError(moved_to)
     return int(newest[0][0]) if newest else None
 
 
@@ -165,8 +166,7 @@ def prove(connection: StoreConnection) -> Committed:
 
     A commit proves that, after which this server is still the primary, and all that it knew is on the standby.
     """
-    # The lock gives the transaction an id, without which COMMIT would not wait for the standby.
-    number, ordinal = _commit(connection, ["ROLLBACK", _BEGIN_WRITE, _MOVED_TO], {})[-1][0]
+    number, ordinal = _commit(connection, ["ROLLBACK", _BEGIN_WRITE, _ANY_LOCK], {})[-1][0]
     return Committed(int(number), int(ordinal or 0), 0, not connection.has_warned)
 
 
