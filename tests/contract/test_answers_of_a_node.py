@@ -114,6 +114,25 @@ def test_a_change_that_the_database_loses_before_it_is_settled_is_not_answered_a
     assert records == [None, "DependencyTimeoutException"]
 
 
+def test_a_process_that_ends_does_not_wait_for_a_node_that_has_vanished(
+    postgresql: Cluster, database: str, tmp_path: Path
+) -> None:
+    """Its last uses and the end of its audit chain are written, and no answer rests on them."""
+    with closing(VanishingNode(postgresql.address(database, SERVER), tmp_path / "page", LONGEST_LEASE)) as vanishing:
+        with closing(NodeDeployment(tmp_path / "data", postgresql, database)) as node:
+            key_id = keys_of(node, 1)[0]
+            settling = node.deployment.backends.store.settling
+            assert settling is not None
+            vanishing.renew()
+            with settling.deferred():
+                node.call("DisableKey", KeyId=key_id)
+            began = time.monotonic()
+        assert time.monotonic() - began < LONGEST_LEASE / 2
+    with closing(postgresql.store(database)) as store, store.read() as reader:
+        writer = f"{node.deployment.node}w0"
+        assert reader.audit_writers()[writer].stopped
+
+
 def test_without_its_agent_a_node_refuses_and_serves_again_when_that_is_back(node: NodeDeployment) -> None:
     key_id = keys_of(node, 1)[0]
     pipeline = node.deployment.service.pipeline
