@@ -94,8 +94,8 @@ SHIP = "[[audit-ship]]\nto = 's3://b'\n"
         (
             ISSUER.replace("https://i", "i"),
             (
-                f"`identity-providers` {AT} 1, is not valid: `issuer` of entry 1 must be a URL without `?` and `#` that "
-                "begins with https:// or http://, not `i`"
+                f"`identity-providers` {AT} 1, is not valid: `issuer` of entry 1 must be a URL without `?` and `#` "
+                "that begins with https:// or http://, not `i`"
             ),
         ),
         (

@@ -14,7 +14,7 @@ _NO_ANSWER = 2
 _INTERRUPTED = 130
 """The exit code of a shell for a command that SIGINT has ended."""
 _ELLIPSIS = "…"
-_LEAST_WIDTH = 12
+_LEAST_WIDTH = 6
 """The width below which no cell is shortened."""
 
 json_option = click.option(
@@ -64,17 +64,15 @@ def show_json_lines(documents: Iterable[object]) -> None:
         click.echo(msgspec.json.encode(each).decode())
 
 
-def show_csv(names: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print comma-separated values (RFC 4180) under a line of names, as they come."""
+def csv_rows(rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    """Yield lines of comma-separated values (RFC 4180) for rows, as they come."""
     buffer = io.StringIO()
     writer = csv.writer(buffer)
-    writer.writerow(names)
-    click.echo(buffer.getvalue(), nl=False)
     for row in rows:
         buffer.seek(0)
         buffer.truncate()
         writer.writerow([_harmless(each) for each in row])
-        click.echo(buffer.getvalue(), nl=False)
+        yield buffer.getvalue().removesuffix(writer.dialect.lineterminator)
 
 
 def _harmless(cell: object) -> object:
