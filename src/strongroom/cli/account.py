@@ -42,7 +42,8 @@ def list_accounts(data: str | None, config: Path | None) -> None:
     with open_data_folder(config, data) as (opened, _):
         for each in opened.root_keys.accounts():
             made = f"made {event_time(each.record.created_at)}"
-            click.echo(f"{each.record.account}\t{each.record.alias or '-'}\t{made}\tprofile {each.profile}")
+            aside = "" if each.file == opened.folder.credentials else f" in {each.file.name}"
+            click.echo(f"{each.record.account}\t{each.record.alias or '-'}\t{made}\tprofile {each.profile}{aside}")
             for key in each.keys:
                 click.echo(f"\t{_described(key)}")
             if not each.keys:
@@ -72,7 +73,7 @@ def make_root_key(
         for line in _outcome(made, "deleted" if replace else "deactivated" if deactivate_others else "kept"):
             click.echo(line)
         click.echo(f"Root access key {made.access_key_id} of account {account_id} is profile {made.profile} in")
-        click.echo(str(opened.folder.credentials))
+        click.echo(str(made.file))
         warn_of_profiles(opened)
 
 
