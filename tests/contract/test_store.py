@@ -382,27 +382,3 @@ def test_a_later_use_of_a_key_is_not_replaced_by_an_earlier_one(store: Store) ->
     assert saved(late, gone) == late
     assert saved(early) == late
     assert saved(late, early) == late
-
-
-def test_all_keys_are_listed_with_their_last_uses_and_grants(store: Store) -> None:
-    keys = [make_key(number, tags=(("a", "1"),)) for number in range(3)]
-    for number, account, region in ((9, "000000000001", REGION), (8, ACCOUNT, "eu-west-1")):
-        key = make_key(number)
-        elsewhere = KeyLocator(account, region, key.key_id)
-        keys.append(replace(key, account=account, region=region, arn=elsewhere.arn))
-    for key in keys:
-        add(store, key)
-    uses = [KeyUse(key.locator, "Decrypt", NOW + number, f"e{number}", "r") for number, key in enumerate(keys[1:])]
-    store.write(lambda transaction: transaction.note_key_uses(uses, NOW))
-    record = name(store, "alias/a", keys[1])
-    expected = sorted(keys, key=lambda key: (key.account, key.region, key.key_id))
-    with store.read() as reader:
-        found = list(reader.all_keys())
-        saved = list(reader.key_uses())
-    assert [each.locator for each in found] == [key.locator for key in expected]
-    named = replace(keys[1], aliases=(record.locator.name,))
-    assert [each.key for each in found] == [named if key is keys[1] else key for key in expected]
-    by_key = {use.locator: use for use in uses}
-    assert [each.use for each in found] == [by_key.get(key.locator) for key in expected]
-    assert [use.event_id for use in saved] == [by_key[key.locator].event_id for key in expected if key is not keys[0]]
-    assert {each.grants for each in found} == {0}

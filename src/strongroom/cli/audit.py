@@ -12,9 +12,10 @@ from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.assembly.databases.chosen import database_of
 from strongroom.assembly.databases.database import Database
 from strongroom.audit.report import Kind
-from strongroom.cli.audit_output import show_report, writer_table
+from strongroom.cli.audit_output import show_report, writer_document, writer_table
 from strongroom.cli.data_folder import open_data_folder, readable_errors
 from strongroom.cli.options import EXISTING_FOLDER, FILE, config_option, data_option, read_public_key, read_settings
+from strongroom.cli.output import Question, json_lines_option, json_option, show, show_json, show_json_lines
 from strongroom.cli.progress import progress_bar
 from strongroom.clock import SystemClock
 from strongroom.crypto.audit_key import AuditPublicKey
@@ -44,18 +45,18 @@ def audit() -> None:
 
 
 @audit.command("public-key")
+@json_option
 @data_option
 @config_option
-def public_key(data: str | None, config: Path | None) -> None:
+def public_key(*, as_json: bool, data: str | None, config: Path | None) -> None:
     """Print the public key that checkpoints are signed for. Keep it elsewhere, for ``audit verify``."""
     with open_data_folder(config, data, also_older=True) as (opened, _):
-        click.echo(
-            open_audit_key(opened.store, opened.backends.secrets, system_entropy, opened.folder.audit).public().pem(),
-            nl=False,
-        )
+        key = open_audit_key(opened.store, opened.backends.secrets, system_entropy, opened.folder.audit)
+        pem = key.public().pem()
+    show({"public_key": pem}, [pem.removesuffix("\n")], as_json=as_json)
 
 
-@audit.command("verify")
+@audit.command("verify", cls=Question)
 @click.option(
     "--public-key",
     "pem",
@@ -73,6 +74,7 @@ def public_key(data: str | None, config: Path | None) -> None:
     help="Require the chains of all nodes that share the database. Without PostgreSQL, that is always so.",
 )
 @click.option("--accept-lost", is_flag=True, help="Exit with 0 if all that is missing was lost with retired nodes.")
+@json_option
 @from_option
 @archive_option
 @data_option
@@ -83,12 +85,15 @@ def verify(  # noqa: PLR0913 - the options of one question
     from_oldest: bool,
     complete: bool,
     accept_lost: bool,
+    as_json: bool,
     others: tuple[Path, ...],
     archives: tuple[Path, ...],
     data: str | None,
     config: Path | None,
 ) -> None:
-    """Find every line that was removed, altered, reordered or cut off. Exits with 1 if there is any.
+    """Find every line that was removed, altered, reordered or cut off.
+
+    Exits with 0 if the log is whole, with 1 if anything is found, and with 2 if it cannot be verified.
 
     The chains of every writer that the database knows must be here. Where nodes share a database, these are the nodes
     whose folders are given: this one, and those named by --from. Files that were archived are passed over, unless
@@ -107,20 +112,27 @@ def verify(  # noqa: PLR0913 - the options of one question
         nodes = None if complete or not settings.is_on_postgresql else folders.nodes()
         with progress_bar("Verifying", size_of_log(folders.every)) as advance:
             report = verify_log(folders, nodes, key, store, advance, boot=SystemClock().boot(), from_oldest=from_oldest)
-    show_report(report, judged=store is not None)
+    if as_json:
+        show_json({"judged": store is not None, "report": report})
+    else:
+        show_report(report, judged=store is not None)
     if report.further or any(each.kind is not Kind.LOST or not accept_lost for each in report.findings):
         raise SystemExit(1)
 
 
 @audit.command("writers")
+@json_lines_option
 @data_option
 @config_option
-def writers(data: str | None, config: Path | None) -> None:
+def writers(*, as_json: bool, data: str | None, config: Path | None) -> None:
     """List the writers of the audit log, of all nodes that share the database. Times are UTC."""
     with readable_errors():
         database = database_of(read_settings(config, data=data), SystemClock(), system_entropy)
         with closing(database.open_to_read()) as store, store.read() as reader:
             found = reader.audit_writer_records()
+    if as_json:
+        show_json_lines(map(writer_document, found))
+        return
     for row in writer_table(found):
         click.echo(row)
 

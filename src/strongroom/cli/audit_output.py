@@ -11,7 +11,7 @@ from strongroom.audit.cloudtrail import event_time
 from strongroom.audit.report import Chain, ChainState, Kind, Report
 from strongroom.audit.search import SearchedRecord
 from strongroom.audit.writer_id import WriterId, parse_writer
-from strongroom.cli.output import printable, table
+from strongroom.cli.output import json_time, printable, table
 from strongroom.store.records import AuditWriterRecord
 
 T = TypeVar("T")
@@ -163,6 +163,18 @@ def writer_table(records: Iterable[AuditWriterRecord]) -> Iterator[str]:
     yield _WRITER_ROW.format("NODE", "WRITER", "FIRST SEEN", "LAST CHECKPOINT", "STOPPED")
     for record in records:
         yield printable(_writer_row(record))
+
+
+def writer_document(record: AuditWriterRecord) -> dict[str, object]:
+    """Return a writer as JSON has it; ``last_checkpoint`` is ``damaged`` if it is."""
+    last = _last_checkpoint(record)
+    return {
+        "node": record.node,
+        "writer": record.writer,
+        "first_seen": json_time(record.first_seen),
+        "last_checkpoint": None if last == "-" else last,
+        "stopped": record.known.stopped,
+    }
 
 
 def _writer_row(record: AuditWriterRecord) -> str:

@@ -116,7 +116,7 @@ def _follow(follower: Follower, lines: _Lines) -> None:
 
 
 def _json_lines(found: Iterable[_Found]) -> Iterator[bytes]:
-    # As they are in the log, also where someone has put other bytes there.
+    # As they are in the log, also where that was damaged and is no text.
     return (line for _, line in found)
 
 

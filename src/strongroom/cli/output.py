@@ -10,6 +10,8 @@ import click
 import msgspec
 from typing_extensions import override
 
+from strongroom.audit.cloudtrail import event_time
+
 _NO_ANSWER = 2
 _INTERRUPTED = 130
 """The exit code of a shell for a command that SIGINT has ended."""
@@ -51,6 +53,11 @@ def show(document: object, lines: Iterable[str], *, as_json: bool) -> None:
         return
     for line in lines:
         click.echo(line)
+
+
+def json_time(at: float | None) -> str | None:
+    """Return epoch seconds as JSON documents have times, such as ``2026-03-01T12:00:00Z``; None for none."""
+    return None if at is None else event_time(at)
 
 
 def show_json(document: object) -> None:
