@@ -41,7 +41,7 @@ def test_an_administrator_is_made_and_the_root_access_key_is_put_aside(tmp_path:
         another = json.loads(succeed(data, "account", "root-key", ACCOUNT, "--replace", "--json"))
         assert another["file"] == str(data / "root-credentials")
         assert another["access_key_id"] in (data / "root-credentials").read_text()
-        assert credentials_of(server) == mine
+        assert credentials_of(server).access_key == mine.access_key
         assert client_with(server, "kms", mine).list_keys()["Keys"]
     again = strongroom(data, "init", "--admin")
     assert again.returncode == 1

@@ -109,6 +109,15 @@ def test_a_table_and_csv(scene: Scene) -> None:
     assert described["last_used_by"] == scene.user.arn
 
 
+def test_who_may_do_something_is_decided(scene: Scene) -> None:
+    root = f"arn:aws:iam::{ACCOUNT}:root"
+    found = scene.keys("--who-can", "Decrypt", "--region", "us-east-1")
+    assert {tuple(each["may"]) for each in found.values()} == {(root, scene.user.arn)}
+    assert scene.keys("--region", "eu-west-1")[scene.elsewhere]["may"] is None
+    wrong = strongroom(scene.data, "keys", "--who-can", "kms:Dance")
+    assert (wrong.returncode, wrong.stderr) == (1, "Error: there is no action kms:Dance\n")
+
+
 def test_one_form_at_a_time(scene: Scene) -> None:
     assert "give --json or --csv, not both" in strongroom(scene.data, "keys", "--json", "--csv").stderr
     wrong = strongroom(scene.data, "keys", "--state", "Gone")

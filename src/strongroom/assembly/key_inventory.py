@@ -8,12 +8,14 @@ import msgspec
 from strongroom.assembly.open_folder import OpenFolder
 from strongroom.audit.cloudtrail import event_time
 from strongroom.bounded_cache import put
+from strongroom.errors import KmsError
 from strongroom.iam import MalformedPolicy, PolicyKind, parse_policy
 from strongroom.iam.reach import Reach, reach_of
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.states import KeyState, StateRule
 from strongroom.operations.kms.table import TABLE
+from strongroom.service.explanations import Asked, everyone, who_can
 from strongroom.store.audit.callers import callers_of
 from strongroom.store.protocol import Reader
 from strongroom.store.records import KeyUse, ListedKey
@@ -31,11 +33,15 @@ DAMAGED = "DAMAGED"
 
 
 class Selection(msgspec.Struct, frozen=True):
-    """Which keys are listed: an empty condition excludes none. ``states`` are those of KMS, or ``DAMAGED``."""
+    """Which keys are listed: an empty condition excludes none. ``states`` are those of KMS, or ``DAMAGED``.
+
+    With ``action``, such as ``kms:Decrypt``, it is decided for each key who may do that.
+    """
 
     states: Collection[str] = ()
     account: str = ""
     region: str = ""
+    action: str = ""
 
     def has(self, locator: KeyLocator) -> bool:
         """Tell whether keys with the account and Region of a locator are asked for."""
@@ -58,7 +64,8 @@ class InventoriedKey(msgspec.Struct, frozen=True):
     """A KMS key in the list. All but the first five members are None if its record is damaged.
 
     Times are UTC, as in audit records. ``reach`` is that of the key policy for the actions that use key material.
-    ``grants`` is the number of grants. ``material_expires`` is when imported material does.
+    ``grants`` is the number of grants. ``material_expires`` is when imported material does. ``may`` are the principals
+    who may do what was asked about; None if nothing was.
     """
 
     key_id: str
@@ -81,31 +88,44 @@ class InventoriedKey(msgspec.Struct, frozen=True):
     reach: Reach | None = None
     grants: int | None = None
     last_use: LastUse | None = None
+    may: Sequence[str] | None = None
 
 
 class KeyInventory:
     """Reads all keys, one after the other. Memory grows with the number of last uses, by about 200 bytes for each."""
 
-    def __init__(self, opened: OpenFolder, folders: Sequence[Path]) -> None:
-        """``folders`` have the audit log, in which the callers of last uses are looked up."""
-        self._store = opened.store
-        self._key_uses = opened.backends.key_uses
+    def __init__(self, opened: OpenFolder, folders: Sequence[Path], now: float) -> None:
+        """``folders`` have the audit log, in which the callers of last uses are looked up; ``now`` in epoch seconds."""
+        self._backends = opened.backends
         self._folders = folders
+        self._now = now
         self._reaches = dict[str, Reach]()
 
     def keys(self, selection: Selection) -> Iterator[InventoriedKey]:
         """Yield the keys of a selection by account, Region and key id, from one consistent state of the database.
 
-        Raises UnreadableSegmentError if the audit log is archived meanwhile.
+        Raises UnreadableSegmentError if the audit log is archived meanwhile, and NoAnswer if there is no such action on
+        keys.
         """
-        unsaved = self._key_uses.unsaved()
-        with self._store.read() as reader:
+        unsaved = self._backends.key_uses.unsaved()
+        names = everyone(self._backends) if selection.action else []
+        with self._backends.store.read() as reader:
             callers = callers_of(self._folders, _events(reader, unsaved, selection))
             for listed in reader.all_keys():
                 if selection.has(listed.locator):
                     found = self._inventoried(listed, unsaved.get(listed.locator), callers)
                     if not selection.states or found.state in selection.states:
-                        yield found
+                        yield self._decided(found, selection.action, names) if selection.action else found
+
+    def _decided(self, key: InventoriedKey, action: str, names: Sequence[str]) -> InventoriedKey:
+        """Return a key with those who may do an action with it, as the service would decide now for a call over TLS."""
+        asked = Asked(action, key.arn, key.region, self._now, {})
+        try:
+            may = [found.principal for found in who_can(self._backends, asked, names)]
+        except KmsError:
+            # It was deleted meanwhile, or its record is damaged.
+            return key
+        return msgspec.structs.replace(key, may=may)
 
     def _inventoried(self, listed: ListedKey, unsaved: KeyUse | None, callers: Mapping[bytes, str]) -> InventoriedKey:
         locator, key = listed.locator, listed.key

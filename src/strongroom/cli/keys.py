@@ -11,7 +11,9 @@ from strongroom.assembly.key_inventory import DAMAGED, InventoriedKey, KeyInvent
 from strongroom.cli.data_folder import open_data_folder
 from strongroom.cli.options import EXISTING_FOLDER, config_option, data_option
 from strongroom.cli.output import csv_option, csv_rows, json_lines_option, show_json_lines, table, terminal_width
+from strongroom.clock import SystemClock
 from strongroom.keys.states import KeyState
+from strongroom.service.explanations import NoAnswer
 
 _STATES = (*(each.value for each in KeyState), DAMAGED)
 _COLUMNS = (
@@ -22,10 +24,12 @@ _OF_NARROW = (0, 1, 2, 3, 4)
 _OF_WIDE = (0, 1, 2, 3, 4, 5, 6, 11)
 _WIDE, _WIDEST = 120, 200
 """From how many columns of a terminal on it is shown more than the least, and everything."""
+_CACHED = 1000
+"""How many keys are cached: each is looked at once."""
 _CSV = (
     *("key_id", "arn", "account", "region", "state", "aliases", "description", "spec", "usage", "origin", "manager"),
     *("multi_region", "created", "rotation_days", "next_rotation", "deletion", "material_expires"),
-    *("reach", "grants", "last_used", "last_operation", "last_event_id", "last_used_by"),
+    *("reach", "grants", "last_used", "last_operation", "last_event_id", "last_used_by", "may"),
 )
 
 
@@ -39,6 +43,7 @@ _CSV = (
 )
 @click.option("--account", default="", help="Only keys of this account.")
 @click.option("--region", default="", help="Only keys of this Region.")
+@click.option("--who-can", "action", default="", metavar="ACTION", help="Also decide who may do this with each key.")
 @json_lines_option
 @csv_option
 @click.option(
@@ -55,6 +60,7 @@ def keys(  # noqa: PLR0913 - the options of one list
     states: tuple[str, ...],
     account: str,
     region: str,
+    action: str,
     as_json: bool,
     as_csv: bool,
     archives: tuple[Path, ...],
@@ -64,23 +70,28 @@ def keys(  # noqa: PLR0913 - the options of one list
     """List the KMS keys of all accounts and Regions, also while the server runs.
 
     For each key: its aliases, state and when it is deleted, whom its key policy names for the use of its material, when
-    it was used last and by whom, and when it rotates. Who may use it in the end, `strongroom who-can` says: a statement
-    can deny, an account that is named decides by its identity policies, and there are grants.
+    it was used last and by whom, and when it rotates. More decides who may use it: statements that deny, the identity
+    policies of an account that is named, grants. --who-can kms:Decrypt makes that decision for each key and principal,
+    which takes time for many of both.
 
     A terminal shows as many columns as it has room for. --json and --csv have everything.
     """
     if as_json and as_csv:
         raise click.UsageError("give --json or --csv, not both")
-    selection = Selection(frozenset(states), account, region)
-    with open_data_folder(config, data) as (opened, _):
+    asked = f"kms:{action}" if action and ":" not in action else action
+    selection = Selection(frozenset(states), account, region, asked)
+    with open_data_folder(config, data, cached_keys=_CACHED) as (opened, _):
         logs = (opened.folder.audit,) if opened.folder.audit.is_dir() else ()
-        found = KeyInventory(opened, AuditFolders(logs, archives).every).keys(selection)
-        if as_json:
-            show_json_lines(found)
-            return
-        lines = csv_rows(chain([_CSV], map(_values, found))) if as_csv else _table(found, terminal_width())
-        for line in lines:
-            click.echo(line)
+        found = KeyInventory(opened, AuditFolders(logs, archives).every, SystemClock().now()).keys(selection)
+        try:
+            if as_json:
+                show_json_lines(found)
+                return
+            lines = csv_rows(chain([_CSV], map(_values, found))) if as_csv else _table(found, terminal_width())
+            for line in lines:
+                click.echo(line)
+        except NoAnswer as error:
+            raise click.ClickException(str(error)) from None
 
 
 def _table(found: Iterable[InventoriedKey], width: int | None) -> Iterator[str]:
@@ -119,7 +130,7 @@ def _values(key: InventoriedKey) -> Sequence[object]:
         *(key.spec, key.usage, key.origin, key.manager, key.multi_region, key.created, key.rotation_days),
         *(key.next_rotation, key.deletion, key.material_expires, reach_words(key), key.grants),
     )
-    return [*("" if each is None else each for each in plain), *used]
+    return [*("" if each is None else each for each in plain), *used, " ".join(key.may or ())]
 
 
 def reach_words(key: InventoriedKey) -> str:
@@ -135,6 +146,8 @@ def reach_words(key: InventoriedKey) -> str:
         words.append(_counted(len(reach.principals), "principal"))
     if key.grants:
         words.append(_counted(key.grants, "grant"))
+    if key.may is not None:
+        words.append(f"{_counted(len(key.may), 'principal')} may")
     return "; ".join(words) or "no principal"
 
 
