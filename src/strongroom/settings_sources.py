@@ -125,7 +125,7 @@ def _in_file(document: str, file: str, mistakes: list[Mistake]) -> dict[str, _Gi
         line = lines.get(written)
         place = f"`{written}` in `{file}`" + (f", line {line}," if line else "")
         if name not in FIELDS:
-            suggestion = meant(written.lower().replace("_", "-"), [*FIELDS]) or "; docs/settings.md has all settings"
+            suggestion = meant(written.lower().replace("_", "-"), FIELDS) or "; docs/settings.md has all settings"
             mistakes.append(Mistake("", f"{place} is no setting{suggestion}"))
         elif name in given:
             mistakes.append(Mistake(name, f"{place} is another name for `{name}`, which is there too; leave one out"))

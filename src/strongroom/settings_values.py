@@ -1,7 +1,7 @@
 """What a setting can be, in words: for messages about values that it cannot have, and for showing those that it has."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Literal, cast, get_args, get_origin
 
@@ -45,7 +45,7 @@ def is_list_of_text(name: str) -> bool:
     return isinstance(kind, inspect.VarTupleType) and isinstance(_inner(kind.item_type), inspect.StrType)
 
 
-def meant(name: str, known: Iterator[str] | list[str]) -> str:
+def meant(name: str, known: Iterable[str]) -> str:
     """Return a question after the name that is most like a wrong one, to be added to a message; empty if none is."""
     similar = get_close_matches(name, list(known), 1)
     return f"; did you mean `{similar[0]}`?" if similar else ""

@@ -49,7 +49,7 @@ def show(
     """
     for name in names:
         if name not in FIELDS:
-            raise click.BadParameter(f"there is no setting `{name}`{meant(name, [*FIELDS])}", param_hint="SETTING")
+            raise click.BadParameter(f"there is no setting `{name}`{meant(name, FIELDS)}", param_hint="SETTING")
     with readable_errors():
         found = find_settings(config, **flags, regions=regions or None)
     for each in found.mistakes:

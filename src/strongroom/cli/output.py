@@ -44,6 +44,12 @@ class Question(click.Command):
         except (click.Abort, KeyboardInterrupt):
             click.echo("Aborted!", err=True)
             raise SystemExit(_INTERRUPTED) from None
+        except (OSError, click.exceptions.Exit):
+            raise  # click knows what to do, for instance if the reader of the output has closed the pipe.
+        except Exception:  # noqa: BLE001 - whatever it is
+            # A defect is no answer either. Python would exit with 1.
+            sys.excepthook(*sys.exc_info())
+            raise SystemExit(_NO_ANSWER) from None
 
 
 def show(document: object, lines: Iterable[str], *, as_json: bool) -> None:

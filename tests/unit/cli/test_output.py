@@ -44,7 +44,9 @@ def test_csv_is_read_back_and_has_no_formulas() -> None:
     assert read == [["a", 'b,"c"', "d\ne"], ["'=1+1", "'+1", "'-x"], ["'@x", "1", "2"]]
 
 
-@pytest.mark.parametrize(("answer", "code"), [("yes", 0), ("no", 1), ("error", 2), ("mistake", 2), ("stop", 130)])
+@pytest.mark.parametrize(
+    ("answer", "code"), [("yes", 0), ("no", 1), ("error", 2), ("mistake", 2), ("defect", 2), ("stop", 130)]
+)
 def test_an_error_is_no_answer(answer: str, code: int) -> None:
     @click.command(cls=Question)
     def ask() -> None:
@@ -55,6 +57,8 @@ def test_an_error_is_no_answer(answer: str, code: int) -> None:
                 raise click.ClickException("it cannot be known")
             case "mistake":
                 raise click.UsageError("it cannot be asked")
+            case "defect":
+                raise ZeroDivisionError
             case "stop":
                 raise KeyboardInterrupt
             case _:
