@@ -8,6 +8,7 @@ from collections.abc import Set as AbstractSet
 import msgspec
 
 from strongroom.audit_destinations import AddressError, require_destination
+from strongroom.event_destinations import EventAddressError, require_event_destination
 from strongroom.settings import APPROVED_TLS_SUITES, TLS_SUITES, Settings, address_of
 from strongroom.settings_values import without_secrets
 
@@ -146,6 +147,21 @@ def _audit_destinations(settings: Settings, _place: _Place) -> Iterator[Mistake]
             )
 
 
+def _events(settings: Settings, _place: _Place) -> Iterator[Mistake]:
+    seen = set[str]()
+    for each in settings.events:
+        try:
+            require_event_destination(each)
+        except EventAddressError as error:
+            # What is wrong may be a credential in it.
+            shown = re.sub(r"//.*", "//…", each.to)
+            yield Mistake("events", f"`{shown}` in `events` is not valid: {error}")
+            continue
+        if each.to in seen:
+            yield Mistake("events", f"`events` has `{each.shown}` twice")
+        seen.add(each.to)
+
+
 def _clusters(settings: Settings, _place: _Place) -> Iterator[Mistake]:
     used = {(settings.pkcs11_module, settings.pkcs11_token): "`pkcs11-token`"}
     arguments = {settings.pkcs11_module: settings.pkcs11_init_args}
@@ -225,6 +241,7 @@ _RULES: dict[Callable[[Settings, _Place], Iterator[Mistake]], tuple[str, ...]] =
     _origins: ("cors_origins",),
     _proxies: ("xks_proxies",),
     _clusters: ("cloudhsm_clusters", "pkcs11_module", "pkcs11_token", "pkcs11_init_args"),
+    _events: ("events",),
     _audit_destinations: ("audit_ship", "audit_segment_size"),
 }
 """Each rule with the fields that it reads."""

@@ -10,7 +10,7 @@ import msgspec
 
 from strongroom.settings import Settings, SettingsError
 from strongroom.settings_rules import Mistake, listener_mistakes, mistakes_in
-from strongroom.settings_values import FIELDS, is_list_of_text, meant, value_of
+from strongroom.settings_values import FIELDS, is_plain_list, meant, value_of
 
 _PREFIX = "STRONGROOM_"
 _OPTIONS = {"regions": "region"}
@@ -159,7 +159,7 @@ def _in_environment(environment: Mapping[str, str], mistakes: list[Mistake]) -> 
             mistakes.append(
                 Mistake(name, f"{variable} is another name for {_variable(name)}, which is set too; unset one of them")
             )
-        value = [each.strip() for each in text.split(",")] if is_list_of_text(name) else text
+        value = [each.strip() for each in text.split(",")] if is_plain_list(name) else text
         given[name] = _Given(value, Source(SourceKind.ENVIRONMENT, variable), variable)
     return given
 

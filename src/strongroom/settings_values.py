@@ -8,6 +8,7 @@ from typing import Literal, cast, get_args, get_origin
 import msgspec
 from msgspec import inspect
 
+from strongroom.event_destinations import EventDestination
 from strongroom.settings import Settings, SettingsError
 
 FIELDS: Mapping[str, msgspec.structs.FieldInfo] = {each.encode_name: each for each in msgspec.structs.fields(Settings)}
@@ -39,10 +40,10 @@ def value_of(name: str, raw: object) -> object:
     return value
 
 
-def is_list_of_text(name: str) -> bool:
-    """Tell whether a setting is a list of texts, which a variable can have with commas between them."""
+def is_plain_list(name: str) -> bool:
+    """Tell whether a setting is a list of texts or numbers, which a variable can have with commas between them."""
     kind = _inner(inspect.type_info(FIELDS[name].type))
-    return isinstance(kind, inspect.VarTupleType) and isinstance(_inner(kind.item_type), inspect.StrType)
+    return isinstance(kind, inspect.VarTupleType) and not isinstance(_inner(kind.item_type), inspect.StructType)
 
 
 def meant(name: str, known: Iterable[str]) -> str:
@@ -52,14 +53,21 @@ def meant(name: str, known: Iterable[str]) -> str:
 
 
 def without_secrets(value: object) -> object:
-    """Return the value of a setting as it may be shown: passwords in addresses are hidden."""
+    """Return the value of a setting as it may be shown: passwords in addresses are hidden, and secret paths."""
     if isinstance(value, str):
         return _CONNECTION_PASSWORD.sub(rf"\1{_HIDDEN}", _URL_PASSWORD.sub(rf"\1:{_HIDDEN}@", value))
     if isinstance(value, dict):
-        return {name: without_secrets(each) for name, each in cast("dict[str, object]", value).items()}
+        return {name: _member(name, each) for name, each in cast("dict[str, object]", value).items()}
     if isinstance(value, list | tuple):
         return [without_secrets(each) for each in cast("list[object]", value)]
     return value
+
+
+def _member(name: str, value: object) -> object:
+    """Return a member of a table as it may be shown: the path of a webhook that events are sent to can be a secret."""
+    if name == "to" and isinstance(value, str) and value.startswith("https://"):
+        return EventDestination(value).shown
+    return without_secrets(value)
 
 
 def _explained(error: str, field: msgspec.structs.FieldInfo, raw: object) -> str:

@@ -204,6 +204,7 @@ def test_each_setting_has_a_source() -> None:
         ("host=h password='se cret' dbname=d", "host=h password=… dbname=d"),
         ("host=h PASSWORD = secret", "host=h PASSWORD = …"),
         ([{"to": "s3://id:secret@b"}], [{"to": "s3://id:…@b"}]),
+        ([{"to": "https://u:p@h:1/se/cret"}], [{"to": "https://h:1/…271604"}]),
         ("127.0.0.1:4599", "127.0.0.1:4599"),
         (3, 3),
     ],

@@ -15,6 +15,7 @@ from strongroom.cli.config import config
 from strongroom.cli.database import database
 from strongroom.cli.doctor import doctor
 from strongroom.cli.domain_keys import domain_keys
+from strongroom.cli.events import events
 from strongroom.cli.explain import explain_command, who_can_command
 from strongroom.cli.hsm import hsm
 from strongroom.cli.identity_provider import identity_provider
@@ -51,7 +52,7 @@ for command in (
         explain_command,
         who_can_command,
     ),
-    *(audit, clock, config, database, migrate, backup, restore, doctor, nodes, xks_proxy),
+    *(audit, clock, config, database, migrate, backup, restore, doctor, nodes, xks_proxy, events),
 ):
     main.add_command(command)
 for command in (search, archive, prune, retire, shipping, fetch):
