@@ -207,11 +207,18 @@ def take_folder(settings: Settings, clock: Clock, entropy: Entropy) -> int:
 
 
 def ready_folder(
-    settings: Settings, clock: Clock, entropy: Entropy, unsealing: Unsealing | None = None, *, first: bool = False
+    settings: Settings,
+    clock: Clock,
+    entropy: Entropy,
+    unsealing: Unsealing | None = None,
+    *,
+    first: bool = False,
+    administrator: str | None = None,
 ) -> None:
     """Make a data folder ready that this process has locked; raises what ``Deployment`` does.
 
-    The ``first`` keys of a database that nodes share, and its account, are made only if this is asked for.
+    The ``first`` keys of a database that nodes share, and its account, are made only if this is asked for. The account
+    gets an ``administrator`` of that name, and its root access key is put aside.
     """
     require_certificates(settings)
     require_destinations(settings)
@@ -227,13 +234,13 @@ def ready_folder(
                     logger.warning("cannot remove what a change of the seals has left: %s", error)
         if settings.fips:
             opened.seals.require_approved()
-        _ensure_account(opened, settings, first=first)
+        _ensure_account(opened, settings, administrator, first=first)
         prepare_events(settings, clock)
         for problem in opened.profiles.problems():
             logger.warning("%s", problem)
 
 
-def _ensure_account(opened: OpenFolder, settings: Settings, *, first: bool) -> None:
+def _ensure_account(opened: OpenFolder, settings: Settings, administrator: str | None, *, first: bool) -> None:
     """Make the account and its root access key at the first start; raises DataFolderError if other accounts exist."""
     try:
         with opened.store.read() as reader:
@@ -264,5 +271,5 @@ def _ensure_account(opened: OpenFolder, settings: Settings, *, first: bool) -> N
             f"{opened.folder.database_name} has no account: its first keys were being made when that was interrupted; "
             "run again, on the node where that was: strongroom init"
         )
-    opened.registrar.create_account(settings.account, settings.regions[0], "default")
+    opened.registrar.create_account(settings.account, settings.regions[0], "default", administrator)
     open_audit_key(opened.store, opened.backends.secrets, opened.entropy, opened.folder.audit)
