@@ -10,6 +10,7 @@ from strongroom.cli.audit_retire import retire
 from strongroom.cli.audit_shipping import fetch, shipping
 from strongroom.cli.backup import backup
 from strongroom.cli.clock import clock
+from strongroom.cli.completion import completion
 from strongroom.cli.database import database
 from strongroom.cli.doctor import doctor
 from strongroom.cli.domain_keys import domain_keys
@@ -20,6 +21,7 @@ from strongroom.cli.init import init
 from strongroom.cli.key import key
 from strongroom.cli.migrate import migrate
 from strongroom.cli.nodes import nodes
+from strongroom.cli.ready import ready
 from strongroom.cli.restore import restore
 from strongroom.cli.seal import seal
 from strongroom.cli.serve import serve
@@ -35,7 +37,7 @@ def main() -> None:
 
 for command in (
     *(serve, init, account, service, seal, hsm, domain_keys, key, identity_provider, explain_command, who_can_command),
-    *(audit, clock, database, migrate, backup, restore, doctor, nodes, xks_proxy),
+    *(audit, clock, database, migrate, backup, restore, doctor, nodes, xks_proxy, ready, completion),
 ):
     main.add_command(command)
 for command in (archive, prune, retire, shipping, fetch):
