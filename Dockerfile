@@ -10,7 +10,8 @@ RUN python -m venv /build \
     && python -m venv --without-pip /opt/strongroom \
     && /build/bin/pip --python /opt/strongroom/bin/python install --quiet --require-hashes -r requirements/image.txt
 COPY pyproject.toml README.md LICENSE ./
-COPY packaging packaging
+COPY deploy/man deploy/man
+COPY deploy/systemd deploy/systemd
 COPY src src
 RUN /build/bin/python -m hatchling build --target wheel \
     && /build/bin/pip --python /opt/strongroom/bin/python install --quiet --no-deps dist/*.whl \

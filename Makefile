@@ -161,7 +161,7 @@ image: ## Build the container image (ENGINE=docker, podman or buildah)
 
 man: ## Make the manual page of the help of the commands
 	@tools/venv dev
-	@.venv/bin/python tools/man_page.py >packaging/man/strongroom.1
+	@.venv/bin/python tools/man_page.py >deploy/man/strongroom.1
 
 lock: ## Lock the newest releases of all requirements, at least a week old
 	@requirements/compile --upgrade

@@ -1,6 +1,6 @@
 """Prints the manual page strongroom(1), made of the help of every command.
 
-``man_page.py`` prints it. It is kept in ``packaging/man`` and goes into the wheel from there, so that building a wheel
+``man_page.py`` prints it. It is kept in ``deploy/man`` and goes into the wheel from there, so that building a wheel
 needs none of our dependencies; ``make man`` writes it again, and a test compares it with the commands.
 """
 

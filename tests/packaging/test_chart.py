@@ -15,7 +15,7 @@ errors = pytest.importorskip("helm_python.errors", reason=NEEDED)
 kubernetes_validate = pytest.importorskip("kubernetes_validate", reason=NEEDED)
 yaml = pytest.importorskip("yaml", reason=NEEDED)
 
-CHART = ROOT / "packaging" / "helm" / "strongroom"
+CHART = ROOT / "deploy" / "helm" / "strongroom"
 OLDEST, NEWEST = "1.27", "1.37"
 
 ONE_NODE = {

@@ -6,7 +6,7 @@ from built_wheel import ROOT
 from man_page import page
 from programs import program
 
-PAGE = ROOT / "packaging" / "man" / "strongroom.1"
+PAGE = ROOT / "deploy" / "man" / "strongroom.1"
 
 
 def test_the_page_is_that_of_the_commands() -> None:

@@ -11,7 +11,7 @@ from built_wheel import ROOT
 from programs import program
 from strongroom.settings import Settings
 
-UNIT = ROOT / "packaging" / "systemd" / "strongroom.service"
+UNIT = ROOT / "deploy" / "systemd" / "strongroom.service"
 MOST_EXPOSED = "12"
 """In tenths, from 0 to 100: `systemd-analyze security` calls up to 20 "OK"."""
 
