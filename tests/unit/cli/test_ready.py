@@ -1,5 +1,6 @@
 """`strongroom ready` says what a server answers at /readyz, or in one line why there is no answer."""
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -67,15 +68,21 @@ def test_no_server_and_a_server_with_tls_are_one_line(run: Runner, tmp_path: Pat
         port = claim.getsockname()[1]
     result = run("--listen", f"127.0.0.1:{port}")
     assert result.exit_code == 1
-    assert result.output == f"Error: no answer from http://127.0.0.1:{port}/readyz: [Errno 111] Connection refused\n"
+    assert result.output == f"no answer from http://127.0.0.1:{port}/readyz: [Errno 111] Connection refused\n"
     with sealed_server(self_signed(tmp_path / "tls", "server")) as port:
         result = run("--listen", f"127.0.0.1:{port}")
     assert result.exit_code == 1
-    assert result.output.startswith(f"Error: no answer from http://127.0.0.1:{port}/readyz: ")
+    assert result.output.startswith(f"no answer from http://127.0.0.1:{port}/readyz: ")
     assert result.output.count("\n") == 1
 
 
 def test_a_port_that_is_not_known_is_asked_for(run: Runner) -> None:
     result = run("--listen", "127.0.0.1:0")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "give it with --listen" in result.output
+
+
+def test_the_answer_for_programs(run: Runner) -> None:
+    with sealed_server() as port:
+        result = run("--listen", f"127.0.0.1:{port}", "--json")
+    assert json.loads(result.output) == {"ready": False, "answered": True, "text": "sealed: no seal opens"}
