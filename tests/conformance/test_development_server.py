@@ -4,6 +4,7 @@ import base64
 import http.client
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,8 +16,9 @@ from urllib.parse import urlsplit
 import boto3
 import pytest
 from botocore.awsrequest import AWSRequest
+from botocore.config import Config
 from botocore.credentials import Credentials
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ReadTimeoutError
 
 from audits import audit_records
 from clients import sign
@@ -205,6 +207,15 @@ def test_an_injected_error_is_recorded(dev: Server, account: Account, faults: Fa
     assert {(each["eventName"], each["errorCode"]) for each in records} == {("ListAliases", "KMSInternalException")}
 
 
+def test_it_stops_although_calls_are_delayed() -> None:
+    with server() as dev:
+        dev.faults.delay("ListKeys", seconds=300)
+        kms = dev.account.client(config=Config(read_timeout=0.2, retries={"total_max_attempts": 1}))
+        with pytest.raises(ReadTimeoutError):
+            kms.list_keys()
+    assert not dev.data.exists()
+
+
 # --- accounts and reset
 
 
@@ -267,7 +278,8 @@ def test_every_answer_says_that_it_is_a_development_server(dev: Server) -> None:
         ("POST", "/clock/advance", {"fortnights": 1}, 400, "unknown field `fortnights`"),
         ("POST", "/clock/advance", {"days": "1"}, 400, "Expected `float`"),
         ("POST", "/clock/advance", {}, 400, "more than 0 seconds"),
-        ("POST", "/accounts", {"account": "12"}, 400, "`$.account`"),
+        ("POST", "/accounts", {"account": "12"}, 400, "`account` must have 12 digits"),
+        ("POST", "/faults", {"operation": "Sign", "delay": 1, "account": "x"}, 400, "`account` must have 12 digits"),
         ("POST", "/faults", {"operation": "Nope", "error": "X"}, 400, "'Nope' is no operation of this server"),
     ],
 )
@@ -308,6 +320,18 @@ def test_it_serves_no_data_folder_of_another_server(tmp_path: Path) -> None:
     (tmp_path / "data" / "strongroom.db").touch()
     with pytest.raises(StartError, match="was not made by strongroom dev"):
         start(options=["--data", str(tmp_path / "data")])
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
+def test_each_signal_that_ends_it_has_its_data_removed(number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "strongroom", "dev", "--port", "0", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        data = Path(json.loads(process.stdout.readline())["data"])
+        assert data.exists()
+        process.send_signal(number)
+        assert process.wait(60) == 0
+    assert not data.exists()
 
 
 def test_data_that_is_kept_is_there_at_the_next_start(tmp_path: Path) -> None:

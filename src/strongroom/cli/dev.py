@@ -39,6 +39,10 @@ _MARK = "development"
 _FIXED = NewAccessKey("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
 """The example of AWS's documentation, which secret scanners know."""
 _THREADS = 16
+_DRAIN = 1.0
+"""How long calls may go on when it stops, seconds: a developer waits for that."""
+_STOP_SIGNALS = STOP_SIGNALS | {signal.SIGHUP}
+"""A terminal that is closed ends the server as well, so that its data is removed."""
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -84,7 +88,7 @@ def dev(  # noqa: PLR0913 - the options of a command
 
 
 def _settings(**flags: object) -> Settings:
-    return load("", {}, {**flags, "threads": _THREADS, "workers": 1, "allow-plaintext": True})
+    return load("", {}, {**flags, "threads": _THREADS, "workers": 1, "drain": _DRAIN, "allow-plaintext": True})
 
 
 def _joined(host: str, port: int) -> str:
@@ -135,7 +139,7 @@ def _exit_on_stop_signals(temporary: Path | None) -> None:
             shutil.rmtree(temporary, ignore_errors=True)
         os._exit(0)
 
-    for number in STOP_SIGNALS:
+    for number in _STOP_SIGNALS:
         signal.signal(number, stop)
 
 
@@ -158,6 +162,7 @@ def _serve(
             if stop_at_eof:
                 threading.Thread(target=_stop_at_eof, name="standard input", daemon=True).start()
             planted = None if seed is None else read_seed(seed)
+            signal.signal(signal.SIGHUP, _stop)
             serve(settings, partial(_announce, settings, as_json=as_json), planted)
     except SeedError as error:
         raise click.ClickException(str(error)) from None
@@ -214,4 +219,8 @@ def _announce(settings: Settings, url: str, *, as_json: bool) -> None:
 def _stop_at_eof() -> None:
     while os.read(0, 4096):
         pass
+    _stop()
+
+
+def _stop(*_: object) -> None:
     os.kill(os.getpid(), signal.SIGTERM)

@@ -14,6 +14,7 @@ from strongroom.cli.database import database
 from strongroom.cli.dev import dev
 from strongroom.cli.doctor import doctor
 from strongroom.cli.domain_keys import domain_keys
+from strongroom.cli.events import events
 from strongroom.cli.explain import explain_command, who_can_command
 from strongroom.cli.hsm import hsm
 from strongroom.cli.identity_provider import identity_provider
@@ -37,21 +38,9 @@ def main() -> None:
 
 
 for command in (
-    *(
-        serve,
-        dev,
-        init,
-        account,
-        service,
-        seal,
-        hsm,
-        domain_keys,
-        key,
-        identity_provider,
-        explain_command,
-        who_can_command,
-    ),
-    *(import_command, audit, clock, database, migrate, migrate_ciphertexts, backup, restore, doctor, nodes, xks_proxy),
+    *(serve, init, account, service, seal, hsm, domain_keys, key, identity_provider, explain_command, who_can_command),
+    *(dev, import_command, audit, clock, database, migrate, migrate_ciphertexts, backup, restore, doctor, nodes),
+    *(xks_proxy, events),
 ):
     main.add_command(command)
 for command in (archive, prune, retire, shipping, fetch):

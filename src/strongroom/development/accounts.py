@@ -1,5 +1,6 @@
 """Makes accounts, each with a root access key, and empties them again."""
 
+import re
 from collections.abc import Iterator
 
 import msgspec
@@ -16,8 +17,15 @@ from strongroom.store.records import AccountRecord
 from strongroom.store.scopes import AccountScope
 
 _NUMBERS = 10**12
+_ACCOUNT = re.compile(r"[0-9]{12}")
 _BATCH = 100
 _KINDS: tuple[type[Entity], ...] = (User, Group, Role, InstanceProfile, ManagedPolicy, OpenIdConnectProvider)
+
+
+def require_account(account: str | None) -> None:
+    """Refuse what is no account number; raises ValueError."""
+    if account is not None and not _ACCOUNT.fullmatch(account):
+        raise ValueError("`account` must have 12 digits")
 
 
 class AccountExistsError(ValueError):

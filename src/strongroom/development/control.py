@@ -8,11 +8,10 @@ import msgspec
 
 from strongroom.api.reply import Reply
 from strongroom.clock import DAY
-from strongroom.development.accounts import AccountExistsError, Accounts
+from strongroom.development.accounts import AccountExistsError, Accounts, require_account
 from strongroom.development.faults import Fault, Faults
 from strongroom.development.time_control import TimeControl
 from strongroom.http.message import HttpRequest
-from strongroom.settings import Account
 
 T = TypeVar("T")
 
@@ -44,7 +43,11 @@ class Advance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class AccountRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The number of an account that is to be made; None for a random one. Or whose faults are to be cleared."""
 
-    account: Account | None = None
+    account: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is no account; raises ValueError."""
+        require_account(self.account)
 
 
 class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

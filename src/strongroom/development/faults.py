@@ -11,6 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from strongroom import errors
+from strongroom.development.accounts import require_account
 from strongroom.operations.context import Context
 from strongroom.operations.iam.table import IAM_TABLE
 from strongroom.operations.kms.table import TABLE
@@ -18,7 +19,6 @@ from strongroom.operations.operation import Operation
 from strongroom.operations.sts.table import STS_TABLE
 from strongroom.operations.targets import Target
 from strongroom.service.call import Call
-from strongroom.settings import Account
 
 _TABLES = {"kms": TABLE, "iam": IAM_TABLE, "sts": STS_TABLE}
 _LONGEST_DELAY = 300.0
@@ -44,7 +44,11 @@ class Fault(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=T
     message: str | None = None
     delay: float = 0.0
     times: int | None = None
-    account: Account | None = None
+    account: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is no account; raises ValueError."""
+        require_account(self.account)
 
 
 class InjectedFault(msgspec.Struct, frozen=True, rename="camel"):
@@ -55,20 +59,24 @@ class InjectedFault(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Effect(msgspec.Struct, frozen=True):
-    """What happens to one call. ``faulty`` is the operation in whose place one runs that is refused."""
+    """What happens to one call. ``faulty`` is the operation that runs in the place of its own, and is refused.
+
+    ``cleared`` is set when the fault is cleared while the call is delayed.
+    """
 
     delay: float
     faulty: Operation | None
+    cleared: threading.Event
 
 
 class _Active:
     """A fault that is in force, and how many calls it is still for."""
 
-    def __init__(self, number: int, fault: Fault, effect: Effect) -> None:
+    def __init__(self, number: int, fault: Fault, faulty: Operation | None) -> None:
         self.number = number
         self.fault = fault
         self.left = fault.times
-        self.effect = effect
+        self.faulty = faulty
 
     def concerns(self, call: Call) -> bool:
         account = self.fault.account
@@ -82,15 +90,16 @@ class Faults:
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
         self._active: list[_Active] = []
-        self._cleared = threading.Event()
+        self._delayed: list[tuple[str | None, Effect]] = []
+        """What happens to the calls that are delayed at present, with the account that the fault is for."""
 
     def inject(self, fault: Fault) -> InjectedFault:
         """Have a fault happen to calls from now on; raises FaultError."""
-        effect = _effect_of(fault)
+        faulty = _faulty(fault)
         with self._lock:
             if len(self._active) >= MOST_FAULTS:
                 raise FaultError(f"there are {MOST_FAULTS} faults already; clear them first")
-            active = _Active(next(self._numbers), fault, effect)
+            active = _Active(next(self._numbers), fault, faulty)
             self._active.append(active)
         return InjectedFault(active.number, fault)
 
@@ -100,17 +109,18 @@ class Faults:
             return [InjectedFault(each.number, replace(each.fault, times=each.left)) for each in self._active]
 
     def clear(self, account: str | None = None) -> None:
-        """End all faults, or those of one account, and the delays that calls wait for just now."""
+        """End all faults, or those of one account. Calls that are delayed by them go on."""
         with self._lock:
-            self._active = [] if account is None else [each for each in self._active if each.fault.account != account]
-            self._cleared.set()
-            self._cleared = threading.Event()
+            self._active = [each for each in self._active if account not in {None, each.fault.account}]
+            for owner, effect in self._delayed:
+                if account in {None, owner}:
+                    effect.cleared.set()
 
     def delays(self, call: Call) -> bool:
         """Tell whether the fault that would happen to a call takes time."""
         with self._lock:
             active = self._first(call)
-            return active is not None and active.effect.delay > 0
+            return active is not None and active.fault.delay > 0
 
     def take(self, call: Call) -> Effect | None:
         """Return what happens to a call, and count that; None if nothing does."""
@@ -122,19 +132,24 @@ class Faults:
                 active.left -= 1
                 if active.left == 0:
                     self._active.remove(active)
-            return active.effect
+            effect = Effect(active.fault.delay, active.faulty, threading.Event())
+            if effect.delay:
+                self._delayed.append((active.fault.account, effect))
+            return effect
 
-    def wait(self, seconds: float) -> None:
-        """Wait, unless the faults are cleared meanwhile."""
-        with self._lock:
-            cleared = self._cleared
-        cleared.wait(seconds)
+    def wait(self, effect: Effect) -> None:
+        """Delay a call as long as it is to be, or until the fault is cleared."""
+        if effect.delay:
+            effect.cleared.wait(effect.delay)
+            with self._lock:
+                self._delayed = [each for each in self._delayed if each[1] is not effect]
 
     def _first(self, call: Call) -> _Active | None:
         return next((each for each in self._active if each.concerns(call)), None)
 
 
-def _effect_of(fault: Fault) -> Effect:
+def _faulty(fault: Fault) -> Operation | None:
+    """Return what runs in the place of the operation, None if that itself runs; raises FaultError."""
     operation = _operation(fault.operation)
     if fault.error is None and fault.delay == 0:
         raise FaultError("a fault has an `error`, a `delay`, or both")
@@ -142,9 +157,7 @@ def _effect_of(fault: Fault) -> Effect:
         raise FaultError(f"`delay` is at most {_LONGEST_DELAY:g} seconds")
     if fault.times is not None and not 0 < fault.times <= _MOST_TIMES:
         raise FaultError(f"`times` is from 1 to {_MOST_TIMES}, or null for all calls until the fault is cleared")
-    if fault.error is None:
-        return Effect(fault.delay, None)
-    return Effect(fault.delay, _refused(operation, _error(fault.error, fault.message)))
+    return None if fault.error is None else _refused(operation, _error(fault.error, fault.message))
 
 
 def _operation(name: str) -> Operation:

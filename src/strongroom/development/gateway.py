@@ -61,6 +61,10 @@ class DevelopmentGateway(Gateway):
             return DevelopmentReadinessCheck(admitted.request_id, admitted.method)
         return self._with_fault(admitted, may_wait=may_wait) if isinstance(admitted, Admitted) else admitted
 
+    @override
+    def close(self) -> None:
+        self._faults.clear()
+
     def _with_fault(self, admitted: Admitted, *, may_wait: bool) -> Admitted:
         """Let the next fault of a call happen. A delay is waited for on a thread, to which MustWait takes the call."""
         if not may_wait and self._faults.delays(admitted.call):
@@ -68,8 +72,7 @@ class DevelopmentGateway(Gateway):
         effect = self._faults.take(admitted.call)
         if effect is None:
             return self._own(admitted)
-        if effect.delay:
-            self._faults.wait(effect.delay)
+        self._faults.wait(effect)
         return self._own(admitted) if effect.faulty is None else _running(admitted, effect.faulty)
 
     def _own(self, admitted: Admitted) -> Admitted:

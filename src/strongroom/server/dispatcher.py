@@ -97,6 +97,7 @@ class Dispatcher:
         """End the threads. Requests that have not ended are forgotten: their connections are closed by now."""
         self._readiness.close()
         self._lease_wait.close()
+        self._gateway.close()
         self._lanes.close()
         self._unsettled.close()
 

@@ -1,7 +1,5 @@
 """Which fault happens to which call."""
 
-import threading
-
 import pytest
 
 from direct_client import DirectClient
@@ -75,12 +73,19 @@ def test_what_is_in_force_counts_down(faults: Faults, call: Call) -> None:
     assert (left.id, left.fault.times) == (made.id, 2)
 
 
-def test_a_delay_ends_when_the_faults_are_cleared(faults: Faults) -> None:
-    waiting = threading.Thread(target=faults.wait, args=(300,))
-    waiting.start()
-    while waiting.is_alive():
-        faults.clear()
-        waiting.join(0.01)
+@pytest.mark.parametrize("times", [1, None])
+@pytest.mark.parametrize("account", [None, "000000000000"])
+def test_a_delay_ends_when_its_fault_is_cleared(
+    faults: Faults, call: Call, times: int | None, account: str | None
+) -> None:
+    faults.inject(Fault(operation="ListKeys", delay=300, times=times, account=account))
+    effect = faults.take(call)
+    assert effect is not None
+    faults.clear("999999999999")
+    assert not effect.cleared.is_set()
+    faults.clear(account)
+    faults.wait(effect)
+    assert faults.take(call) is None
 
 
 @pytest.mark.parametrize(
