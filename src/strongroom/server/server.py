@@ -45,6 +45,8 @@ _STOP = (signal.SIGTERM, signal.SIGINT)
 class Server:
     """Serves one deployment on one address, which is claimed. ``chores`` are done at once and then at every interval.
 
+    ``hurry`` is called when no call is in progress any more: the last round of the chores must end soon then.
+
     Other processes may listen on the same address, and the kernel spreads connections over them. ``gateway`` makes what
     admits requests. ``name`` is sent as the Server header of every answer (RFC 9110, 10.2.4); without one, none is.
     """
@@ -60,6 +62,7 @@ class Server:
         *,
         counters: CallCounters,
         tls: Tls,
+        hurry: Callable[[], object] = lambda: None,
         observers: Sequence[CallObserver] = (),
         required: RequiredShipping | None = None,
         gateway: GatewayMaker = make_gateway,
@@ -72,6 +75,7 @@ class Server:
         self._renewed: Callable[[], object] | None = None
         self._service = service
         self._chores = chores
+        self._hurry = hurry
         self._counters = counters
         self._observers = observers
         self._log = log
@@ -103,7 +107,7 @@ class Server:
         self._renewed = partial(loop.call_soon_threadsafe, acceptor.renew)
         for signal_number in _STOP:
             loop.add_signal_handler(signal_number, acceptor.stop)
-        with contextlib.closing(self._front(loop)) as front, keeping(self._chores, self._settings.keeper_interval):
+        with contextlib.closing(self._front(loop)) as front, self._keeping():
             limits = Limits(timeouts=Timeouts(self._settings.request_time, self._settings.idle_time))
             fast_parser = FastParser(limits.head, limits.body)
             connections, handshakes = front.connections, front.connections.handshakes
@@ -119,6 +123,9 @@ class Server:
             await front.drain(self._settings.drain)
             # All is done. A second signal, as supervisors and terminals may send it, must not look like a crash.
             signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
+
+    def _keeping(self) -> contextlib.AbstractContextManager[None]:
+        return keeping(self._chores, self._settings.keeper_interval, self._hurry)
 
     def _front(self, loop: asyncio.AbstractEventLoop) -> Front:
         settings = self._settings
