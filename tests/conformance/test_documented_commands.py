@@ -67,20 +67,20 @@ REAL_AWS = "needs an account of AWS"
 DATABASE = "for a database server; tests/support/postgresql.py sets the same limits, and connects"
 OF_NODES = "needs several nodes; test_nodes_command.py and test_audit_of_nodes.py run the same"
 SET_UP = "needs a database server; tests/conformance/test_postgresql.py runs the same"
-SEEDED = "serves until it is stopped; test_seeded_server.py starts one with a seed file, and uses the tags"
 LISTED = "needs keys and a log; test_keys_command.py and test_audit_commands.py run the same"
 CONFIGURED = "tests/unit/cli/test_config.py runs it on settings of all kinds"
 FOUNDED = "makes a deployment in /srv; test_first_administrator.py does it elsewhere"
+SEEDED = "serves until it is stopped; test_seeded_server.py starts one with a seed file, and uses the tags"
 
 LEFT_OUT = {
-    ("docs/moving-in.md", "strongroom dev --seed"): SEEDED,
-    ("docs/moving-in.md", "aws kms create-key --tags"): SEEDED,
-    ("docs/moving-in.md", "strongroom import aws --profile production"): REAL_AWS,
-    ("docs/moving-in.md", "strongroom migrate-ciphertexts FILE"): PLACEHOLDERS,
     ("docs/commands.md", "strongroom keys"): LISTED,
     ("docs/operations.md", "strongroom audit search"): LISTED,
     ("docs/running.md", "strongroom init"): FOUNDED,
     ("docs/settings.md", "strongroom config"): CONFIGURED,
+    ("docs/moving-in.md", "strongroom dev --seed"): SEEDED,
+    ("docs/moving-in.md", "aws kms create-key --tags"): SEEDED,
+    ("docs/moving-in.md", "strongroom import aws --profile production"): REAL_AWS,
+    ("docs/moving-in.md", "strongroom migrate-ciphertexts FILE"): PLACEHOLDERS,
     ("docs/audit-shipping.md", "[[audit-ship]]"): LOADED,
     ("docs/events.md", "[[events]]"): LOADED,
     ("docs/events.md", "strongroom events test"): SENT,

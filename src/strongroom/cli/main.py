@@ -41,9 +41,9 @@ def main() -> None:
 
 
 for command in (
-    *(serve, dev, init, account, service, seal, hsm, domain_keys, key, keys, identity_provider),
-    *(explain_command, who_can_command, import_command, audit, clock, config, database, migrate, migrate_ciphertexts),
-    *(backup, restore, doctor, nodes, xks_proxy, events),
+    *(serve, init, account, service, seal, hsm, domain_keys, key, keys, identity_provider, explain_command),
+    *(who_can_command, dev, import_command, audit, clock, config, database, migrate, migrate_ciphertexts, backup),
+    *(restore, doctor, nodes, xks_proxy, events),
 ):
     main.add_command(command)
 for command in (search, archive, prune, retire, shipping, fetch):
