@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import click
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from strongroom.aws_clients import AwsError, AwsPlace, client_of
 from strongroom.cli.options import FILE, PATH, READABLE
@@ -130,8 +130,7 @@ def migrate_ciphertexts(  # noqa: PLR0913, PLR0917 - options
             tally = _run(place, source, destination, journal_file, task, in_base64=in_base64)
     except (AwsError, PlaceError) as error:
         raise click.ClickException(str(error)) from None
-    document = {"migrated": tally.migrated, "before": tally.before, "failed": tally.failed, "dry_run": dry_run}
-    show(document, (_summary(tally, dry_run=dry_run),), as_json=as_json)
+    show({"dry_run": dry_run, **asdict(tally)}, [_words(tally, dry_run=dry_run)], as_json=as_json)
     if tally.failed:
         ctx.exit(_FAILURES)
 
@@ -211,7 +210,7 @@ def _text(path: Path | None) -> str | None:
     return None if path is None else str(path)
 
 
-def _summary(tally: Tally, *, dry_run: bool) -> str:
+def _words(tally: Tally, *, dry_run: bool) -> str:
     done = "could be re-encrypted; nothing was replaced" if dry_run else "re-encrypted"
     before = f", {tally.before} before" if tally.before else ""
     left = f", {tally.failed} left as they were (above)" if tally.failed else ""
