@@ -1,6 +1,6 @@
 """``strongroom import aws``: makes keys from the metadata of keys elsewhere."""
 
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -12,6 +12,7 @@ from strongroom.assembly.key_imports.report import ImportReport, Outcome, encode
 from strongroom.aws_clients import AwsError, AwsPlace, client_of
 from strongroom.cli.data_folder import open_data_folder, readable_errors
 from strongroom.cli.options import FILE, PATH, config_option, data_option
+from strongroom.cli.output import json_option, show
 from strongroom.cli.progress import progress_bar
 from strongroom.clock import SystemClock
 from strongroom.key_exports import document
@@ -43,8 +44,9 @@ def import_command() -> None:
     metavar="KEYID=FILE",
     help="Key material of a key of Origin EXTERNAL: its bytes, or PKCS #8 in DER. Can be repeated.",
 )
-@click.option("--report", type=PATH, help="Write the report (JSON) to this file. Default: standard output.")
+@click.option("--report", type=PATH, help="Write the report (JSON) to this file as well.")
 @click.option("--dry-run", is_flag=True, help="Change nothing; report what would be done.")
+@json_option
 @data_option
 @config_option
 def import_aws(  # noqa: PLR0913, PLR0917 - options
@@ -62,6 +64,7 @@ def import_aws(  # noqa: PLR0913, PLR0917 - options
     config: Path | None,
     *,
     dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Make keys here from the KMS keys of an AWS account and Region, also while the server runs.
 
@@ -83,14 +86,18 @@ def import_aws(  # noqa: PLR0913, PLR0917 - options
     if target_file is not None:
         with readable_errors():
             replace_file(target_file, document.encode(export))
-        click.echo(f"Wrote {len(export.keys)} keys of account {export.account} in {export.region} to {target_file}.")
+        written = {"file": str(target_file), "account": export.account, "region": export.region}
+        words = f"Wrote {len(export.keys)} keys of account {export.account} in {export.region} to {target_file}."
+        show({**written, "keys": len(export.keys)}, (words,), as_json=as_json)
         return
     with open_data_folder(config, data) as (opened, settings):
         scene = Scene(opened.folder, opened.backends, opened.trail, SystemClock().now())
         target = Target(account or settings.account, to_region or export.region)
         with progress_bar("Importing", len(export.keys)) as advance:
             found = import_keys(export, scene, target, given, advance, dry_run=dry_run)
-        _show(found, report)
+        if report is not None:
+            replace_file(report, encode(found))
+        show(found, _lines(found), as_json=as_json)
 
 
 def _read(place: AwsPlace) -> KeyExport:
@@ -120,17 +127,14 @@ def _materials(given: tuple[str, ...]) -> dict[str, bytes]:
     return found
 
 
-def _show(report: ImportReport, path: Path | None) -> None:
-    """Write the report, and a summary for the operator, which goes to standard error if the report does not."""
-    content = encode(report)
-    aside = path is None
-    if path is None:
-        sys.stdout.buffer.write(content)
-        sys.stdout.buffer.flush()
-    else:
-        replace_file(path, content)
+def _lines(report: ImportReport) -> Iterator[str]:
+    """Yield what came of each key, and a summary."""
+    for key in report.keys:
+        yield f"{key.outcome} {key.key_arn or key.source_arn}"
+        problems = [*key.missing, *([key.reason] if key.reason else [])]
+        yield from (f"  {problem}" for problem in problems)
     numbers = {outcome: sum(key.outcome is outcome for key in report.keys) for outcome in Outcome}
     counts = ", ".join(f"{number} {outcome}" for outcome, number in numbers.items() if number) or "there are none"
-    click.echo(f"{'Nothing was changed. ' if report.dry_run else ''}Keys: {counts}.", err=aside)
+    yield f"{'Nothing was changed. ' if report.dry_run else ''}Keys: {counts}."
     if not report.complete:
-        click.echo("Some of them lack something: the report says what, and what to do about it.", err=aside)
+        yield "What is indented is missing: see to it, and import again."

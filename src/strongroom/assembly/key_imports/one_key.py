@@ -79,7 +79,7 @@ class OneKey:
     def run(self, *, dry_run: bool) -> ImportedKey:
         """Import the key; raises KmsError only where the database or a key back end fails."""
         result = self._result
-        result.reason = why_not(self._exported, *self._target) or ""
+        result.reason = why_not(self._exported, *self._target)
         if result.reason:
             return result
         try:

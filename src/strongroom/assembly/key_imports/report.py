@@ -18,7 +18,7 @@ class Outcome(StrEnum):
     """No key can be made of it; ``reason`` says why."""
 
 
-class ImportedKey(msgspec.Struct, kw_only=True, rename="camel", omit_defaults=True):
+class ImportedKey(msgspec.Struct, kw_only=True):
     """One key of the source, and the key that it has become.
 
     ``missing`` is what could not be had, each with what to do about it. ``notes`` is what differs from the source.
@@ -27,12 +27,12 @@ class ImportedKey(msgspec.Struct, kw_only=True, rename="camel", omit_defaults=Tr
     source_arn: str
     key_arn: str | None = None
     outcome: Outcome
-    reason: str = ""
+    reason: str | None = None
     missing: list[str] = []
     notes: list[str] = []
 
 
-class ImportReport(msgspec.Struct, kw_only=True, rename="camel"):
+class ImportReport(msgspec.Struct, kw_only=True):
     """The report of an import. ``complete`` tells whether nothing is missing that another run could add."""
 
     source_account: str
