@@ -123,8 +123,18 @@ def begin_write(connection: StoreConnection, scopes: Iterable[Scope], *, begun: 
     return int(newest[0][0]) if newest else None
 
 
-def commit(connection: StoreConnection, receipt: Receipt, entries: Sequence[Entry], *, claimed: bool) -> Committed:
-    """Write the entries of the change log and the receipt, unless it was ``claimed`` at the beginning, and commit."""
+def commit(
+    connection: StoreConnection,
+    receipt: Receipt,
+    entries: Sequence[Entry],
+    before: Sequence[str] = (),
+    *,
+    claimed: bool,
+) -> Committed:
+    """Write the entries of the change log and the receipt, unless it was ``claimed`` at the beginning, and commit.
+
+    The statements ``before``, which have no parameters, are sent in the same message.
+    """
     values: dict[str, object] = {**msgspec.structs.asdict(receipt), "count": len(entries)}
     statements = []
     if entries:
@@ -136,7 +146,7 @@ def commit(connection: StoreConnection, receipt: Receipt, entries: Sequence[Entr
         statements += [_RAISE, _ADD_CHANGES.format(entries=", ".join(places))]
     if not claimed:
         statements.append(_ADD_RECEIPT)
-    number, ordinal = _commit(connection, statements, values)[-1][0]
+    number, ordinal = _commit(connection, statements, values, before)[-1][0]
     return Committed(int(number), int(ordinal or 0), receipt.attempt, not connection.has_warned)
 
 
@@ -147,9 +157,12 @@ def confirm(connection: StoreConnection, receipt: Receipt) -> Committed:
     return Committed(int(number), int(ordinal or 0), int(touched[0][0]), not connection.has_warned)
 
 
-def _commit(connection: StoreConnection, statements: Sequence[str], values: dict[str, object]) -> list[list[TupleRow]]:
+def _commit(
+    connection: StoreConnection, statements: Sequence[str], values: dict[str, object], before: Sequence[str] = ()
+) -> list[list[TupleRow]]:
     connection.has_warned = False
-    return _rows(connection, "; ".join([*statements, _POSITION, "COMMIT"]), values)
+    text = ClientCursor(connection).mogrify("; ".join([*statements, _POSITION, "COMMIT"]).encode(), values)
+    return _rows(connection, "; ".join([*before, text]))
 
 
 def _rows(

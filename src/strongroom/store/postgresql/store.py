@@ -159,10 +159,12 @@ class PostgresqlStore:
         tag = self._entropy(_TAG_LENGTH)
         return Write(self._database, act, scopes, self._open, tag, self._committed).run(self._timing, again=again)
 
-    def _open(self, connection: Connection, changes: CollectedChanges, newest: int | None) -> PostgresqlTransaction:
+    def _open(
+        self, connection: Connection, changes: CollectedChanges, scopes: Sequence[Scope], newest: int | None
+    ) -> PostgresqlTransaction:
         """Return a transaction that makes codes with the newest domain key; raises StoreUnavailable."""
         self.guard.require_newest(newest)
-        return PostgresqlTransaction(connection, self.guard, changes)
+        return PostgresqlTransaction(connection, self.guard, changes, scopes)
 
     def position(self) -> DatabasePosition:
         """Return the newest position of the database that this process has committed or found."""

@@ -1,20 +1,23 @@
 """Reads and writes on one connection to PostgreSQL."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Table, select
 from sqlalchemy.engine.interfaces import ExecutionContext
 from typing_extensions import override
 
 from strongroom.keys.arns import KeyLocator
+from strongroom.keys.kms_key import KmsKey
 from strongroom.store.leases.generation import Generation
+from strongroom.store.postgresql.batched_inserts import BatchedInserts
 from strongroom.store.postgresql.change_log import CollectedChanges
 from strongroom.store.postgresql.engine import driver_of
 from strongroom.store.postgresql.key_statement import read_key_rows
 from strongroom.store.postgresql.members import read_members
 from strongroom.store.records import MemberRecord
+from strongroom.store.scopes import AccountScope, Scope
 from strongroom.store.sql.key_rows import KeyRows
-from strongroom.store.sql.reader import SqlReader
+from strongroom.store.sql.reader import SqlReader, count_customer_keys
 from strongroom.store.sql.row_guard import RowGuard
 from strongroom.store.sql.schema import database_history
 from strongroom.store.sql.transaction import SqlTransaction
@@ -48,11 +51,70 @@ class PostgresqlReader(SqlReader):
 
 
 class PostgresqlTransaction(SqlTransaction):
-    """One write transaction. Its entries of the change log are collected in ``changes``."""
+    """One write transaction, which holds the locks of ``scopes``.
 
-    def __init__(self, connection: Connection, guard: RowGuard, changes: CollectedChanges) -> None:
+    Its entries of the change log are collected in ``changes``, and its plain INSERTs in ``inserts``: those are sent
+    before the next statement that may depend on them, or with the COMMIT.
+    """
+
+    def __init__(
+        self, connection: Connection, guard: RowGuard, changes: CollectedChanges, scopes: Iterable[Scope]
+    ) -> None:
+        self._direct = connection
+        self.inserts = BatchedInserts(driver_of(connection))
+        self._locked = {scope.account for scope in scopes if isinstance(scope, AccountScope)}
+        self._customer_keys: dict[tuple[str, str], int] = {}
+        """How many keys there are with those that wait to be inserted, by account and Region."""
         super().__init__(connection, guard, changes)
         self.changes = changes
+
+    # mypy does not see the decorator `override` of a property that has a setter.
+    @property  # type: ignore[explicit-override]
+    def _connection(self) -> Connection:
+        """The connection, for any statement: what waits is sent before."""
+        if self.inserts:
+            self.inserts.send()
+        self._customer_keys.clear()
+        return self._direct
+
+    @_connection.setter
+    def _connection(self, connection: Connection) -> None:
+        self._direct = connection
+
+    @property
+    @override
+    def _unaffected(self) -> Connection:
+        return self._direct
+
+    @override
+    def _insert(self, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
+        self.inserts.add(table.name, rows)
+        self.has_written = True
+
+    @override
+    def customer_keys(self, account: str, region: str) -> int:
+        """Count an account's customer managed keys in a Region, once for all writes of a group.
+
+        While the account is locked, no other transaction adds one.
+        """
+        if account not in self._locked:
+            return super().customer_keys(account, region)
+        place = account, region
+        if place not in self._customer_keys:
+            self._customer_keys[place] = count_customer_keys(self._direct, account, region)
+        return self._customer_keys[place]
+
+    @override
+    def _count_customer_key(self, key: KmsKey, limit: int | None) -> bool:
+        if key.account not in self._locked:
+            return super()._count_customer_key(key, limit)
+        count = self.customer_keys(key.account, key.region)
+        if limit is not None and count >= limit:
+            return False
+        self._customer_keys[key.account, key.region] = count + 1
+        self.inserts.count_key(key.account, key.region)
+        self.has_written = True
+        return True
 
     @override
     def _key_rows(self, locator: KeyLocator) -> KeyRows | None:
@@ -66,11 +128,11 @@ class PostgresqlTransaction(SqlTransaction):
     @property
     def has_written(self) -> bool:
         """Whether a statement that writes was run since this was set to False."""
-        return bool(self._connection.info[_HAS_WRITTEN])
+        return bool(self._direct.info[_HAS_WRITTEN])
 
     @has_written.setter
     def has_written(self, value: bool) -> None:
-        self._connection.info[_HAS_WRITTEN] = value
+        self._direct.info[_HAS_WRITTEN] = value
 
 
 def note_writing(
