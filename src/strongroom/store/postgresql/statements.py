@@ -16,7 +16,7 @@ from strongroom.crypto.domain_keys import IAM_SCOPE
 from strongroom.store.leases.generation import Generation
 from strongroom.store.postgresql.connection import StoreConnection
 from strongroom.store.records import ChangeKind
-from strongroom.store.scopes import AccountScope, KeyScope, Scope
+from strongroom.store.scopes import AccountScope, KeyScope, NewKeyScope, Scope
 from strongroom.store.sql.history import EmptiedTableError
 
 _BEGIN_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT number, tag FROM generation"
@@ -27,6 +27,15 @@ _LOCK_ACCOUNTS = "SELECT account FROM account WHERE account = ANY(%(accounts)s) 
 _LOCK_KEYS = (
     "SELECT key_id FROM kms_key WHERE key_id = ANY(%(key_ids)s) AND account = ANY(%(owners)s) "
     "ORDER BY account, key_id, region FOR UPDATE"
+)
+_LOCK_COUNTS = (
+    "SELECT account, region, customer_keys FROM key_count "
+    "WHERE account = ANY(%(makers)s) AND region = ANY(%(regions)s) ORDER BY account, region FOR UPDATE"
+)
+# It must not be destroyed before the commit, as the one for codes.
+_NEWEST_DOMAIN_KEYS = (
+    "SELECT scope, version FROM domain_key AS newest WHERE scope = ANY(%(regions)s) AND version = "
+    "(SELECT max(version) FROM domain_key WHERE domain_key.scope = newest.scope) ORDER BY scope FOR KEY SHARE"
 )
 # Codes of rows are made with it. So it must not be destroyed before the commit.
 _NEWEST_CODE_KEY = "SELECT version FROM domain_key WHERE scope = %(scope)s ORDER BY version DESC LIMIT 1 FOR KEY SHARE"
@@ -55,6 +64,19 @@ class Entry(msgspec.Struct, frozen=True):
     account: str
     region: str
     name: str
+
+
+class Begun(msgspec.Struct, frozen=True):
+    """What a write has found when it began; all of it is locked until the transaction ends.
+
+    ``code_key`` is the version of the domain key that codes of rows are made with, None if there is none.
+    ``customer_keys`` has the numbers of keys by account and Region, of scopes for new keys that have any;
+    ``domain_keys`` the scopes and versions of the newest domain keys of their Regions.
+    """
+
+    code_key: int | None
+    customer_keys: dict[tuple[str, str], int]
+    domain_keys: frozenset[tuple[str, int]]
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -94,15 +116,14 @@ def claim(connection: StoreConnection, receipt: Receipt) -> bool:
     return _statuses(connection, f"{_BEGIN_WRITE}; {_CLAIM_RECEIPT}", values)[-1] != "INSERT 0 0"
 
 
-def begin_write(connection: StoreConnection, scopes: Iterable[Scope], *, begun: bool = False) -> int | None:
-    """Begin a write, unless it has ``begun``, and lock the rows of its scopes: accounts before keys, each in order.
+def begin_write(connection: StoreConnection, scopes: Iterable[Scope], *, begun: bool = False) -> Begun:
+    """Begin a write, unless it has ``begun``, and lock the rows of its scopes in the order of ``scopes.Scope``.
 
-    What is read later sees everything that was committed before the locks were taken. Returns the version of the domain
-    key that codes of rows are made with; it stays until the transaction ends. None if there is none. Raises
-    EmptiedTableError.
+    What is read later sees everything that was committed before the locks were taken. Raises EmptiedTableError.
     """
     accounts = sorted({scope.account for scope in scopes if isinstance(scope, AccountScope)})
     keys = [scope for scope in scopes if isinstance(scope, KeyScope)]
+    new_keys = [scope for scope in scopes if isinstance(scope, NewKeyScope)]
     statements = [] if begun else [_BEGIN_WRITE]
     if "" in accounts:
         statements.append(_LOCK_COMMON)
@@ -114,13 +135,23 @@ def begin_write(connection: StoreConnection, scopes: Iterable[Scope], *, begun: 
         "accounts": accounts,
         "key_ids": [key.key_id for key in keys],
         "owners": [key.account for key in keys],
+        "makers": sorted({scope.account for scope in new_keys}),
+        "regions": sorted({scope.region for scope in new_keys}),
         "scope": IAM_SCOPE,
     }
-    *_, generation, newest = _rows(connection, "; ".join([*statements, _HAS_GENERATION, _NEWEST_CODE_KEY]), values)
+    if new_keys:
+        statements += [_LOCK_COUNTS, _NEWEST_DOMAIN_KEYS]
+    statements += [_HAS_GENERATION, _NEWEST_CODE_KEY]
+    *locked, generation, newest = _rows(connection, "; ".join(statements), values)
     if not generation:
         # The commit would have no number and no entry in the change log.
         raise EmptiedTableError(_GENERATION)
-    return int(newest[0][0]) if newest else None
+    counts, domain_keys = locked[-2:] if new_keys else ([], [])
+    return Begun(
+        code_key=int(newest[0][0]) if newest else None,
+        customer_keys={(str(account), str(region)): int(count) for account, region, count in counts},
+        domain_keys=frozenset((str(scope), int(version)) for scope, version in domain_keys),
+    )
 
 
 def commit(

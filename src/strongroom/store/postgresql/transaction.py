@@ -1,6 +1,6 @@
 """Reads and writes on one connection to PostgreSQL."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, Table, select
 from sqlalchemy.engine.interfaces import ExecutionContext
@@ -14,15 +14,17 @@ from strongroom.store.postgresql.change_log import CollectedChanges
 from strongroom.store.postgresql.engine import driver_of
 from strongroom.store.postgresql.key_statement import read_key_rows
 from strongroom.store.postgresql.members import read_members
+from strongroom.store.postgresql.statements import Begun
 from strongroom.store.records import MemberRecord
-from strongroom.store.scopes import AccountScope, Scope
 from strongroom.store.sql.key_rows import KeyRows
-from strongroom.store.sql.reader import SqlReader, count_customer_keys
+from strongroom.store.sql.reader import SqlReader
 from strongroom.store.sql.row_guard import RowGuard
-from strongroom.store.sql.schema import database_history
+from strongroom.store.sql.schema import database_history, key_count
+from strongroom.store.sql.statements import of, where
 from strongroom.store.sql.transaction import SqlTransaction
 
 _HISTORIES = select(database_history.c.ordinal, database_history.c.history_id).order_by(database_history.c.ordinal)
+_LOCKED_COUNT = select(key_count.c.customer_keys).where(where(key_count, "account", "region")).with_for_update()
 _HAS_WRITTEN = "has_written"
 
 
@@ -51,21 +53,19 @@ class PostgresqlReader(SqlReader):
 
 
 class PostgresqlTransaction(SqlTransaction):
-    """One write transaction, which holds the locks of ``scopes``.
+    """One write transaction, which has ``begun``.
 
     Its entries of the change log are collected in ``changes``, and its plain INSERTs in ``inserts``: those are sent
     before the next statement that may depend on them, or with the COMMIT.
     """
 
-    def __init__(
-        self, connection: Connection, guard: RowGuard, changes: CollectedChanges, scopes: Iterable[Scope]
-    ) -> None:
+    def __init__(self, connection: Connection, guard: RowGuard, changes: CollectedChanges, begun: Begun) -> None:
         self._direct = connection
         self.inserts = BatchedInserts(driver_of(connection))
-        self._locked = {scope.account for scope in scopes if isinstance(scope, AccountScope)}
-        self._customer_keys: dict[tuple[str, str], int] = {}
-        """How many keys there are with those that wait to be inserted, by account and Region."""
+        self._customer_keys = dict(begun.customer_keys)
+        """How many keys there are with those that wait to be inserted, by account and Region. Their rows are locked."""
         super().__init__(connection, guard, changes)
+        self._found_domain_keys |= begun.domain_keys
         self.changes = changes
 
     # mypy does not see the decorator `override` of a property that has a setter.
@@ -74,7 +74,6 @@ class PostgresqlTransaction(SqlTransaction):
         """The connection, for any statement: what waits is sent before."""
         if self.inserts:
             self.inserts.send()
-        self._customer_keys.clear()
         return self._direct
 
     @_connection.setter
@@ -93,28 +92,43 @@ class PostgresqlTransaction(SqlTransaction):
 
     @override
     def customer_keys(self, account: str, region: str) -> int:
-        """Count an account's customer managed keys in a Region, once for all writes of a group.
+        """Count an account's customer managed keys in a Region. Until the transaction ends, no other one changes that.
 
-        While the account is locked, no other transaction adds one.
+        For a group of writes that is asked once.
         """
-        if account not in self._locked:
-            return super().customer_keys(account, region)
         place = account, region
         if place not in self._customer_keys:
-            self._customer_keys[place] = count_customer_keys(self._direct, account, region)
+            found = self._direct.execute(_LOCKED_COUNT, of(account=account, region=region)).scalar_one_or_none()
+            if found is None:
+                # There is nothing that could be locked yet.
+                return super().customer_keys(account, region)
+            self._customer_keys[place] = found
         return self._customer_keys[place]
 
     @override
     def _count_customer_key(self, key: KmsKey, limit: int | None) -> bool:
-        if key.account not in self._locked:
-            return super()._count_customer_key(key, limit)
         count = self.customer_keys(key.account, key.region)
+        place = key.account, key.region
+        if place not in self._customer_keys:
+            return super()._count_customer_key(key, limit)
         if limit is not None and count >= limit:
             return False
-        self._customer_keys[key.account, key.region] = count + 1
-        self.inserts.count_key(key.account, key.region)
+        self._customer_keys[place] = count + 1
+        self.inserts.count_key(*place)
         self.has_written = True
         return True
+
+    @override
+    def erase_key(self, key: KmsKey) -> None:
+        """Remove a key with its materials, tags and aliases."""
+        super().erase_key(key)
+        self._customer_keys.clear()
+
+    @override
+    def erase_damaged_key(self, locator: KeyLocator) -> None:
+        """Remove all records of a key, also those that are quarantined."""
+        super().erase_damaged_key(locator)
+        self._customer_keys.clear()
 
     @override
     def _key_rows(self, locator: KeyLocator) -> KeyRows | None:

@@ -19,7 +19,7 @@ from strongroom.store.postgresql.batched_inserts import refusal_of_rows
 from strongroom.store.postgresql.change_log import CollectedChanges
 from strongroom.store.postgresql.engine import DATABASE_ERRORS, Database, driver_of
 from strongroom.store.postgresql.faults import Retry, is_refusal, retry_of
-from strongroom.store.postgresql.statements import Committed, Receipt, begin_write, claim, commit, confirm
+from strongroom.store.postgresql.statements import Begun, Committed, Receipt, begin_write, claim, commit, confirm
 from strongroom.store.postgresql.transaction import PostgresqlTransaction
 from strongroom.store.retries import MAX_RETRIES, Fault
 from strongroom.store.scopes import Scope
@@ -55,8 +55,8 @@ class UnknownCommitError(Exception):
 class Write(Generic[T]):
     """One write with a random ``tag``, which needs the locks of ``scopes``.
 
-    ``act`` gets the transaction that ``open_transaction`` makes of a connection, a change log, the scopes, and the
-    version of the domain key for codes of rows. ``committed`` gets the position of the database after the commit.
+    ``act`` gets the transaction that ``open_transaction`` makes of a connection, a change log, and what was found when
+    the transaction began. ``committed`` gets the position of the database after the commit.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Write(Generic[T]):
         database: Database,
         act: Callable[[PostgresqlTransaction], T],
         scopes: Sequence[Scope],
-        open_transaction: Callable[[Connection, CollectedChanges, Sequence[Scope], int | None], PostgresqlTransaction],
+        open_transaction: Callable[[Connection, CollectedChanges, Begun], PostgresqlTransaction],
         tag: bytes,
         committed: Callable[[Committed], None],
     ) -> None:
@@ -145,10 +145,10 @@ class Write(Generic[T]):
         driver = driver_of(connection)
         if not begun:
             self._count()
-        version = begin_write(driver, self._scopes, begun=begun)
+        found = begin_write(driver, self._scopes, begun=begun)
         changes = CollectedChanges()
         self._changes.append(changes)
-        transaction = self._open(connection, changes, self._scopes, version)
+        transaction = self._open(connection, changes, found)
         result = self._act(transaction)
         inserts = transaction.inserts.take()
         # Nothing may have been asked of the server for a while. From here on, a loss leaves the outcome unknown.

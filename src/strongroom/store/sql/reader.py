@@ -66,11 +66,6 @@ _ACCOUNT = select(account_table).where(where(account_table, "account"))
 _ACCOUNT_WITH_ALIAS = select(account_table).where(where(account_table, "alias"))
 
 
-def count_customer_keys(connection: Connection, account: str, region: str) -> int:
-    """Count an account's customer managed keys in a Region."""
-    return connection.execute(_CUSTOMER_KEYS, of(account=account, region=region)).scalar_one_or_none() or 0
-
-
 class SqlReader(
     IdentityReads,
     ReportReads,
@@ -114,7 +109,8 @@ class SqlReader(
 
     def customer_keys(self, account: str, region: str) -> int:
         """Count an account's customer managed keys in a Region."""
-        return count_customer_keys(self._connection, account, region)
+        found = self._connection.execute(_CUSTOMER_KEYS, of(account=account, region=region)).scalar_one_or_none()
+        return found or 0
 
     def keys_by_region(self) -> dict[str, int]:
         """Count the keys of all accounts in each Region that has any. It reads an index of all keys."""
