@@ -4,6 +4,7 @@ What a transaction only inserts is sent with its COMMIT. So a group of writes th
 one of them.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
@@ -23,41 +24,76 @@ _ADD_COUNTS = (
 )
 
 
+class _Waiting:
+    """Rows by the beginning of their statement, after the place of the table; new keys by account and Region."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[int, str], list[str]] = {}
+        self.keys: Counter[tuple[str, str]] = Counter()
+
+    def __bool__(self) -> bool:
+        return bool(self.rows or self.keys)
+
+    def take(self, other: "_Waiting") -> None:
+        """Take over what waits there."""
+        for head, rows in other.rows.items():
+            self.rows.setdefault(head, []).extend(rows)
+        self.keys += other.keys
+
+
 class BatchedInserts:
     """The rows that one transaction has inserted and that were not sent yet. Each is text of SQL already.
 
-    A value that PostgreSQL cannot hold, such as text with NUL, is refused when its row is added: then nothing was.
+    Those of the present write of a group can be dropped, as long as they were not sent. A value that PostgreSQL cannot
+    hold, such as text with NUL, is refused when its row is added: then nothing was.
     """
 
     def __init__(self, connection: StoreConnection) -> None:
         self._cursor = ClientCursor(connection)
-        self._rows: dict[tuple[int, str], list[str]] = {}
-        """The rows by the beginning of their statement, after the place of the table."""
-        self._keys: dict[tuple[str, str], int] = {}
+        self._waiting = _Waiting()
+        self._own = _Waiting()
 
     def __bool__(self) -> bool:
         """Tell whether anything waits."""
-        return bool(self._rows or self._keys)
+        return bool(self._waiting or self._own)
+
+    @property
+    def has_own(self) -> bool:
+        """Whether anything of the present write waits."""
+        return bool(self._own)
+
+    def new_keys(self, account: str, region: str) -> int:
+        """Return how many of the keys that wait are customer managed keys of an account in a Region."""
+        return self._waiting.keys[account, region] + self._own.keys[account, region]
+
+    def keep(self) -> None:
+        """Begin the next write of the group: what waits now cannot be dropped any more."""
+        self._waiting.take(self._own)
+        self._own = _Waiting()
+
+    def drop(self) -> None:
+        """Forget what the present write has inserted."""
+        self._own = _Waiting()
 
     def add(self, table: str, rows: Sequence[Mapping[str, object]]) -> None:
         """Add rows of a table; raises psycopg.DataError."""
         head, row_format = _parts(table, tuple(rows[0]))
         made = [self._cursor.mogrify(row_format, tuple(values.values())) for values in rows]
-        self._rows.setdefault((_ORDER[table], head), []).extend(made)
+        self._own.rows.setdefault((_ORDER[table], head), []).extend(made)
 
     def count_key(self, account: str, region: str) -> None:
         """Add one to the number of an account's customer managed keys in a Region."""
-        place = account, region
-        self._keys[place] = self._keys.get(place, 0) + 1
+        self._own.keys[account, region] += 1
 
     def take(self) -> list[str]:
         """Return the statements that insert what waits, without parameters. Nothing waits after that."""
-        statements = [f"{head} VALUES {', '.join(rows)}" for (_, head), rows in sorted(self._rows.items())]
-        if self._keys:
+        self.keep()
+        taken, self._waiting = self._waiting, _Waiting()
+        statements = [f"{head} VALUES {', '.join(rows)}" for (_, head), rows in sorted(taken.rows.items())]
+        if taken.keys:
             # In one order, so that two transactions never wait for each other.
-            rows = (self._cursor.mogrify("(%s, %s, %s)", (*place, keys)) for place, keys in sorted(self._keys.items()))
-            statements.append(_ADD_COUNTS.format(rows=", ".join(rows)))
-        self._rows, self._keys = {}, {}
+            counts = (self._cursor.mogrify("(%s, %s, %s)", (*key, count)) for key, count in sorted(taken.keys.items()))
+            statements.append(_ADD_COUNTS.format(rows=", ".join(counts)))
         return statements
 
     def send(self) -> None:

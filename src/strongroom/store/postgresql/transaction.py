@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Table, select
 from sqlalchemy.engine.interfaces import ExecutionContext
 from typing_extensions import override
@@ -63,16 +64,20 @@ class PostgresqlTransaction(SqlTransaction):
         self._direct = connection
         self.inserts = BatchedInserts(driver_of(connection))
         self._customer_keys = dict(begun.customer_keys)
-        """How many keys there are with those that wait to be inserted, by account and Region. Their rows are locked."""
+        """How many keys there are without those that wait to be inserted, by account and Region, in locked rows."""
         super().__init__(connection, guard, changes)
         self._found_domain_keys |= begun.domain_keys
         self.changes = changes
+        self._kept = changes.size
 
     # mypy does not see the decorator `override` of a property that has a setter.
     @property  # type: ignore[explicit-override]
     def _connection(self) -> Connection:
         """The connection, for any statement: what waits is sent before."""
         if self.inserts:
+            self._has_written = self._has_written or self.inserts.has_own
+            # They count the keys that wait.
+            self._customer_keys.clear()
             self.inserts.send()
         return self._direct
 
@@ -88,7 +93,6 @@ class PostgresqlTransaction(SqlTransaction):
     @override
     def _insert(self, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
         self.inserts.add(table.name, rows)
-        self.has_written = True
 
     @override
     def customer_keys(self, account: str, region: str) -> int:
@@ -103,7 +107,7 @@ class PostgresqlTransaction(SqlTransaction):
                 # There is nothing that could be locked yet.
                 return super().customer_keys(account, region)
             self._customer_keys[place] = found
-        return self._customer_keys[place]
+        return self._customer_keys[place] + self.inserts.new_keys(*place)
 
     @override
     def _count_customer_key(self, key: KmsKey, limit: int | None) -> bool:
@@ -113,9 +117,7 @@ class PostgresqlTransaction(SqlTransaction):
             return super()._count_customer_key(key, limit)
         if limit is not None and count >= limit:
             return False
-        self._customer_keys[place] = count + 1
         self.inserts.count_key(*place)
-        self.has_written = True
         return True
 
     @override
@@ -139,13 +141,30 @@ class PostgresqlTransaction(SqlTransaction):
         """Return the nodes that may serve the database."""
         return read_members(self._connection)
 
-    @property
-    def has_written(self) -> bool:
-        """Whether a statement that writes was run since this was set to False."""
-        return bool(self._direct.info[_HAS_WRITTEN])
+    def begin_member(self) -> None:
+        """Begin the next write of a group."""
+        self.inserts.keep()
+        self._has_written = False
+        self._kept = self.changes.size
 
-    @has_written.setter
-    def has_written(self, value: bool) -> None:
+    def undo_member(self) -> bool:
+        """Undo what the present write of a group has done, if nothing of that is in the database yet.
+
+        Otherwise, and if the database refuses whatever follows, return False.
+        """
+        if self._has_written or driver_of(self._direct).info.transaction_status is not TransactionStatus.INTRANS:
+            return False
+        self.inserts.drop()
+        self.changes.cut(self._kept)
+        return True
+
+    @property
+    def _has_written(self) -> bool:
+        """Whether a statement that writes was run since this was set to False."""
+        return bool(self._direct.info.get(_HAS_WRITTEN))
+
+    @_has_written.setter
+    def _has_written(self, value: bool) -> None:
         self._direct.info[_HAS_WRITTEN] = value
 
 

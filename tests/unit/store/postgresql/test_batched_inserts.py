@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 import pytest
 from msgspec.structs import replace
 from psycopg.abc import PQGen
+from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError
 
 from keys_builder import locator, make_key, material
@@ -22,11 +23,11 @@ from strongroom.store.postgresql.engine import open_postgresql
 from strongroom.store.postgresql.store import PostgresqlStore
 from strongroom.store.protocol import Transaction
 from strongroom.store.records import AccountRecord, AliasRecord
-from strongroom.store.scopes import AccountScope, NewKeyScope
+from strongroom.store.scopes import AccountScope, NewKeyScope, Scope
 
 NOW = 1_790_000_000.0
 ACCOUNT, REGION = "111122223333", "us-east-1"
-SCOPES = AccountScope(ACCOUNT), NewKeyScope(ACCOUNT, REGION)
+SCOPES: tuple[Scope, ...] = (AccountScope(ACCOUNT), NewKeyScope(ACCOUNT, REGION))
 Act = Callable[[Transaction], object]
 
 
@@ -204,15 +205,58 @@ def test_a_row_that_the_database_refuses_with_the_commit_fails_alone(store: Post
     assert count(store) == 3
 
 
-def test_a_value_that_cannot_be_stored_fails_alone(store: PostgresqlStore) -> None:
-    def unfit(transaction: Transaction) -> None:
-        transaction.add_key(replace(make_key(2), description="\0"))
+def unfit(transaction: Transaction) -> None:
+    transaction.add_key(make_key(7))
+    transaction.add_key(replace(make_key(8), description="\0"))
+
+
+def change_mind(transaction: Transaction) -> None:
+    transaction.add_key(make_key(7))
+    raise LookupError
+
+
+def refuse_after_reading(transaction: Transaction) -> None:
+    """Fail after what others have inserted was sent, with nothing of its own."""
+    assert transaction.key(locator(1)) is not None
+    raise LookupError
+
+
+def change_mind_too_late(transaction: Transaction) -> None:
+    """Fail after a row of its own was sent."""
+    transaction.add_key(make_key(7))
+    assert transaction.key(locator(7)) is not None
+    raise LookupError
+
+
+@pytest.mark.parametrize(
+    ("act", "error", "transactions"),
+    [
+        (unfit, ValidationException, 1),
+        (change_mind, LookupError, 1),
+        (refuse_after_reading, LookupError, 1),
+        (change_mind_too_late, LookupError, 4),
+    ],
+)
+def test_a_write_that_fails_is_left_out_of_its_group(
+    store: PostgresqlStore, act: Act, error: type, transactions: int
+) -> None:
+    store.write(adding(9), *SCOPES)
+    taken: list[int] = []
+
+    def count_transaction(*_: object) -> None:
+        taken.append(1)
 
     with held(store) as submit:
-        before, refused, after = submit(adding(1)), submit(unfit), submit(adding(3))
+        before, failed, after = submit(adding(1, 3)), submit(act), submit(adding(2, 3))
+        event.listen(store._database.engine, "checkout", count_transaction)
+    event.remove(store._database.engine, "checkout", count_transaction)
     assert (before.result(), after.result()) == (True, True)
-    assert isinstance(refused.exception(), ValidationException)
-    assert count(store) == 2
+    assert isinstance(failed.exception(), error)
+    assert len(taken) == transactions
+    assert count(store) == 3
+    assert load(store, 7) is None
+    # Alone, they are run in any order.
+    assert sorted(entry.name for entry in store.changes(1).entries) == [locator(each).key_id for each in (1, 2, 9)]
 
 
 def test_a_connection_that_has_ended_is_noticed_before_the_commit(postgresql: Cluster, database: str) -> None:
