@@ -4,6 +4,9 @@ Before its COMMIT is sent, a write whose connection is lost has changed nothing 
 is unknown, and it is settled by its receipt, a row with a random tag that it inserts: the write is run again with the
 same tag. If the first attempt has committed, the receipt is there. If it is still in flight, the insert waits for it.
 Otherwise the insert keeps it from committing later, and the second attempt counts.
+
+What a write refuses is proved by a commit as well: a refusal may rest on a change that a failover loses, or on what a
+former primary still has.
 """
 
 import logging
@@ -14,12 +17,13 @@ import msgspec
 import psycopg
 from sqlalchemy import Connection
 
-from strongroom.errors import WriteOutcomeUnknown
+from strongroom.errors import KmsError, WriteOutcomeUnknown
 from strongroom.store.postgresql.batched_inserts import refusal_of_rows
 from strongroom.store.postgresql.change_log import CollectedChanges
+from strongroom.store.postgresql.connection import NotConfirmed, StoreConnection
 from strongroom.store.postgresql.engine import DATABASE_ERRORS, Database, driver_of
 from strongroom.store.postgresql.faults import Retry, is_refusal, retry_of
-from strongroom.store.postgresql.statements import Begun, Committed, Receipt, begin_write, claim, commit, confirm
+from strongroom.store.postgresql.statements import Begun, Committed, Receipt, begin_write, claim, commit, confirm, prove
 from strongroom.store.postgresql.transaction import PostgresqlTransaction
 from strongroom.store.retries import MAX_RETRIES, Fault
 from strongroom.store.scopes import Scope
@@ -35,6 +39,8 @@ Later its receipt may be removed (``change_log``), and a process that was stoppe
 """
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
+_FAILURES = 500
+"""The lowest status of an error that is no refusal of what was asked for."""
 
 
 class Timing(msgspec.Struct, frozen=True):
@@ -149,7 +155,12 @@ class Write(Generic[T]):
         changes = CollectedChanges()
         self._changes.append(changes)
         transaction = self._open(connection, changes, found)
-        result = self._act(transaction)
+        try:
+            result = self._act(transaction)
+        except KmsError as error:
+            if not begun and error.status < _FAILURES and retry_of(error) is None:
+                self._prove_refusal(driver)
+            raise
         inserts = transaction.inserts.take()
         # Nothing may have been asked of the server for a while. From here on, a loss leaves the outcome unknown.
         driver.require_open()
@@ -162,6 +173,18 @@ class Write(Generic[T]):
                 raise (refusal_of_rows(error) if inserts and isinstance(error, psycopg.Error) else error) from error
             raise UnknownCommitError from error
 
+    def _prove_refusal(self, driver: StoreConnection) -> None:
+        """Make sure that what a refusal rests on is durable, and was read from the primary; raises psycopg.Error."""
+        done = prove(driver)
+        if not done.is_durable:
+            raise NotConfirmed
+        self._note(done)
+
+    def _note(self, done: Committed) -> None:
+        for changes in self._changes:
+            changes.committed = done.change
+        self._committed(done)
+
     def _count(self) -> None:
         """Begin the next attempt."""
         self._receipt = Receipt(self._receipt.tag, self._receipt.attempt + 1)
@@ -169,10 +192,8 @@ class Write(Generic[T]):
     def _conclude(self, done: Committed) -> T:
         if not done.is_durable:
             raise UnknownCommitError
+        self._note(done)
         if self._refusal is not None and done.attempt not in self._results:
             self._results = {}
             raise self._refusal
-        for changes in self._changes:
-            changes.committed = done.change
-        self._committed(done)
         return self._results[done.attempt]
