@@ -33,6 +33,8 @@ SQLITE, ONE, THREE = "SQLite", "PostgreSQL, 1 node", "PostgreSQL, 3 nodes"
 DURABLE = "-c deadlock_timeout=100ms"
 """The database waits for the disk, as by default."""
 CONNECTIONS = 32
+FEWER = (8, 1)
+"""Connections that CreateKey is measured with as well: the more calls wait at a time, the more share a commit."""
 CHANGES = 300
 SAMPLED = 7
 _SETTINGS = {"STRONGROOM_WORKERS": "1"}
@@ -118,17 +120,21 @@ def _calls(sides: list[Side], rounds: int, seconds: int) -> dict[tuple[str, str]
         made = [(kms, kms.client().create_key()["KeyMetadata"]["KeyId"]) for kms in side.kms()]
         calls[side.name] = [[encrypt(kms, key), describe_key(kms, key), create_key(kms)] for kms, key in made]
     found: dict[tuple[str, str], list[Measured]] = {}
+    loads = [*((place, CONNECTIONS) for place in range(3)), *((2, connections) for connections in FEWER)]
     for number in range(rounds):
-        for place in range(3):
+        for place, connections in loads:
             for side in sides if number % 2 else sides[::-1]:
                 chosen = [of_server[place] for of_server in calls[side.name]]
-                found.setdefault((side.name, chosen[0].name), []).append(_measure(side, chosen, seconds))
+                if connections in FEWER and len(chosen) > 1:
+                    continue
+                name = f"{chosen[0].name}, {connections} at a time"
+                found.setdefault((side.name, name), []).append(_measure(side, chosen, seconds, connections))
     return found
 
 
-def _measure(side: Side, calls: list[Call], seconds: int) -> Measured:
-    """Call all servers of a side at the same time."""
-    connections = CONNECTIONS // len(calls)
+def _measure(side: Side, calls: list[Call], seconds: int, connections: int) -> Measured:
+    """Call all servers of a side at the same time, over so many connections in all."""
+    connections //= len(calls)
     before = side.database_seconds()
     with ThreadPoolExecutor(len(calls)) as pool:
         pairs = zip(side.servers, calls, strict=True)
@@ -169,6 +175,7 @@ def _print_calls(found: dict[tuple[str, str], list[Measured]]) -> None:
         "CPU µs",
         "of SQLite's",
         "database, CPU µs",
+        "both, of SQLite's",
         "requests/s",
         "of SQLite's",
         "p50 ms",
@@ -185,6 +192,7 @@ def _print_calls(found: dict[tuple[str, str], list[Measured]]) -> None:
                 f"{median(load.cpu_each for load in loads):.1f}",
                 f"{ratio('cpu_each', loads, floor):.2f}",
                 f"{median(each.database for each in rounds):.1f}",
+                f"{median(map(_cpu_ratio, rounds, found[SQLITE, call])):.2f}",
                 f"{median(load.per_second for load in loads):,.0f}",
                 f"{ratio('per_second', loads, floor):.2f}",
                 f"{median(load.p50 for load in loads) / 1000:.1f}",
@@ -192,6 +200,11 @@ def _print_calls(found: dict[tuple[str, str], list[Measured]]) -> None:
             ]
         )
     print_table(head, rows)
+
+
+def _cpu_ratio(one: Measured, floor: Measured) -> float:
+    """Return how much CPU servers and database take together, as a multiple of another round's."""
+    return (one.load.cpu_each + one.database) / floor.load.cpu_each
 
 
 def _changes(name: str, folder: Path, cluster: Cluster | None, count: int) -> list[str]:

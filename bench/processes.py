@@ -30,5 +30,10 @@ def tree_memory(pid: int) -> int:
 
 
 def _seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        # It has just ended; its parent has its time.
+        return 0.0
+    fields = text.rpartition(")")[2].split()
     return sum(int(ticks) for ticks in fields[11:15]) / TICKS

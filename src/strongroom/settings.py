@@ -214,7 +214,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     worker_timeout: Annotated[float, Meta(ge=3, le=_YEAR)] = 30.0
     """How long one of several workers may miss its heartbeat before it is killed and replaced."""
     threads: Annotated[int, Meta(ge=1, le=256)] = 4
-    """Threads for work that waits for a disk."""
+    """Threads for calls that read from the database."""
+    write_threads: Annotated[int, Meta(ge=0, le=256)] = 0
+    """Threads for calls that write to the database; 0 means as many as ``threads`` on SQLite, and 32 on PostgreSQL."""
     key_backend_threads: Annotated[int, Meta(ge=1, le=256)] = 8
     """Threads for calls that use keys in a hardware token or behind a network."""
     xks_proxies: tuple[XksProxyHost, ...] = ()

@@ -15,7 +15,7 @@ from strongroom.keys.arns import AliasLocator
 from strongroom.keys.kms_key import KmsKey
 from strongroom.store.protocol import Store, Transaction
 from strongroom.store.records import AccessKeyRecord, AccountRecord, AliasRecord, Change
-from strongroom.store.scopes import AccountScope, KeyScope
+from strongroom.store.scopes import AccountScope, KeyScope, NewKeyScope, Scope
 
 NOW = 1_790_000_000.0
 ACCOUNT, REGION = "111122223333", "us-east-1"
@@ -53,10 +53,12 @@ def test_a_limit_lets_only_one_of_two_writers_pass(store: Store, other: Store) -
     for number in range(ROUNDS):
         first, second = make_key(2 * number), make_key(2 * number + 1)
         principal = f"AIDA{number}"
+        # CreateKey names what it counts beforehand, and ReplicateKey does not.
+        scopes: list[Scope] = [AccountScope(ACCOUNT), NewKeyScope(ACCOUNT, REGION)] if number % 2 else []
         keys = [access_key(f"AKIA{number}{letter}", principal) for letter in "AB"]
         assert sorted(
             race(
-                lambda: store.write(lambda t: t.add_key(first, number + 1)),  # noqa: B023 - run at once
+                lambda: store.write(lambda t: t.add_key(first, number + 1), *scopes),  # noqa: B023 - run at once
                 lambda: other.write(lambda t: t.add_key(second, number + 1)),  # noqa: B023
             )
         ) == [False, True]

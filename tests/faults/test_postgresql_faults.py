@@ -220,7 +220,8 @@ def test_a_node_that_pauses_in_a_transaction_does_not_keep_its_locks(
         return change(transaction)
 
     assert store.write(pause_then_change, KeyScope(KEY.account, KEY.key_id)) == "x"
-    assert len(attempts) == 2
+    # On a busy machine the next attempt may pause for as long.
+    assert len(attempts) > 1
 
 
 def test_a_lock_is_waited_for_and_then_given_up(postgresql: Cluster, database: str, store: PostgresqlStore) -> None:

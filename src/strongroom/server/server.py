@@ -38,6 +38,8 @@ logger = logging.getLogger(__name__)
 
 _BACKLOG = 2048
 _LONGEST_LEASE_WAIT = 1.0
+_WRITERS = 32
+"""Threads that write to PostgreSQL. Most of them wait for the same commit, which costs no more for many."""
 """How long a request waits for a lease at most, seconds: clients that retry should rather ask another node."""
 _STOP = (signal.SIGTERM, signal.SIGINT)
 
@@ -140,7 +142,7 @@ class Server:
         cores = os.cpu_count() or 1
         threads = {
             Lane.READING: settings.threads,
-            Lane.WRITING: settings.threads,
+            Lane.WRITING: settings.write_threads or (_WRITERS if settings.store else settings.threads),
             Lane.SIGNING: cores,
             Lane.COMPUTING: cores,
             Lane.GENERATING: max(1, cores // 2),

@@ -25,8 +25,19 @@ class KeyScope(msgspec.Struct, frozen=True, order=True):
     key_id: str
 
 
-Scope: TypeAlias = AccountScope | KeyScope
+class NewKeyScope(msgspec.Struct, frozen=True, order=True):
+    """What a new KMS key of an account in a Region needs: room below the quota, and the domain key of the Region.
+
+    Of that domain key the writers need not wait for each other, only for the one that destroys it.
+    """
+
+    account: str
+    region: str
+
+
+Scope: TypeAlias = AccountScope | KeyScope | NewKeyScope
 """What a write checks and changes; other writers of the same scope wait for it.
 
-So that no two writes wait for each other, a store locks accounts before keys, and each kind in ascending order.
+So that no two writes wait for each other, a store locks accounts, then keys, then what new keys need, and each kind in
+ascending order.
 """

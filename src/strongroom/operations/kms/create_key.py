@@ -47,7 +47,7 @@ from strongroom.operations.shapes import (
 )
 from strongroom.operations.targets import Target
 from strongroom.store.protocol import Reader
-from strongroom.store.scopes import AccountScope
+from strongroom.store.scopes import AccountScope, NewKeyScope
 
 _TYPES = {
     Origin.AWS_CLOUDHSM: CustomKeyStoreType.AWS_CLOUDHSM,
@@ -186,7 +186,8 @@ def _add_key(context: Context, key: KmsKey, external_id: str | None, given: Give
         else:
             supplied = given.supply(key)
             prepared.add_imported(supplied)
-        return change_keys(store, prepared, plan, AccountScope(key.account)).added[0]
+        scopes = AccountScope(key.account), NewKeyScope(key.account, key.region)
+        return change_keys(store, prepared, plan, *scopes).added[0]
 
 
 def _prepare_first_material(context: Context, key: KmsKey, prepared: PreparedMaterial, plan: Plan) -> None:

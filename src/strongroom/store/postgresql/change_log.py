@@ -43,6 +43,16 @@ class CollectedChanges:
         self.entries.append(Entry(kind, account, region, name))
         self.contradicting += not is_new
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """How many entries there are, and how many of them are ``contradicting``."""
+        return len(self.entries), self.contradicting
+
+    def cut(self, size: tuple[int, int]) -> None:
+        """Remove what was added since ``size`` was this."""
+        entries, self.contradicting = size
+        del self.entries[entries:]
+
 
 class SeenChanges:
     """Reads the change log, and remembers the tags of the entries that callers have seen last. For many threads."""

@@ -60,6 +60,12 @@ class StoreConnection(Connection[TupleRow]):
             self.close()
             raise DeadlineError(f"no answer within {self.limit:g} seconds") from error
 
+    def require_open(self) -> None:
+        """Look whether the server has ended this connection, without asking it; raises OperationalError if so."""
+        # The first call may read what the server said last, and the second one the end of the stream.
+        self.pgconn.consume_input()
+        self.pgconn.consume_input()
+
     def require_direct(self) -> None:
         """Refuse a pooler; raises PoolerBetweenError.
 

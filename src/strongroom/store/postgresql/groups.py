@@ -1,9 +1,10 @@
 """Group commit: writes that wait at the same time become durable with one COMMIT.
 
 While one thread runs a transaction, others queue; the next one runs all their writes in one transaction, which locks
-all their scopes in order. There are no savepoints, which other databases lack. So if one of the writes fails after it
-has changed something, the transaction is rolled back and each write is run alone. No write returns before the COMMIT;
-what a write refuses may rest on one before it in the group, so it is answered after the COMMIT as well.
+all their scopes in order. A write that fails is left out, if nothing that it has inserted was sent yet. There are no
+savepoints, which other databases lack: if the database has changed something for it, the transaction is rolled back and
+each write is run alone. No write returns before the COMMIT; what a write refuses may rest on one before it in the
+group, so it is answered after the COMMIT as well.
 """
 
 import logging
@@ -13,7 +14,6 @@ from threading import Event, Lock
 from typing import Any, Generic, Protocol, TypeVar
 
 from strongroom.errors import WriteOutcomeUnknown
-from strongroom.store.postgresql.engine import DATABASE_ERRORS
 from strongroom.store.postgresql.faults import Retry, retry_of
 from strongroom.store.postgresql.transaction import PostgresqlTransaction
 from strongroom.store.scopes import AccountScope, Scope
@@ -62,13 +62,14 @@ class Member(Generic[T]):
         Raises MemberFailedError if the transaction cannot be committed without it any more.
         """
         self._result, self._error = [], None
-        transaction.has_written = False
+        transaction.begin_member()
         try:
             self._result = [self.act(transaction)]
         except Exception as error:
-            if retry_of(error) in {Retry.LOST, Retry.ROLLED_BACK}:
+            retry = retry_of(error)
+            if retry in {Retry.LOST, Retry.ROLLED_BACK}:
                 raise
-            if transaction.has_written or isinstance(error, DATABASE_ERRORS):
+            if retry is Retry.CONFLICT or not transaction.undo_member():
                 raise MemberFailedError from error
             self._error = error
 

@@ -16,7 +16,7 @@ from strongroom.crypto.domain_keys import IAM_SCOPE
 from strongroom.store.leases.generation import Generation
 from strongroom.store.postgresql.connection import StoreConnection
 from strongroom.store.records import ChangeKind
-from strongroom.store.scopes import AccountScope, KeyScope, Scope
+from strongroom.store.scopes import AccountScope, KeyScope, NewKeyScope, Scope
 from strongroom.store.sql.history import EmptiedTableError
 
 _BEGIN_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT number, tag FROM generation"
@@ -27,6 +27,15 @@ _LOCK_ACCOUNTS = "SELECT account FROM account WHERE account = ANY(%(accounts)s) 
 _LOCK_KEYS = (
     "SELECT key_id FROM kms_key WHERE key_id = ANY(%(key_ids)s) AND account = ANY(%(owners)s) "
     "ORDER BY account, key_id, region FOR UPDATE"
+)
+_LOCK_COUNTS = (
+    "SELECT account, region, customer_keys FROM key_count "
+    "WHERE account = ANY(%(makers)s) AND region = ANY(%(regions)s) ORDER BY account, region FOR UPDATE"
+)
+# It must not be destroyed before the commit, as the one for codes.
+_NEWEST_DOMAIN_KEYS = (
+    "SELECT scope, version FROM domain_key AS newest WHERE scope = ANY(%(regions)s) AND version = "
+    "(SELECT max(version) FROM domain_key WHERE domain_key.scope = newest.scope) ORDER BY scope FOR KEY SHARE"
 )
 # Codes of rows are made with it. So it must not be destroyed before the commit. And a move of the deployment
 # (``leaving``), which locks all of them, waits for the writes that have begun before it.
@@ -66,6 +75,19 @@ class Entry(msgspec.Struct, frozen=True):
     name: str
 
 
+class Begun(msgspec.Struct, frozen=True):
+    """What a write has found when it began; all of it is locked until the transaction ends.
+
+    ``code_key`` is the version of the domain key that codes of rows are made with, None if there is none.
+    ``customer_keys`` has the numbers of keys by account and Region, of scopes for new keys that have any;
+    ``domain_keys`` the scopes and versions of the newest domain keys of their Regions.
+    """
+
+    code_key: int | None
+    customer_keys: dict[tuple[str, str], int]
+    domain_keys: frozenset[tuple[str, int]]
+
+
 class Receipt(msgspec.Struct, frozen=True):
     """What tells whether a write has committed: a random tag of the write, and the number of its attempt."""
 
@@ -103,15 +125,15 @@ def claim(connection: StoreConnection, receipt: Receipt) -> bool:
     return _statuses(connection, f"{_BEGIN_WRITE}; {_CLAIM_RECEIPT}", values)[-1] != "INSERT 0 0"
 
 
-def begin_write(connection: StoreConnection, scopes: Iterable[Scope], *, begun: bool = False) -> int | None:
-    """Begin a write, unless it has ``begun``, and lock the rows of its scopes: accounts before keys, each in order.
+def begin_write(connection: StoreConnection, scopes: Iterable[Scope], *, begun: bool = False) -> Begun:
+    """Begin a write, unless it has ``begun``, and lock the rows of its scopes in the order of ``scopes.Scope``.
 
-    What is read later sees everything that was committed before the locks were taken. Returns the version of the domain
-    key that codes of rows are made with; it stays until the transaction ends. None if there is none. Raises
-    EmptiedTableError, and DeploymentMovedError.
+    What is read later sees everything that was committed before the locks were taken. Raises EmptiedTableError, and
+    DeploymentMovedError.
     """
     accounts = sorted({scope.account for scope in scopes if isinstance(scope, AccountScope)})
     keys = [scope for scope in scopes if isinstance(scope, KeyScope)]
+    new_keys = [scope for scope in scopes if isinstance(scope, NewKeyScope)]
     statements = [] if begun else [_BEGIN_WRITE]
     if "" in accounts:
         statements.append(_LOCK_COMMON)
@@ -123,9 +145,13 @@ def begin_write(connection: StoreConnection, scopes: Iterable[Scope], *, begun: 
         "accounts": accounts,
         "key_ids": [key.key_id for key in keys],
         "owners": [key.account for key in keys],
+        "makers": sorted({scope.account for scope in new_keys}),
+        "regions": sorted({scope.region for scope in new_keys}),
         "scope": IAM_SCOPE,
     }
-    *_, newest, place = _rows(connection, "; ".join([*statements, _NEWEST_CODE_KEY, _PLACE]), values)
+    if new_keys:
+        statements += [_LOCK_COUNTS, _NEWEST_DOMAIN_KEYS]
+    *locked, newest, place = _rows(connection, "; ".join([*statements, _NEWEST_CODE_KEY, _PLACE]), values)
     if not place:
         # The commit would have no number and no entry in the change log.
         raise EmptiedTableError(_GENERATION)
@@ -134,11 +160,26 @@ def begin_write(connection: StoreConnection, scopes: Iterable[Scope], *, begun: 
         raise EmptiedTableError(_WINDOW)
     if moved_to is not None:
         raise DeploymentMovedError(moved_to)
-    return int(newest[0][0]) if newest else None
+    counts, domain_keys = locked[-2:] if new_keys else ([], [])
+    return Begun(
+        code_key=int(newest[0][0]) if newest else None,
+        customer_keys={(str(account), str(region)): int(count) for account, region, count in counts},
+        domain_keys=frozenset((str(scope), int(version)) for scope, version in domain_keys),
+    )
 
 
-def commit(connection: StoreConnection, receipt: Receipt, entries: Sequence[Entry], *, claimed: bool) -> Committed:
-    """Write the entries of the change log and the receipt, unless it was ``claimed`` at the beginning, and commit."""
+def commit(
+    connection: StoreConnection,
+    receipt: Receipt,
+    entries: Sequence[Entry],
+    before: Sequence[str] = (),
+    *,
+    claimed: bool,
+) -> Committed:
+    """Write the entries of the change log and the receipt, unless it was ``claimed`` at the beginning, and commit.
+
+    The statements ``before``, which have no parameters, are sent in the same message.
+    """
     values: dict[str, object] = {**msgspec.structs.asdict(receipt), "count": len(entries)}
     statements = []
     if entries:
@@ -150,7 +191,7 @@ def commit(connection: StoreConnection, receipt: Receipt, entries: Sequence[Entr
         statements += [_RAISE, _ADD_CHANGES.format(entries=", ".join(places))]
     if not claimed:
         statements.append(_ADD_RECEIPT)
-    number, ordinal = _commit(connection, statements, values)[-1][0]
+    number, ordinal = _commit(connection, statements, values, before)[-1][0]
     return Committed(int(number), int(ordinal or 0), receipt.attempt, not connection.has_warned)
 
 
@@ -170,9 +211,12 @@ def prove(connection: StoreConnection) -> Committed:
     return Committed(int(number), int(ordinal or 0), 0, not connection.has_warned)
 
 
-def _commit(connection: StoreConnection, statements: Sequence[str], values: dict[str, object]) -> list[list[TupleRow]]:
+def _commit(
+    connection: StoreConnection, statements: Sequence[str], values: dict[str, object], before: Sequence[str] = ()
+) -> list[list[TupleRow]]:
     connection.has_warned = False
-    return _rows(connection, "; ".join([*statements, _POSITION, "COMMIT"]), values)
+    text = ClientCursor(connection).mogrify("; ".join([*statements, _POSITION, "COMMIT"]).encode(), values)
+    return _rows(connection, "; ".join([*before, text]))
 
 
 def _rows(

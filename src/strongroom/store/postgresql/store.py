@@ -30,7 +30,7 @@ from strongroom.store.postgresql.engine import Database, driver_of, long_stateme
 from strongroom.store.postgresql.faults import Retry, fault_met, retry_of, unfit_value
 from strongroom.store.postgresql.groups import Groups
 from strongroom.store.postgresql.key_statement import load_key_rows
-from strongroom.store.postgresql.statements import Committed, begin_read
+from strongroom.store.postgresql.statements import Begun, Committed, begin_read
 from strongroom.store.postgresql.transaction import PostgresqlReader, PostgresqlTransaction, note_writing
 from strongroom.store.postgresql.verification import check_tables
 from strongroom.store.postgresql.writes import Timing, Write
@@ -162,10 +162,10 @@ class PostgresqlStore:
         tag = self._entropy(_TAG_LENGTH)
         return Write(self._database, act, scopes, self._open, tag, self._committed).run(self._timing, again=again)
 
-    def _open(self, connection: Connection, changes: CollectedChanges, newest: int | None) -> PostgresqlTransaction:
+    def _open(self, connection: Connection, changes: CollectedChanges, begun: Begun) -> PostgresqlTransaction:
         """Return a transaction that makes codes with the newest domain key; raises StoreUnavailable."""
-        self.guard.require_newest(newest)
-        return PostgresqlTransaction(connection, self.guard, changes)
+        self.guard.require_newest(begun.code_key)
+        return PostgresqlTransaction(connection, self.guard, changes, begun)
 
     def position(self) -> DatabasePosition:
         """Return the newest position of the database that this process has committed or found."""

@@ -14,14 +14,16 @@ from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 import msgspec
+import psycopg
 from sqlalchemy import Connection
 
 from strongroom.errors import KmsError, WriteOutcomeUnknown
+from strongroom.store.postgresql.batched_inserts import refusal_of_rows
 from strongroom.store.postgresql.change_log import CollectedChanges
 from strongroom.store.postgresql.connection import NotConfirmed, StoreConnection
 from strongroom.store.postgresql.engine import DATABASE_ERRORS, Database, driver_of
 from strongroom.store.postgresql.faults import Retry, is_refusal, retry_of
-from strongroom.store.postgresql.statements import Committed, Receipt, begin_write, claim, commit, confirm, prove
+from strongroom.store.postgresql.statements import Begun, Committed, Receipt, begin_write, claim, commit, confirm, prove
 from strongroom.store.postgresql.transaction import PostgresqlTransaction
 from strongroom.store.retries import MAX_RETRIES, Fault
 from strongroom.store.scopes import Scope
@@ -59,8 +61,8 @@ class UnknownCommitError(Exception):
 class Write(Generic[T]):
     """One write with a random ``tag``, which needs the locks of ``scopes``.
 
-    ``act`` gets the transaction that ``open_transaction`` makes of a connection, a change log, and the version of the
-    domain key for codes of rows. ``committed`` gets the position of the database after the commit.
+    ``act`` gets the transaction that ``open_transaction`` makes of a connection, a change log, and what was found when
+    the transaction began. ``committed`` gets the position of the database after the commit.
     """
 
     def __init__(
@@ -68,7 +70,7 @@ class Write(Generic[T]):
         database: Database,
         act: Callable[[PostgresqlTransaction], T],
         scopes: Sequence[Scope],
-        open_transaction: Callable[[Connection, CollectedChanges, int | None], PostgresqlTransaction],
+        open_transaction: Callable[[Connection, CollectedChanges, Begun], PostgresqlTransaction],
         tag: bytes,
         committed: Callable[[Committed], None],
     ) -> None:
@@ -149,22 +151,26 @@ class Write(Generic[T]):
         driver = driver_of(connection)
         if not begun:
             self._count()
-        version = begin_write(driver, self._scopes, begun=begun)
+        found = begin_write(driver, self._scopes, begun=begun)
         changes = CollectedChanges()
         self._changes.append(changes)
+        transaction = self._open(connection, changes, found)
         try:
-            result = self._act(self._open(connection, changes, version))
+            result = self._act(transaction)
         except KmsError as error:
             if not begun and error.status < _FAILURES and retry_of(error) is None:
                 self._prove_refusal(driver)
             raise
+        inserts = transaction.inserts.take()
+        # Nothing may have been asked of the server for a while. From here on, a loss leaves the outcome unknown.
+        driver.require_open()
         self._results[self._receipt.attempt] = result
         try:
-            return self._conclude(commit(driver, self._receipt, changes.entries, claimed=begun))
+            return self._conclude(commit(driver, self._receipt, changes.entries, inserts, claimed=begun))
         except DATABASE_ERRORS as error:
             if is_refusal(error) and not driver.closed:
                 del self._results[self._receipt.attempt]
-                raise
+                raise (refusal_of_rows(error) if inserts and isinstance(error, psycopg.Error) else error) from error
             raise UnknownCommitError from error
 
     def _prove_refusal(self, driver: StoreConnection) -> None:

@@ -26,6 +26,7 @@ from strongroom.store.records import AccessKeyRecord, ChangeKind
 from strongroom.store.retries import WriteConflict
 from strongroom.store.sql import rows
 from strongroom.store.sql.change_log import ChangeLog
+from strongroom.store.sql.inserts import Inserts
 from strongroom.store.sql.row_guard import RowGuard
 from strongroom.store.sql.row_macs import MAC
 from strongroom.store.sql.rows import AnyRow
@@ -144,7 +145,7 @@ class DomainKeyReads:
         return count
 
 
-class DomainKeyWrites(DomainKeyReads):
+class DomainKeyWrites(DomainKeyReads, Inserts):
     """Writes of domain keys. See ``subjects.domain_keys``."""
 
     _changes: ChangeLog
@@ -157,7 +158,7 @@ class DomainKeyWrites(DomainKeyReads):
         """Do what ``require_domain_key`` does, once for each domain key: a group of writes is one transaction."""
         version = None if token is None else domain_key_version(token)
         if version is not None and (scope, version) not in self._found_domain_keys:
-            require_domain_key(self._connection, scope, token)
+            require_domain_key(self._unaffected, scope, token)
             self._found_domain_keys.add((scope, version))
 
     def add_domain_key(self, record: SealedDomainKey) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, tuple_
+from sqlalchemy import Connection, bindparam, delete, func, select, tuple_
 
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.grants import (
@@ -17,6 +17,7 @@ from strongroom.keys.grants import (
 from strongroom.store.records import ChangeKind, GrantFilter
 from strongroom.store.sql.change_log import ChangeLog
 from strongroom.store.sql.dialects import as_json, is_integer
+from strongroom.store.sql.inserts import Inserts
 from strongroom.store.sql.row_guard import RowGuard
 from strongroom.store.sql.rows import AnyRow
 from strongroom.store.sql.schema import key_grant
@@ -39,7 +40,6 @@ _LABELS = select(as_json(key_grant.c.label)).where(where(key_grant, *KEY, "grant
 _COUNT_LABELLED = select(func.count()).select_from(key_grant).where(where(key_grant, *KEY, "grantee", "label"))
 _NAMED = _ROW.where(where(key_grant, *KEY, "name"))
 _COUNT = select(func.count()).select_from(key_grant).where(where(key_grant, *KEY))
-_ADD = insert(key_grant)
 _ADD_BELOW_LIMIT = insert_below_limit(key_grant, _COUNT)
 _REMOVE = delete(key_grant).where(where(key_grant, *KEY, "grant_id"))
 
@@ -106,7 +106,7 @@ class GrantReads:
         return self._guard.page(key_grant, fetch, limit, read_grant)
 
 
-class GrantWrites(GrantReads):
+class GrantWrites(GrantReads, Inserts):
     """Writes of grants. See ``subjects.grants``."""
 
     _changes: ChangeLog
@@ -128,7 +128,7 @@ class GrantWrites(GrantReads):
         }
         values = self._guard.sealed(key_grant, row)
         if limit is None:
-            self._connection.execute(_ADD, values)
+            self._insert(key_grant, [values])
         elif not self._connection.execute(_ADD_BELOW_LIMIT, of(**values) | {"limit": limit}).rowcount:
             return False
         self._log_grant(grant)

@@ -10,13 +10,14 @@ from typing import TypeVar
 
 import msgspec
 from msgspec.structs import replace
-from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, func, or_, select, update
 
 from strongroom.crypto.domain_keys import IAM_SCOPE
 from strongroom.iam.entities import ENTITY_TYPES, Entity, EntityKind, Relation
 from strongroom.store.records import AccessKeyRecord, AccessKeyUse, ChangeKind
 from strongroom.store.sql.change_log import ChangeLog
 from strongroom.store.sql.domain_keys import require_domain_key
+from strongroom.store.sql.inserts import Inserts
 from strongroom.store.sql.row_guard import RowGuard
 from strongroom.store.sql.row_macs import MAC
 from strongroom.store.sql.rows import AnyRow, access_key_values, read_access_key
@@ -29,10 +30,8 @@ E = TypeVar("E", bound=Entity)
 _IDENTITY = ("account", "kind", "name_key")
 _ENTITY = select(identity).where(where(identity, *_IDENTITY))
 _ENTITY_BY_ID = select(identity).where(where(identity, "unique_id"))
-_ADD_ENTITY = insert(identity)
 _SAVE_ENTITY = update(identity).where(where(identity, *_IDENTITY, "unique_id"))
 _ERASE_ENTITY = delete(identity).where(where(identity, *_IDENTITY))
-_ADD_LINK = insert(identity_link)
 _ERASE_LINKS = delete(identity_link).where(where(identity_link, *_IDENTITY))
 _ERASE_TRACES = [
     delete(principal_use).where(where(principal_use, "unique_id")),
@@ -49,7 +48,6 @@ _ACCESS_KEYS = (
     .where(where(access_key, "account", "principal"))
     .order_by(access_key.c.created_at, access_key.c.access_key_id)
 )
-_ADD_ACCESS_KEY = insert(access_key)
 _ADD_ACCESS_KEY_BELOW_LIMIT = insert_below_limit(
     access_key, select(func.count()).select_from(access_key).where(where(access_key, "account", "principal"))
 )
@@ -133,17 +131,17 @@ class IdentityReads:
         )
 
 
-class IdentityWrites(IdentityReads):
+class IdentityWrites(IdentityReads, Inserts):
     """Writes of identities. See ``subjects.identities``."""
 
     _changes: ChangeLog
 
     def add_access_key(self, record: AccessKeyRecord, limit: int | None = None) -> bool:
         """Insert an access key; return False and write nothing if its principal has ``limit`` access keys already."""
-        require_domain_key(self._connection, IAM_SCOPE, record.wrapped_secret)
+        require_domain_key(self._unaffected, IAM_SCOPE, record.wrapped_secret)
         values = self._guard.sealed(access_key, access_key_values(record))
         if limit is None:
-            self._connection.execute(_ADD_ACCESS_KEY, values)
+            self._insert(access_key, [values])
         elif not self._connection.execute(_ADD_ACCESS_KEY_BELOW_LIMIT, of(**values) | {"limit": limit}).rowcount:
             return False
         self._changes.add(ChangeKind.ACCESS_KEY, record.account, "", record.access_key_id, is_new=True)
@@ -185,7 +183,7 @@ class IdentityWrites(IdentityReads):
             {**place, "path": entity.path, "unique_id": entity.unique_id, "document": msgspec.json.encode(entity)},
         )
         if before is None:
-            self._connection.execute(_ADD_ENTITY, values)
+            self._insert(identity, [values])
             self._add_links(entity)
         else:
             old_place = _row_key(before.account, before.kind, before.name)
@@ -209,7 +207,7 @@ class IdentityWrites(IdentityReads):
         place = _row_key(entity.account, entity.kind, entity.name)
         for link in entity.links:
             values = {**place, "relation": link.relation.value, "target": link.target}
-            self._connection.execute(_ADD_LINK, self._guard.sealed(identity_link, values))
+            self._insert(identity_link, [self._guard.sealed(identity_link, values)])
 
     def _log_access_key(self, record: AccessKeyRecord) -> None:
         self._changes.add(ChangeKind.ACCESS_KEY, record.account, "", record.access_key_id)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KmsKey
@@ -55,19 +55,15 @@ _USE = {
     for name in ("operation", "used_at", "event_id", "request_id")
 }
 
-_ADD_ACCOUNT = insert(account)
 _SAVE_ACCOUNT = update(account).where(where(account, "account"))
-_ADD_KEY = insert(kms_key)
 _SAVE_KEY = update(kms_key).where(where(kms_key, *KEY))
 _ERASE_PARTS = [
     delete(table).where(where(table, *KEY)) for table in (key_usage, key_grant, alias, key_tag, key_material)
 ]
 _ERASE_KEY = delete(kms_key).where(where(kms_key, *KEY))
 _ALIAS_NAMES = select(alias.c.name).where(where(alias, *KEY))
-_ADD_MATERIAL = insert(key_material)
 _SAVE_MATERIAL = update(key_material).where(where(key_material, "region", "material_id"))
 _ERASE_MATERIAL = delete(key_material).where(where(key_material, "region", "material_id"))
-_ADD_TAG = insert(key_tag)
 _ERASE_TAGS = delete(key_tag).where(where(key_tag, *KEY))
 _COUNT_MORE = postgresql_insert(key_count).on_conflict_do_update(
     index_elements=["account", "region"], set_={"customer_keys": key_count.c.customer_keys + 1}
@@ -90,7 +86,6 @@ _COUNT_AGAIN = (
         .scalar_subquery()
     )
 )
-_ADD_ALIAS = insert(alias)
 _ALIASES = select(func.count()).select_from(alias).where(where(alias, *KEY))
 _ADD_ALIAS_BELOW_LIMIT = insert_below_limit(alias, _ALIASES).on_conflict_do_nothing(
     index_elements=["account", "region", "name"]
@@ -143,7 +138,7 @@ class SqlTransaction(
 
     def add_account(self, record: AccountRecord) -> None:
         """Insert an account."""
-        self._connection.execute(_ADD_ACCOUNT, self._guard.sealed(account, rows.account_values(record)))
+        self._insert(account, [self._guard.sealed(account, rows.account_values(record))])
         self._changes.add(ChangeKind.ACCOUNT, record.account, "", record.account, is_new=True)
 
     def save_account(self, record: AccountRecord) -> None:
@@ -169,12 +164,12 @@ class SqlTransaction(
         """
         if key.manager is KeyManager.CUSTOMER and not self._count_customer_key(key, limit):
             return False
-        self._connection.execute(_ADD_KEY, sealed_key(self._guard, key))
+        self._insert(kms_key, [sealed_key(self._guard, key)])
         for ordinal, material in enumerate(key.materials):
             self._require_domain_key(key.region, material.token)
-            self._connection.execute(_ADD_MATERIAL, rows.material_values(key, ordinal))
+            self._insert(key_material, [rows.material_values(key, ordinal)])
         if key.tags:
-            self._connection.execute(_ADD_TAG, rows.tag_values(key))
+            self._insert(key_tag, rows.tag_values(key))
         # It contradicts no cache: that there is no such key is never cached.
         self._changes.add(ChangeKind.KEY, key.account, key.region, key.key_id, is_new=True)
         return True
@@ -187,7 +182,7 @@ class SqlTransaction(
         if before.tags != after.tags:
             self._connection.execute(_ERASE_TAGS, owner)
             if after.tags:
-                self._connection.execute(_ADD_TAG, rows.tag_values(after))
+                self._insert(key_tag, rows.tag_values(after))
         self._log_key(after.locator)
 
     def erase_key(self, key: KmsKey) -> None:
@@ -253,7 +248,7 @@ class SqlTransaction(
         """
         values = self._guard.sealed(alias, rows.alias_values(record))
         if previous_key_id is None:
-            self._connection.execute(_ADD_ALIAS, values)
+            self._insert(alias, [values])
         else:
             if not self._move_alias(record, values | {"previous_key_id": previous_key_id}, limit):
                 return False
@@ -291,7 +286,7 @@ class SqlTransaction(
             if known.get(material.material_id) != material:
                 self._require_domain_key(after.region, material.token)
             if material.material_id not in known:
-                self._connection.execute(_ADD_MATERIAL, values)
+                self._insert(key_material, [values])
             elif known[material.material_id] != material:
                 place = of(region=after.region, material_id=material.material_id)
                 self._connection.execute(_SAVE_MATERIAL, values | place)
