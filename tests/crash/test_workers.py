@@ -87,7 +87,6 @@ def clients_of(server: RunningServer, person: Person) -> list[Any]:
     return [client_with(server, "kms", person.credentials) for _ in range(USERS)]
 
 
-@pytest.mark.timeout(300)
 def test_no_worker_is_ever_stale(workers: RunningServer) -> None:
     kms: Any = client_of(workers)
     iam: Any = client_with(workers, "iam", credentials_of(workers))

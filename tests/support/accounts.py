@@ -30,7 +30,9 @@ def strongroom(data: Path, *arguments: str, folder: Path | None = None) -> subpr
     """Run ``strongroom`` with a data folder, as an administrator does, in a folder: by default, the current one."""
     command = [sys.executable, "-m", "strongroom", *arguments, "--data", str(data)]
     environment = {**os.environ, **settings_of.get(data, {})}
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=folder, env=environment)
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=180, cwd=folder, env=environment
+    )
 
 
 def succeed(data: Path, *arguments: str) -> str:
