@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -28,9 +28,9 @@ def strongroom(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return command(*arguments, "--data", str(data))
 
 
-def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run ``strongroom`` with some arguments."""
-    code, output, errors = _asked([arguments, "", ""])
+def command(*arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run ``strongroom`` with some arguments; ``environment`` is added to ours."""
+    code, output, errors = _asked([arguments, "", "", dict(environment or {})])
     return subprocess.CompletedProcess(arguments, code, output, errors)
 
 
@@ -79,7 +79,7 @@ def warm_server(data: Path, log: Path, *options: str) -> Iterator[RunningServer]
         reading = os.open(output, os.O_RDONLY | os.O_NONBLOCK)
         with open(reading, encoding="utf-8") as told:  # noqa: PTH123 - a descriptor
             arguments = ["serve", "--data", str(data), "--listen", "127.0.0.1:0", *options]
-            (pid,) = _asked([arguments, str(output), str(log)])
+            (pid,) = _asked([arguments, str(output), str(log), {}])
             os.set_blocking(reading, True)
             with closing(WarmProcess(pid)) as process:
                 yield RunningServer(process, environment_of(told))

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from strongroom.cli import main
@@ -20,12 +21,13 @@ def _serve() -> None:
     A command with a file for its output is not waited for; the answer has its process id.
     """
     for line in sys.stdin:
-        arguments, output, log = json.loads(line)
+        arguments, output, log, environment = json.loads(line)
+        run = partial(_run, main, arguments, environment)
         if output:
-            answer: list[object] = [_fork(main, arguments, output, log)]
+            answer: list[object] = [_fork(run, output, log)]
         else:
             with tempfile.NamedTemporaryFile() as told, tempfile.NamedTemporaryFile() as errors:
-                child = _fork(main, arguments, told.name, errors.name)
+                child = _fork(run, told.name, errors.name)
                 code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
                 answer = [code, *(Path(file.name).read_text(errors="replace") for file in (told, errors))]
         sys.stdout.write(json.dumps(answer) + "\n")
@@ -36,7 +38,7 @@ def _serve() -> None:
                 pass
 
 
-def _fork(main: Callable[[list[str]], object], arguments: list[str], output: str, errors: str) -> int:
+def _fork(run: Callable[[], None], output: str, errors: str) -> int:
     """Run a command in another process; return its id."""
     files = [os.open(path, os.O_WRONLY) for path in (output, errors)]
     child = os.fork()
@@ -44,15 +46,16 @@ def _fork(main: Callable[[list[str]], object], arguments: list[str], output: str
         for descriptor, file in enumerate([os.open(os.devnull, os.O_RDONLY), *files]):
             os.dup2(file, descriptor)
             os.close(file)
-        _run(main, arguments)
+        run()
     for file in files:
         os.close(file)
     return child
 
 
-def _run(main: Callable[[list[str]], object], arguments: list[str]) -> None:
-    """Run one command in this process, and end it."""
+def _run(main: Callable[[list[str]], object], arguments: list[str], environment: dict[str, str]) -> None:
+    """Run one command in this process, and end it. ``environment`` is added to that of this process."""
     code = 1
+    os.environ.update(environment)
     try:
         main(arguments)
         code = 0
