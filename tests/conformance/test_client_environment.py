@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from free_ports import free_port
 from local_server import RunningServer, running_server
 from programs import program
 from server_processes import wait_until
@@ -189,13 +190,6 @@ def test_a_server_that_is_ready_has_written_the_files(tmp_path: Path, workers: s
             assert process.wait(60) == 0
         finally:
             process.kill()
-
-
-def free_port() -> int:
-    """Return a loopback port that nothing listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def accepts(port: int) -> bool:

@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from free_ports import free_port
 from local_server import RunningServer, running_server
-from postgresql import SERVER, Cluster, free_port
+from postgresql import SERVER, Cluster
 from request_balancer import RequestBalancer
 from server_processes import is_alive, tree_of
 from stalling_proxy import StallingProxy
