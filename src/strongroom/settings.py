@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from strongroom.audit_destinations import AuditDestination
+from strongroom.event_destinations import EventDestination
 
 TLS_SUITES = tuple(
     f"ECDHE-{signature}-{cipher}"
@@ -182,6 +183,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """How long a call waits for the required destinations of the audit log before it is answered with an error."""
     audit_ship_lag: PositiveSeconds = 300.0
     """How old the oldest line may be that a destination lacks before that is a problem."""
+    events: tuple[EventDestination, ...] = ()
+    """Where events are sent: what happens to keys, and what an operator should know."""
+    events_queue: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
+    """How many events wait for a destination that does not take them; more replace the oldest."""
+    events_notice_days: tuple[Annotated[int, Meta(ge=1, le=365)], ...] = (30, 7, 1)
+    """How many days before imported key material expires, or a key is deleted, there is an event about that."""
+    events_denied: Annotated[int, Meta(ge=0, le=1_000_000)] = 20
+    """After how many denied calls of one principal, or for one key, there is an event; 0 for never."""
+    events_denied_window: PositiveSeconds = 60.0
+    """Within which time so many calls must be denied."""
     fips: bool = False
     """Use approved algorithms only, and refuse all others by name."""
     serve_damaged: bool = False

@@ -9,11 +9,20 @@ from typing import Literal, cast, get_args, get_origin
 import msgspec
 
 from strongroom.audit_destinations import AddressError, require_destination
+from strongroom.event_destinations import EventAddressError, require_event_destination
 from strongroom.settings import APPROVED_TLS_SUITES, TLS_SUITES, Settings, SettingsError, address_of
 
 _PREFIX = "STRONGROOM_"
 _LISTS = frozenset(
-    {"regions", "trusted_proxies", "cors_origins", "attestation_roots", "tls_ciphers", "xks_client_names"}
+    {
+        "events_notice_days",
+        "regions",
+        "trusted_proxies",
+        "cors_origins",
+        "attestation_roots",
+        "tls_ciphers",
+        "xks_client_names",
+    }
 )
 
 _OPTIONS = {"regions": "region"}
@@ -66,6 +75,7 @@ def load(
     _require_proxies(settings)
     _require_clusters(settings)
     _require_audit_destinations(settings)
+    _require_event_destinations(settings)
     return settings
 
 
@@ -188,6 +198,21 @@ def _require_proxies(settings: Settings) -> None:
             _require_address(f"address` of `{each.host}` in `xks-proxies", each.address)
         if (each.cert is None) != (each.key is None):
             raise SettingsError(f"`{each.host}` in `xks-proxies` needs both `cert` and `key`, or neither")
+
+
+def _require_event_destinations(settings: Settings) -> None:
+    seen = set[str]()
+    for each in settings.events:
+        try:
+            require_event_destination(each)
+        except EventAddressError as error:
+            # What is wrong may be a credential in it.
+            at = re.sub(r"//.*", "//…", each.to)
+            raise SettingsError(f"`{at}` in `events` is not valid: {error}") from None
+        shown = each.shown
+        if each.to in seen:
+            raise SettingsError(f"`events` has `{shown}` twice")
+        seen.add(each.to)
 
 
 def _require_audit_destinations(settings: Settings) -> None:

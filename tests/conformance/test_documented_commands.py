@@ -46,6 +46,8 @@ FILE = "a file of AWS clients; tests/conformance/test_fixed_credentials.py has i
 RELOCATED = "test_moves_between_databases.py moves a deployment, and names a role and a host here"
 BACKED_UP = "needs age and a server's data folder; tests/conformance/test_backups.py runs the same"
 MANIFEST = "a part of a manifest of Kubernetes; its paths and times are those of the text"
+SENT = "needs destinations of events; test_events.py runs it"
+AN_EVENT = "an event; its shape is that of tests/unit/events/test_key_events.py"
 LOADED = "settings; tests/architecture/test_documents.py loads them"
 
 ROTATED = "run in tests/crash/test_domain_key_kill.py"
@@ -64,6 +66,9 @@ SET_UP = "needs a database server; tests/conformance/test_postgresql.py runs the
 
 LEFT_OUT = {
     ("docs/audit-shipping.md", "[[audit-ship]]"): LOADED,
+    ("docs/events.md", "[[events]]"): LOADED,
+    ("docs/events.md", "strongroom events test"): SENT,
+    ("docs/events.md", "{"): AN_EVENT,
     ("docs/audit-shipping.md", "strongroom audit fetch"): SHIPPED,
     ("docs/audit-shipping.md", "strongroom audit verify"): SHIPPED,
     ("README.md", "strongroom serve [--data DIR]"): PLACEHOLDERS,

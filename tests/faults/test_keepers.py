@@ -1,5 +1,6 @@
 """Several nodes keep one database, are stopped and killed at random, and do all that is due exactly once."""
 
+import json
 import os
 import shutil
 import signal
@@ -225,6 +226,18 @@ def recorded(world: World) -> dict[tuple[str, str], Counter[str]]:
     return found
 
 
+def told(world: World) -> dict[tuple[str, str], Counter[str]]:
+    """Return how often each id of an event for other programs was spooled, by its detail type and key."""
+    found: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for number in range(NODES):
+        folder = world.node(number) / "events"
+        assert list((folder / "intended").iterdir()) == []
+        for path in (folder / "ready").iterdir():
+            event = json.loads(path.read_bytes())
+            found[event["detail-type"], event["detail"]["key-id"]][event["id"]] += 1
+    return found
+
+
 def test_nodes_that_are_stopped_and_killed_do_everything_once(world: World) -> None:
     made = world.make_keys()
     disturbed = Disturbed(world, seed=SEED)
@@ -234,6 +247,10 @@ def test_nodes_that_are_stopped_and_killed_do_everything_once(world: World) -> N
             until_done(reader)
     finally:
         disturbed.end()
+    for number in range(NODES):
+        with closing(world.at(number)) as node:
+            # What a kill has left of events is decided.
+            node.keeper.run()
     with closing(world.at(0)) as node:
         require_done(node, made)
     events = recorded(world)
@@ -244,6 +261,13 @@ def test_nodes_that_are_stopped_and_killed_do_everything_once(world: World) -> N
     again = sum(each.total() - 1 for each in events.values())
     # Each was recorded by a node that was killed before its commit, or stopped until the database gave it up.
     assert again <= disturbed.kills + disturbed.stops
+    sent = told(world)
+    expected = {("KMS CMK Rotation", key_id) for key_id in (*made["rotated"], *made["related"])}
+    expected |= {("KMS CMK Deletion", key_id) for key_id in (*made["deleted"], *made["cluster"])}
+    assert sent.keys() == expected
+    # Two nodes may tell of a change that one of them has made, if the other was stopped before its commit and killed.
+    assert {len(each) for each in sent.values()} == {1}
+    assert sum(each.total() - 1 for each in sent.values()) <= disturbed.kills + disturbed.stops
 
 
 def test_a_node_whose_clock_is_a_month_ahead_of_the_others_does_nothing_early(world: World) -> None:

@@ -21,11 +21,13 @@ from strongroom.assembly.audit_log import open_audit_key, open_audit_log
 from strongroom.assembly.clock_record import ClockFiles
 from strongroom.assembly.data_folder import DataFolder
 from strongroom.assembly.deployment import ready_folder
+from strongroom.assembly.event_chores import settling_of
 from strongroom.assembly.node import require_node_id
 from strongroom.assembly.open_folder import OpenFolder
 from strongroom.audit.writer_id import WriterId
 from strongroom.clock import DAY, Clock, SystemClock
 from strongroom.entropy import system_entropy
+from strongroom.event_destinations import EventDestination
 from strongroom.maintenance.clock_watch import reading_of
 from strongroom.maintenance.keeper import Keeper
 from strongroom.problems import Problems
@@ -65,7 +67,12 @@ class KeeperNode(LocalDeployment):
         cluster = CloudHsmCluster(id=CLUSTER, module=str(MODULE), token=token)
         self.folder = folder
         self.settings = settings = Settings(
-            data=str(folder), store=store, regions=REGIONS, cloudhsm_clusters=(cluster,)
+            data=str(folder),
+            store=store,
+            regions=REGIONS,
+            cloudhsm_clusters=(cluster,),
+            events=(EventDestination("file:/nowhere"),),
+            events_notice_days=(),
         )
         with ExitStack() as undo:
             undo.callback(os.close, DataFolder(folder).lock())
@@ -94,6 +101,7 @@ class KeeperNode(LocalDeployment):
             problems=problems,
             holder=folder.name,
             turn=_NO_TURN,
+            settle_events=settling_of(settings, opened.store, clock),
         )
         self.store = opened.store
         self.opened = opened

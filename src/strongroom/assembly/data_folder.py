@@ -22,6 +22,7 @@
       problems/         0700, the open problems of each worker, 0600
       audit/            0700, a line for each call, in segments
       shipping/         0700, how far the audit log was shipped to each destination, 0600, and a socket for workers
+      events/           0700, events that wait to be sent, 0600, and how sending goes
       metrics/          0700, a socket of each worker, 0600, over which it sends the others its metrics
 """
 
@@ -75,6 +76,7 @@ class DataFolder:
         self.client_environment_fish = path / "env.fish"
         self.audit = path / "audit"
         self.shipping = path / "shipping"
+        self.events = path / "events"
         self.request_quotas = path / "request-quotas"
         self.problems = path / "problems"
         self.moved = path / "moved"

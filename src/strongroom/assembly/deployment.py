@@ -11,6 +11,8 @@ from typing import Self
 from strongroom.assembly.audit_log import end_idle_chains, idle_writers, open_audit_key, open_audit_log
 from strongroom.assembly.audit_shipping import require_destinations, required_shipping
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
+from strongroom.assembly.event_chores import notices_of, settling_of
+from strongroom.assembly.events import prepare_events, require_event_destinations
 from strongroom.assembly.key_back_ends import require_certificates
 from strongroom.assembly.node import require_node_id
 from strongroom.assembly.open_folder import OpenFolder
@@ -132,6 +134,8 @@ class Deployment:
             turn=max(_TURN, 3 * settings.keeper_interval),
             at_start=partial(quarantine_damaged, opened.database, opened.store, opened.store.quarantine),
             scopes=opened_scopes(settings),
+            settle_events=settling_of(settings, opened.store, clock),
+            notices=notices_of(settings, opened.store, clock),
         )
         self._saves_clock = not worker
         self.clock_watch = opened.clock_watch
@@ -207,6 +211,7 @@ def ready_folder(
     """
     require_certificates(settings)
     require_destinations(settings)
+    require_event_destinations(settings)
     clear_problems(DataFolder(settings.folder).problems)
     with closing(OpenFolder(settings, clock, entropy, unsealing=unsealing, taken=True, first=first)) as opened:
         with opened.folder.registering(wait=False) as alone:
@@ -219,6 +224,7 @@ def ready_folder(
         if settings.fips:
             opened.seals.require_approved()
         _ensure_account(opened, settings, first=first)
+        prepare_events(settings, clock)
         for problem in opened.profiles.problems():
             logger.warning("%s", problem)
 

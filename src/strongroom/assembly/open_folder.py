@@ -10,6 +10,7 @@ from strongroom.assembly.database_history import require_all_committed
 from strongroom.assembly.databases.chosen import database_of
 from strongroom.assembly.domain_key_rotation import DomainKeyRotation, follow_domain_keys
 from strongroom.assembly.domain_keys import Protection, open_domain_keys
+from strongroom.assembly.event_chores import key_events_of
 from strongroom.assembly.key_back_ends import open_key_backends
 from strongroom.assembly.key_policies import KeyPolicies
 from strongroom.assembly.node import claim_old_writers, ensure_node_id, read_node_id, require_not_retired
@@ -148,6 +149,7 @@ class OpenFolder:
                 customer_keys=settings.customer_keys,
                 regions=settings.regions,
                 latest_time=self.clock_watch.latest,
+                events=key_events_of(settings, clock),
             )
             self.trail = CommandTrail(self.folder, store, secrets, settings, clock, entropy)
             # What a first start makes is no change of an operator's.

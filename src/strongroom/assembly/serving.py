@@ -11,6 +11,7 @@ import msgspec
 
 from strongroom.assembly.audit_shipping import statuses_of
 from strongroom.assembly.deployment import Deployment
+from strongroom.assembly.events import event_statuses
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.audit.writer_id import worker_name
 from strongroom.clock import Clock, SystemClock
@@ -86,6 +87,7 @@ def serve_as(
             access_log,
             proxy_calls=deployment.backends.key_managers.outcomes,
             shipping=partial(statuses_of, settings) if not worker else tuple,
+            events=partial(event_statuses, settings) if not worker else tuple,
             certificate_expires=lambda: tls.expires,
         )
         parts.enter_context(_showing_metrics(settings, sources, 1 if worker is None else settings.workers))

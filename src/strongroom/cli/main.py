@@ -13,6 +13,7 @@ from strongroom.cli.clock import clock
 from strongroom.cli.database import database
 from strongroom.cli.doctor import doctor
 from strongroom.cli.domain_keys import domain_keys
+from strongroom.cli.events import events
 from strongroom.cli.explain import explain_command, who_can_command
 from strongroom.cli.hsm import hsm
 from strongroom.cli.identity_provider import identity_provider
@@ -35,7 +36,7 @@ def main() -> None:
 
 for command in (
     *(serve, init, account, service, seal, hsm, domain_keys, key, identity_provider, explain_command, who_can_command),
-    *(audit, clock, database, migrate, backup, restore, doctor, nodes, xks_proxy),
+    *(audit, clock, database, migrate, backup, restore, doctor, nodes, xks_proxy, events),
 ):
     main.add_command(command)
 for command in (archive, prune, retire, shipping, fetch):

@@ -16,6 +16,7 @@ import msgspec
 from strongroom import __version__
 from strongroom.assembly.data_folder import DataFolder
 from strongroom.assembly.deployment import ready_folder
+from strongroom.assembly.seal_events import SealEvents
 from strongroom.assembly.serving import Serving, serve_as
 from strongroom.assembly.serving_lock import ServingLock
 from strongroom.audit.writer_id import worker_name
@@ -134,7 +135,8 @@ def _serve(settings: Settings, log: LogQueue, read: Callable[[], Settings]) -> N
 def _ready_folder(settings: Settings) -> Unsealed | None:
     """Make the data folder ready; return what opened its seals. Waits for a seal that is unavailable."""
     unsealing = unsealing_of(settings)
-    wait_for_seals(lambda: ready_folder(settings, SystemClock(), system_entropy, unsealing), settings)
+    events = SealEvents(settings, SystemClock(), system_entropy)
+    wait_for_seals(lambda: ready_folder(settings, SystemClock(), system_entropy, unsealing), settings, events)
     return unsealing.known()
 
 
@@ -144,7 +146,7 @@ def _workers(settings: Settings) -> int:
 
 def _serves_alone(settings: Settings) -> bool:
     """Tell whether this process serves by itself: it is to have one worker, and needs no process beside it."""
-    return _workers(settings) == 1 and not settings.is_on_postgresql and not settings.audit_ship
+    return _workers(settings) == 1 and not (settings.is_on_postgresql or settings.audit_ship or settings.events)
 
 
 def _with_ports(settings: Settings, held: ExitStack, patience: float) -> Settings:

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import click
 
+from strongroom.assembly.seal_events import SealEvents
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.crypto.seal import SealUnavailableError
 from strongroom.entropy import system_entropy
@@ -31,24 +32,29 @@ def unsealing_of(settings: Settings) -> Unsealing:
     return Unsealing(settings, system_entropy, _ask, ask_pin=_ask_pin)
 
 
-def wait_for_seals(act: Callable[[], T], settings: Settings) -> T:
+def wait_for_seals(act: Callable[[], T], settings: Settings, events: SealEvents | None = None) -> T:
     """Return what ``act`` returns, which opens the seals.
 
     While no seal opens that may do so later, try again, with growing pauses, and let health checks at the address of
-    the settings know why.
+    the settings know why, and other programs by ``events``.
     """
     pause = _FIRST_PAUSE
     with ExitStack() as meanwhile:
         listener: SealedListener | None = None
         while True:
             try:
-                return act()
+                result = act()
+                if events is not None:
+                    events.opened()
+                return result  # noqa: TRY300 - what follows is for a seal that did not open
             except SealUnavailableError as error:
                 logger.error("%s; trying again in %d s", error, pause)  # noqa: TRY400 - one line is enough
                 if listener is None:
                     listener = SealedListener(str(error), Tls(settings).context)
                     meanwhile.enter_context(listener.listening(*settings.address))
                 listener.reason = str(error)
+                if events is not None:
+                    events.unavailable(str(error))
                 time.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
 

@@ -30,6 +30,7 @@ from strongroom.maintenance.duty import Duty
 from strongroom.maintenance.key_deletion import KEY_DELETION
 from strongroom.maintenance.key_rotation import AUTOMATIC_ROTATION
 from strongroom.maintenance.material_expiry import MATERIAL_EXPIRY
+from strongroom.maintenance.notices import Notices
 from strongroom.maintenance.proxy_health import ProxyHealth
 from strongroom.maintenance.service_changes import ServiceChanges
 from strongroom.operations.context import Backends
@@ -79,10 +80,14 @@ class Keeper:
         holder: str = "",
         turn: float = 30.0,
         scopes: Collection[str] | None = None,
+        settle_events: Callable[[], None] | None = None,
+        notices: Notices | None = None,
     ) -> None:
         """Keep a service. ``holder`` is this node's name where several take turns, each of ``turn`` seconds.
 
         ``scopes`` has the Regions whose keys are kept here; None for all.
+
+        ``settle_events`` decides about the events of changes that were interrupted.
 
         ``keep_domain_keys`` is done in each round of the first worker, ``at_start`` once: in its first round, or later
         if that fails.
@@ -90,6 +95,8 @@ class Keeper:
         self._keep_domain_keys = keep_domain_keys
         self._at_start = at_start
         self._scopes = scopes
+        self._settle_events = settle_events
+        self._notices = notices
         self._begin_after = -math.inf
         self._backends = backends
         self._changes = ServiceChanges(backends, trail, log)
@@ -114,11 +121,15 @@ class Keeper:
                 self._do_duties()
             # By every node: not each of them may reach each token and cluster.
             self._run_guarded(self._destroy)
+            if self._settle_events is not None:
+                self._run_guarded(self._settle_events)
             self._run_guarded(self._watch.save)
             self._write_down(self._clock.now())
             self._run_guarded(self._proxies.check)
             if has_turn:
                 self._run_guarded(self._rotate_domain_keys)
+                if self._notices is not None:
+                    self._run_guarded(self._notices.check, self._watch.moment())
                 self._run_guarded(self._trim)
             self._run_guarded(self._scrub)
             self._run_guarded(self._begin)

@@ -3,7 +3,7 @@
 from strongroom.keys import imported
 from strongroom.keys.arns import KeyLocator
 from strongroom.maintenance.duty import Duty
-from strongroom.operations.kms.key_changes import NO_CHANGES, KeyChanges, Plan, PlannedEvent
+from strongroom.operations.kms.key_changes import EXPIRED, NO_CHANGES, KeyChanges, Plan, PlannedEvent
 from strongroom.operations.kms.prepared_material import PreparedMaterial
 from strongroom.operations.kms.related_keys import KeyVersions, with_relatives
 from strongroom.store.protocol import Reader
@@ -24,7 +24,7 @@ def _plan(locator: KeyLocator, moment: Moment) -> Plan:
             saved=tuple(with_relatives(reader, prepared, KeyVersions(key, after))),
             events=tuple(
                 PlannedEvent(
-                    "DeleteExpiredKeyMaterial",
+                    EXPIRED,
                     locator,
                     {"keyMaterialId": each.material_id},
                     occasion=f"{each.material_id} expired {each.expires_at}",

@@ -29,8 +29,9 @@ class ServiceChanges:
 
         # A deletion changes the number of the account's keys, so it needs the account's scope.
         scopes = (scope_of(locator), AccountScope(locator.account))
-        with PreparedMaterial(self._backends.key_backends, self._backends.entropy) as prepared:
-            return change_keys_recorded(self._backends.store, prepared, plan, record, *scopes) != NO_CHANGES
+        backends = self._backends
+        with PreparedMaterial(backends.key_backends, backends.entropy, backends.events) as prepared:
+            return change_keys_recorded(backends.store, prepared, plan, record, *scopes) != NO_CHANGES
 
     def _record(self, events: tuple[PlannedEvent, ...], now: float) -> None:
         if not self._log.writable():

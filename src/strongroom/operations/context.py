@@ -15,6 +15,7 @@ from strongroom.crypto.random_source import RandomSource
 from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.entropy import Entropy
 from strongroom.errors import AccessDeniedException, DryRunOperationException, QuarantinedRecordException
+from strongroom.events.key_events import KeyEvents
 from strongroom.iam import Principal, hidden_denial_message
 from strongroom.keys.arns import AliasLocator, KeyIdForms, KeyLocator, not_found, parse_key_id
 from strongroom.keys.states import StateRule
@@ -49,6 +50,7 @@ class Backends(msgspec.Struct, frozen=True):
     customer_keys: int
     regions: tuple[str, ...]
     latest_time: Callable[[float], float]
+    events: KeyEvents
 
 
 class Origin(msgspec.Struct, frozen=True):

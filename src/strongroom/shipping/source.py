@@ -100,6 +100,11 @@ class Source:
         done = place.offset if place is not None and place.segment == found[0].name else 0
         return max(0, sum(each.path.stat().st_size for each in rest) - done)
 
+    def end(self, writer: str) -> Place | None:
+        """Return the place at the end of a writer's chain as it is now; None if it has none. Raises OSError."""
+        chain = self.chains().get(writer, ())
+        return _place_at(chain[-1], chain[-1].path.stat().st_size, complete=False) if chain else None
+
     def has(self, place: Place) -> bool:
         """Tell whether a segment has all that comes before a place. Any thread may call this."""
         try:

@@ -62,6 +62,9 @@ AGENT = Role("the agent", "strongroom.cli.agent", outlives_signals=True)
 SHIPPER = Role("the audit shipper", "strongroom.cli.audit_shipper", outlives_signals=True)
 """Ships the audit log to other places. Workers write it until they end."""
 
+EVENT_SENDER = Role("the event sender", "strongroom.cli.event_sender", outlives_signals=True)
+"""Sends events to other programs. Workers make them until they end."""
+
 
 def worker(number: int) -> Role:
     """Return the role of a worker."""

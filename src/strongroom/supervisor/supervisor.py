@@ -1,8 +1,8 @@
 """The supervisor: starts the processes of a node, and replaces those that exit or hang.
 
 These are the workers, which share one port, and the agent, where nodes share a database. Workers serve while the agent
-has a lease. So it starts before them, and is stopped after they have answered what they began. What ships the audit log
-is stopped last, when its last lines are written.
+has a lease. So it starts before them, and is stopped after they have answered what they began. What ships the audit
+log or sends events is stopped last, when the last lines are written.
 
 The supervisor holds the lock of the data folder, and its processes inherit it. So the folder stays locked while any of
 them lives. The supervisor itself answers no requests. While one worker is replaced, the others keep serving. While the
@@ -20,7 +20,7 @@ from types import FrameType
 
 from strongroom.crypto.seal import Unsealed
 from strongroom.settings import Settings
-from strongroom.supervisor.process_slot import AGENT, HEARTBEAT_INTERVAL, SHIPPER, ProcessSlot, worker
+from strongroom.supervisor.process_slot import AGENT, EVENT_SENDER, HEARTBEAT_INTERVAL, SHIPPER, ProcessSlot, worker
 from strongroom.supervisor.signals import RELOAD_SIGNAL, STOP_SIGNALS
 
 logger = logging.getLogger(__name__)
@@ -35,9 +35,10 @@ class ProcessError(Exception):
 
 
 class Supervisor:
-    """Runs ``settings.workers`` workers, an agent if nodes share the database, and what ships the audit log.
+    """Runs ``settings.workers`` workers, and what the settings ask for beside them.
 
-    The settings must name a port, not 0, so that all workers share it.
+    That is an agent if nodes share the database, and processes that ship the audit log and send events. The settings
+    must name a port, not 0, so that all workers share it.
     ``lock`` is the file descriptor of the data folder's lock, which every process inherits. ``reload`` reads the
     settings anew after SIGHUP, and calls its argument with those to run with from now on. ``unsealed`` is for workers.
     """
@@ -55,10 +56,11 @@ class Supervisor:
         agent = [ProcessSlot(AGENT, settings, lock)] if settings.is_on_postgresql else []
         # It needs no lease, and may have a lot to ship when all else has ended.
         shipper = [ProcessSlot(SHIPPER, settings, lock)] if settings.audit_ship else []
+        sender = [ProcessSlot(EVENT_SENDER, settings, lock)] if settings.events else []
         workers = [ProcessSlot(worker(number), settings, lock, unsealed) for number in range(settings.workers)]
-        self._stages: Sequence[Sequence[ProcessSlot]] = (shipper, agent, workers)
+        self._stages: Sequence[Sequence[ProcessSlot]] = ([*shipper, *sender], agent, workers)
         """In the order in which they are started. They are stopped in the opposite one."""
-        self._slots = [*shipper, *agent, *workers]
+        self._slots = [*shipper, *sender, *agent, *workers]
         self._stopping = False
         self._checked_at = time.monotonic()
 

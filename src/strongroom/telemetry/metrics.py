@@ -11,6 +11,7 @@ import msgspec
 from prometheus_client import Metric
 
 from strongroom.audit.sink import AuditSink
+from strongroom.events.sender import Status as EventStatus
 from strongroom.problems import Problems
 from strongroom.service.counters import CallCounters, KeeperCounters
 from strongroom.shipping.progress import Status
@@ -46,6 +47,8 @@ class Sources(msgspec.Struct, frozen=True):
     """Returns how many calls of external key store proxies there were, by what was called and how it ended."""
     shipping: Callable[[], Iterable[Status]] = tuple
     """Returns how shipping to each destination of the audit log goes; of one worker of a node only."""
+    events: Callable[[], Iterable[EventStatus]] = tuple
+    """Returns how sending to each destination of events goes; of one worker of a node only."""
     certificate_expires: Callable[[], float | None] = lambda: None
     """Returns when the certificate of this worker expires, in epoch seconds; None without TLS."""
 
@@ -68,6 +71,7 @@ class WorkerMetrics:
                 _snapshot(sources.snapshot),
                 _audit(sources.log, sources.counters),
                 _shipping(sources.shipping()),
+                _events(sources.events()),
                 _keeper(sources.keeper),
                 _store(sources.store),
                 _among_nodes(sources.store.measure_node(), sources.counters),
@@ -156,6 +160,26 @@ def _shipping(statuses: Iterable[Status]) -> Iterator[Metric]:
     about = "When the process that ships told of this last; it does every second."
     at = {to: each.at for to, each in found.items()}
     yield gauge("strongroom_audit_ship_status_timestamp_seconds", about, at, label)
+
+
+def _events(statuses: Iterable[EventStatus]) -> Iterator[Metric]:
+    found = {(each.to,): each for each in statuses}
+    if not found:
+        return
+    label = ["destination"]
+    about = "Events that a destination has taken since its process was started."
+    yield counter("strongroom_events_sent", about, {to: each.sent for to, each in found.items()}, label)
+    about = "Attempts to send an event to it that failed."
+    yield counter("strongroom_events_send_failures", about, {to: each.failures for to, each in found.items()}, label)
+    about = "Events that were given up: too many waited, or one was not taken within three days."
+    yield counter("strongroom_events_dropped", about, {to: each.dropped for to, each in found.items()}, label)
+    about = "Events that wait for it."
+    yield gauge("strongroom_events_waiting", about, {to: each.waiting for to, each in found.items()}, label)
+    about = "1, or 0 while attempts to send to it fail."
+    yield gauge("strongroom_events_working", about, {to: not each.failing for to, each in found.items()}, label)
+    about = "When the process that sends told of this last; it does every second."
+    at = {to: each.at for to, each in found.items()}
+    yield gauge("strongroom_events_status_timestamp_seconds", about, at, label)
 
 
 def _certificate(expires: float | None) -> Iterator[Metric]:

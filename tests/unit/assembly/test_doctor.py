@@ -15,14 +15,18 @@ from local_deployment import LocalDeployment, entropy
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.assembly.doctor.audit import check_backup
 from strongroom.assembly.doctor.database import check_every_record
+from strongroom.assembly.doctor.events import check_events
 from strongroom.assembly.doctor.examination import Check, examine
 from strongroom.assembly.doctor.files import check_disk
 from strongroom.assembly.doctor.results import Finding, Report, Status, critical, ok, result_of, told, unknown, warning
 from strongroom.assembly.doctor.scene import Options, Scene
 from strongroom.assembly.doctor.service import check_certificate
 from strongroom.assembly.doctor.table import CHECKS
+from strongroom.assembly.event_sending import EventSending
+from strongroom.assembly.events import spool_of
 from strongroom.assembly.open_folder import open_existing
 from strongroom.clock import DAY, ManualClock, SystemClock
+from strongroom.events.event import own_event
 from strongroom.settings_sources import load
 from tls_files import self_signed
 
@@ -201,3 +205,26 @@ def test_a_folder_is_locked_only_by_its_server(tmp_path: Path) -> None:
     fcntl.flock(lock, fcntl.LOCK_UN)
     assert not folder.is_locked()
     os.close(lock)
+
+
+def test_a_destination_of_events_that_does_not_take_them_is_named(tmp_path: Path) -> None:
+    events = ({"to": f"file:{tmp_path}/missing/events"},)
+    assert outcome(scene_of(tmp_path), check_events).checks[0].text == "events are sent nowhere"
+    scene = scene_of(tmp_path, events=events)
+    DataFolder(tmp_path).node_id.write_text("a1b2c3d4e5f6\n")
+    sending = EventSending(scene.settings, scene.clock, entropy)
+    spool_of(scene.settings, scene.clock).prepare()
+    sending.start()
+    sending.stop(10)
+    assert outcome(scene, check_events).checks[0].text == f"file:{tmp_path}/missing/events takes events"
+    scene = scene_of(tmp_path, events=events)
+    sending = EventSending(scene.settings, scene.clock, entropy)
+    event = own_event("Test", {}, event_id="e", now=NOW, account="000000000000", region="us-east-1")
+    spool_of(scene.settings, scene.clock).add(event)
+    sending.start()
+    sending.stop(10)
+    (found,) = outcome(scene, check_events).checks
+    assert found.status is Status.WARNING
+    assert "has not taken events since" in found.text
+    assert "1 event waiting: " in found.text
+    assert found.remedies == ["try it with: strongroom events test"]

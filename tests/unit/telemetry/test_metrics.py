@@ -12,6 +12,7 @@ from scrapes import ScrapedMetrics
 from strongroom import __version__, errors
 from strongroom.clock import ManualClock
 from strongroom.errors import KmsError
+from strongroom.events.sender import Status as EventStatus
 from strongroom.histogram import Histogram
 from strongroom.http.trusted_proxies import TrustedProxies
 from strongroom.operations.kms.table import TABLE
@@ -49,6 +50,7 @@ def sources_of(local: LocalDeployment, counters: CallCounters, worker: str = "w0
         deployment.problems,
         access_log,
         shipping=lambda: [Status("folder:/mnt/audit", lines=3, lag=1.5)],
+        events=lambda: [EventStatus("file:/var/log/events", sent=3, waiting=2)],
         certificate_expires=lambda: 1_800_000_000.0,
     )
 

@@ -9,6 +9,7 @@ from strongroom.assembly.doctor.database import (
     check_set_back,
     check_write_ahead_log,
 )
+from strongroom.assembly.doctor.events import check_events
 from strongroom.assembly.doctor.examination import Check
 from strongroom.assembly.doctor.files import check_disk, check_folder
 from strongroom.assembly.doctor.keys import check_destructions, check_due
@@ -51,6 +52,7 @@ CHECKS = (
     Check("audit-writers", check_writers, reads_database=True),
     Check("audit-size", check_size, reads_database=True),
     Check("audit-shipping", check_shipping),
+    Check("events", check_events),
     Check("backup", check_backup),
     Check("clock", check_clock),
     Check("credentials", check_credentials, reads_database=True),

@@ -13,6 +13,7 @@ from typing import TypeAlias
 import msgspec
 
 from strongroom.errors import DependencyTimeoutException, KmsError, LimitExceededException, WriteOutcomeUnknown
+from strongroom.events.key_events import KeyEvent, deletion_of, expiration_of, rotation_of
 from strongroom.keys import imported
 from strongroom.keys.arns import KeyLocator, not_found
 from strongroom.keys.kms_key import KmsKey
@@ -73,6 +74,9 @@ RecordEvents: TypeAlias = Callable[[tuple[PlannedEvent, ...]], None]
 
 NO_CHANGES = KeyChanges()
 
+EXPIRED = "DeleteExpiredKeyMaterial"
+"""The name of the event that imported key material has expired."""
+
 
 def prepare(store: Store, prepared: PreparedMaterial, plan: Plan) -> KeyChanges:
     """Prepare the key material that a plan needs; return what the plan would write now.
@@ -99,7 +103,9 @@ def change_keys(store: Store, prepared: PreparedMaterial, plan: Plan, *scopes: S
     """
 
     def act(transaction: Transaction) -> KeyChanges:
-        return _write(transaction, prepared, plan(transaction, prepared))
+        changes = plan(transaction, prepared)
+        prepared.intend(_events(changes))
+        return _write(transaction, prepared, changes)
 
     for _ in range(_MAX_ATTEMPTS):
         try:
@@ -125,10 +131,12 @@ def change_keys_recorded(
         nonlocal recorded
         changes = plan(transaction, prepared)
         if changes == NO_CHANGES:
+            prepared.withdraw_events()
             return changes
         if changes.events != recorded:
             record(changes.events)
             recorded = changes.events
+        prepared.intend(_events(changes))
         return _write(transaction, prepared, changes)
 
     for _ in range(_MAX_ATTEMPTS):
@@ -178,7 +186,8 @@ def plan_for_key(context: Context, active: ActiveKey, transition: Callable[[KmsK
 
 def prepared_material(context: Context) -> PreparedMaterial:
     """Return a place for the key material of one change."""
-    return PreparedMaterial(context.backends.key_backends, context.backends.entropy)
+    backends = context.backends
+    return PreparedMaterial(backends.key_backends, backends.entropy, backends.events)
 
 
 def scope_of(locator: KeyLocator) -> KeyScope:
@@ -236,6 +245,21 @@ def _erased(prepared: PreparedMaterial, changes: KeyChanges) -> list[ErasedMater
     return erased_material(prepared.key_backends, chain.from_iterable(gone)) if gone else []
 
 
+def _events(changes: KeyChanges) -> tuple[KeyEvent, ...]:
+    """Return what other programs are told of changes once they are committed."""
+    rotations = (rotation_of(before, after) for before, after in changes.saved)
+    deletions = (*(key.locator for key in changes.erased), *(each.locator for each in changes.erased_damaged))
+    return (
+        *(each for each in rotations if each is not None),
+        *(deletion_of(locator) for locator in deletions),
+        *(
+            expiration_of(each.locator, str(each.details["keyMaterialId"]), each.occasion)
+            for each in changes.events
+            if each.name == EXPIRED
+        ),
+    )
+
+
 def _commit(
     store: Store, prepared: PreparedMaterial, act: Callable[[Transaction], KeyChanges], scopes: Iterable[Scope]
 ) -> KeyChanges:
@@ -254,9 +278,11 @@ def _commit(
         raise
     except (KmsError, MaterialMissing):
         prepared.in_doubt = False
+        prepared.withdraw_events()
         raise
     prepared.use((*changes.added, *(after for _, after in changes.saved)))
     prepared.in_doubt = False
+    prepared.send_events()
     if erased := _erased(prepared, changes):
         destroy_erased(store, prepared.key_backends, erased)
     return changes

@@ -16,6 +16,7 @@ from strongroom.crypto.material import MaterialBinding
 from strongroom.crypto.seal import UnsealError
 from strongroom.entropy import Entropy
 from strongroom.errors import QuarantinedRecordException
+from strongroom.events.key_events import KeyEvent, KeyEvents, NoKeyEvents
 from strongroom.keys import multi_region
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KmsKey
@@ -63,15 +64,17 @@ class MaterialMissing(Exception):
 
 
 class PreparedMaterial:
-    """The key material prepared for one change. Use it as a context manager, in one thread.
+    """The key material prepared for one change, and its events. Use it as a context manager, in one thread.
 
     At the end, everything that was prepared and has not become part of a key is destroyed. There is one exception: if
     it is unknown whether the change was committed, nothing is destroyed, because a key may have it. That is logged,
     with the material's id.
     """
 
-    def __init__(self, key_backends: KeyBackends, entropy: Entropy) -> None:
+    def __init__(self, key_backends: KeyBackends, entropy: Entropy, events: KeyEvents | None = None) -> None:
         self.key_backends = key_backends
+        self._events = events or NoKeyEvents()
+        self._intended: tuple[KeyEvent, ...] = ()
         self._entropy = entropy
         self._made: dict[MaterialNeed, OwnedToken] = {}
         self._imported: list[OwnedToken] = []
@@ -136,6 +139,23 @@ class PreparedMaterial:
     def add_imported(self, token: OwnedToken) -> None:
         """Add material that was imported for the change."""
         self._imported.append(token)
+
+    def intend(self, events: tuple[KeyEvent, ...]) -> None:
+        """Keep the events of the change, which is about to be committed; once, however often it is planned again."""
+        if events != self._intended:
+            self.withdraw_events()
+            self._events.intend(events)
+            self._intended = events
+
+    def send_events(self) -> None:
+        """Have the events sent: the change was committed."""
+        self._events.commit(self._intended)
+        self._intended = ()
+
+    def withdraw_events(self) -> None:
+        """Forget the events: the change was not committed."""
+        self._events.withdraw(self._intended)
+        self._intended = ()
 
     def use(self, keys: Iterable[KmsKey]) -> None:
         """Note that keys have been written, so that their material is not destroyed."""

@@ -1,0 +1,95 @@
+"""The work of the process that sends events: it finds those of the node, and has them sent."""
+
+import logging
+from collections.abc import Iterator
+from threading import Thread
+
+import msgspec
+
+from strongroom.assembly.data_folder import DataFolder
+from strongroom.assembly.events import open_senders, spool_of, tell_event_status
+from strongroom.assembly.node import require_node_id
+from strongroom.clock import Clock
+from strongroom.entropy import Entropy
+from strongroom.events.denials import BurstCounter, DenialWatch
+from strongroom.events.distribution import distribute
+from strongroom.events.event import Event
+from strongroom.events.problem_watch import KnownProblem, ProblemWatch
+from strongroom.problems import Subject, problems_in
+from strongroom.settings import Settings
+from strongroom.shipping.source import Source
+from strongroom.whole_files import read_regular, replace_file
+
+logger = logging.getLogger(__name__)
+
+_SHORT = 0.05
+
+
+class EventSending:
+    """Threads that send, and what this thread does in each round. It opens neither the database nor a key."""
+
+    def __init__(self, settings: Settings, clock: Clock, entropy: Entropy) -> None:
+        """Prepare to send; raises SettingsError, DataFolderError, OSError."""
+        folder = DataFolder(settings.folder)
+        self._settings = settings
+        self._clock = clock
+        self._spool = spool_of(settings, clock)
+        self._senders = open_senders(settings, clock, entropy)
+        self._threads = [Thread(target=each.run, name="events", daemon=True) for each in self._senders]
+        self._denials = None
+        if settings.events_denied:
+            counter = BurstCounter(settings.events_denied, settings.events_denied_window)
+            self._denials = DenialWatch(Source(folder.audit, clock.now), counter, settings.account, clock.now)
+        place = {"node": str(require_node_id(folder)), "account": settings.account, "region": settings.regions[0]}
+        self._known = folder.events / "problems.json"
+        self._problems = ProblemWatch(lambda: problems_in(folder.problems), self._told(), place, clock)
+        self._failing = ""
+
+    def start(self) -> None:
+        """Begin to send."""
+        for thread in self._threads:
+            thread.start()
+
+    def look(self) -> None:
+        """Find new events, and queue them. A fault of the disk is logged, and tried again."""
+        try:
+            for event in self._found():
+                self._spool.add(event)
+            distribute(self._spool, self._senders)
+        except OSError as error:
+            if self._failing != str(error):
+                logger.error("events cannot be queued, trying again: %s", error)  # noqa: TRY400 - one line is enough
+            self._failing = str(error)
+        else:
+            self._failing = ""
+
+    def tell(self) -> None:
+        """Write how it is going, for the workers and for commands."""
+        for each in self._senders:
+            tell_event_status(self._settings, each.setting, each.status())
+
+    def stop(self, seconds: float) -> None:
+        """Queue what is there, and send for some seconds at most."""
+        self.look()
+        end = self._clock.timer() + seconds
+        for each in self._senders:
+            each.stop()
+        for thread in self._threads:
+            thread.join(max(_SHORT, end - self._clock.timer()))
+        self.tell()
+
+    def _found(self) -> Iterator[Event]:
+        changed = False
+        for event in self._problems.look():
+            changed = True
+            yield event
+        if changed:
+            replace_file(self._known, msgspec.json.encode(self._problems.told), durable=False)
+        if self._denials is not None:
+            yield from self._denials.look()
+
+    def _told(self) -> dict[Subject, KnownProblem]:
+        try:
+            return msgspec.json.decode(read_regular(self._known), type=dict[Subject, KnownProblem])
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+            return {}
