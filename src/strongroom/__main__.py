@@ -3,7 +3,9 @@
 import os
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from types import FrameType
 
 _STANDARD_ERROR = 2
@@ -15,7 +17,13 @@ def main() -> None:
     if sys.argv[1:2] == ["serve"]:
         _hold_signals()
     try:
-        from strongroom.cli import main as run  # noqa: PLC0415 - to report that it cannot be loaded
+        if sys.argv[1:2] == ["dev"]:
+            # Without the modules of the other commands: it is to serve within a second.
+            from strongroom.cli.dev import dev  # noqa: PLC0415 - see below
+
+            run: Callable[[], None] = partial(dev, sys.argv[2:], prog_name="strongroom dev")
+        else:
+            from strongroom.cli import main as run  # noqa: PLC0415 - to report that it cannot be loaded
     except (MemoryError, OSError, SystemError, ImportError) as error:
         if isinstance(error, ModuleNotFoundError):
             raise

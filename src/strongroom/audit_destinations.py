@@ -12,7 +12,8 @@ SYSLOG_PORT = 6514
 """The port of syslog over TLS (RFC 5425, 4.1)."""
 
 _KINDS: dict[str, Kind] = {"folder:": "folder", "syslog+tls://": "syslog", "s3://": "s3"}
-_FileName = Annotated[str, Meta(min_length=1)]
+_FileName = Annotated[str, Meta(min_length=1, description="the name of a file")]
+_ENDPOINT = "a URL that begins with https:// or http://, without credentials, `?` and `#`"
 
 
 class AddressError(Exception):
@@ -36,8 +37,10 @@ class AuditDestination(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     ca: _FileName | None = None
     cert: _FileName | None = None
     key: _FileName | None = None
-    endpoint: Annotated[str, Meta(pattern=r"\Ahttps?://[^\s?#@]+\Z")] | None = None
-    region: Annotated[str, Meta(pattern=r"\A[a-zA-Z0-9-]{1,64}\Z")] | None = None
+    endpoint: Annotated[str, Meta(pattern=r"\Ahttps?://[^\s?#@]+\Z", description=_ENDPOINT)] | None = None
+    region: Annotated[str, Meta(pattern=r"\A[a-zA-Z0-9-]{1,64}\Z", description="a Region such as us-east-1")] | None = (
+        None
+    )
     interval: Annotated[float, Meta(ge=0.1, le=3600)] = 60.0
     retain_days: Annotated[int, Meta(ge=0, le=36_500)] = 0
 

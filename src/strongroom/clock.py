@@ -68,6 +68,7 @@ class ManualClock:
     def __init__(self, now: float) -> None:
         self._now = now
         self._elapsed = now
+        self._suspended = 0.0
         self._boots = 1
 
     def now(self) -> float:
@@ -79,8 +80,8 @@ class ManualClock:
         return self._elapsed
 
     def uptime(self) -> float:
-        """Return the same as ``timer``, from an origin that does not matter."""
-        return self._elapsed
+        """Return the same as ``timer``, and the seconds in which the machine was suspended."""
+        return self._elapsed + self._suspended
 
     def boot(self) -> str:
         """Return the number of this start of the machine."""
@@ -95,8 +96,13 @@ class ManualClock:
         """Set the wall clock forward or, with fewer than none, back. No time passes."""
         self._now += seconds
 
+    def suspend(self, seconds: float) -> None:
+        """Let the machine be suspended for some seconds."""
+        self._now += seconds
+        self._suspended += seconds
+
     def restart(self, seconds: float = 0.0) -> None:
         """Let the machine be off for some seconds."""
         self._now += seconds
-        self._elapsed = 0.0
+        self._elapsed = self._suspended = 0.0
         self._boots += 1

@@ -19,16 +19,18 @@ TLS_SUITES = tuple(
 KeyProtection = Literal["software", "pkcs11-root", "pkcs11-full"]
 """What protects key material: this process, domain keys in a hardware token, or that token alone."""
 
-Region = Annotated[str, Meta(pattern=r"\A[a-z]{2}(-[a-z]+)+-[0-9]{1,2}\Z")]
+Region = Annotated[str, Meta(pattern=r"\A[a-z]{2}(-[a-z]+)+-[0-9]{1,2}\Z", description="a Region such as us-east-1")]
 APPROVED_TLS_SUITES = tuple(suite for suite in TLS_SUITES if "CHACHA20" not in suite)
 """Those that are allowed with ``fips`` (NIST SP 800-52r2, 3.3.1)."""
 
-FileName = Annotated[str, Meta(min_length=1)]
+FileName = Annotated[str, Meta(min_length=1, description="the name of a file or folder")]
 _YEAR = 31_622_400
 """Seconds; more than that, or infinity, is too much for the calls of the system that wait."""
 _MOST = 1 << 40
 PositiveSeconds = Annotated[float, Meta(gt=0, le=_YEAR)]
-Account = Annotated[str, Meta(pattern=r"\A[0-9]{12}\Z")]
+Account = Annotated[str, Meta(pattern=r"\A[0-9]{12}\Z", description="an account id of 12 digits")]
+_ISSUER = "a URL without `?` and `#` that begins with"
+"""The description of a pattern is what messages say of it."""
 
 
 class SettingsError(Exception):
@@ -38,7 +40,7 @@ class SettingsError(Exception):
 class IdentityProvider(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     """An OpenID Connect issuer: its URL, a file with its public keys (JWKS), and the accepted audiences."""
 
-    issuer: Annotated[str, Meta(pattern=r"\Ahttps?://[^\s?#]+\Z")]
+    issuer: Annotated[str, Meta(pattern=r"\Ahttps?://[^\s?#]+\Z", description=f"{_ISSUER} https:// or http://")]
     jwks: str
     audiences: Annotated[tuple[str, ...], Meta(min_length=1)] = ("sts.amazonaws.com",)
 
@@ -51,7 +53,7 @@ class IdentityProvider(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 class IdentityProviderKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     """A file with the public keys (JWKS) of an OpenID Connect issuer, for accounts that trust it through IAM."""
 
-    issuer: Annotated[str, Meta(pattern=r"\Ahttps://[^\s?#]+\Z")]
+    issuer: Annotated[str, Meta(pattern=r"\Ahttps://[^\s?#]+\Z", description=f"{_ISSUER} https://")]
     jwks: str
 
 
@@ -63,7 +65,7 @@ class XksProxyHost(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rena
     that this server shows to the host, and its private key.
     """
 
-    host: Annotated[str, Meta(pattern=r"\A[a-zA-Z0-9.-]{2,120}\Z")]
+    host: Annotated[str, Meta(pattern=r"\A[a-zA-Z0-9.-]{2,120}\Z", description="the name of a host, without a port")]
     address: str | None = None
     ca: FileName | None = None
     cert: FileName | None = None
@@ -79,7 +81,13 @@ class CloudHsmCluster(msgspec.Struct, frozen=True, forbid_unknown_fields=True, r
     without it every account may.
     """
 
-    id: Annotated[str, Meta(pattern=r"\Acluster-[2-7a-zA-Z]{11,16}\Z")]
+    id: Annotated[
+        str,
+        Meta(
+            pattern=r"\Acluster-[2-7a-zA-Z]{11,16}\Z",
+            description="`cluster-` and 11 to 16 letters and digits from 2 to 7, such as cluster-2222222aaaa",
+        ),
+    ]
     module: FileName
     token: Annotated[str, Meta(min_length=1, max_length=64)]
     trust_anchor: FileName | None = None
@@ -255,7 +263,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """The lowest level that is logged."""
     access_log: bool = False
     """Log a line for each call."""
-    traces: Annotated[str, Meta(pattern=r"\Ahttps?://[^\s]+\Z")] | None = None
+    traces: (
+        Annotated[str, Meta(pattern=r"\Ahttps?://[^\s]+\Z", description="a URL that begins with http:// or https://")]
+        | None
+    ) = None
     """Where traces are sent: the URL of an OTLP/HTTP receiver; without it, there are none."""
 
     @property

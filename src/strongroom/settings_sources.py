@@ -1,32 +1,22 @@
 """Reads the settings: defaults, then ``strongroom.toml``, then ``STRONGROOM_*`` variables, then the command line."""
 
-import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from typing import Literal, cast, get_args, get_origin
+from enum import StrEnum
+from typing import cast
 
 import msgspec
 
-from strongroom.audit_destinations import AddressError, require_destination
-from strongroom.event_destinations import EventAddressError, require_event_destination
-from strongroom.settings import APPROVED_TLS_SUITES, TLS_SUITES, Settings, SettingsError, address_of
+from strongroom.settings import Settings, SettingsError
+from strongroom.settings_rules import Mistake, listener_mistakes, mistakes_in
+from strongroom.settings_values import FIELDS, is_plain_list, meant, value_of
 
 _PREFIX = "STRONGROOM_"
-_LISTS = frozenset(
-    {
-        "events_notice_days",
-        "regions",
-        "trusted_proxies",
-        "cors_origins",
-        "attestation_roots",
-        "tls_ciphers",
-        "xks_client_names",
-    }
-)
-
 _OPTIONS = {"regions": "region"}
 """Settings whose option on the command line has another name."""
+_ALSO = {"region": "regions"}
+"""Other names for settings: the option ``--region`` gives a Region, so many will look for a setting of that name."""
 
 RELOADED = frozenset(
     {"tls_cert", "tls_key", "tls_min_version", "tls_ciphers", "tls_client_ca"}
@@ -35,91 +25,167 @@ RELOADED = frozenset(
 """The settings that a running server takes on when it is told to read its settings anew."""
 _TLS_FILES = {"tls_cert", "tls_key", "tls_client_ca"}
 
-_STORE_SCHEMES = ("postgresql://", "postgres://")
-_MAX_PORT = 65_535
-_LARGEST_OBJECT = 4_000_000_000
-_ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(?:[a-z0-9._-]+|\[[0-9a-f:]+\])(?::([0-9]{1,5}))?")
-"""The origin of a page as browsers send it (RFC 6454, 6.2): scheme and port are its groups."""
-_DEFAULT_PORTS = {("http", "80"), ("https", "443")}
+_LINE = re.compile(r"""\s*(?:(\[)\[?\s*)?["']?([A-Za-z0-9_-]+)["']?\s*[=.\]]""")
+"""A line of a file that begins a table, or gives a value to a name."""
+
+
+class SourceKind(StrEnum):
+    """What the value of a setting can come from. Later ones win."""
+
+    DEFAULT = "default"
+    FILE = "file"
+    ENVIRONMENT = "environment"
+    COMMAND_LINE = "command line"
+
+
+class Source(msgspec.Struct, frozen=True):
+    """Where the value of a setting comes from: the file, the variable or the option that is ``named``.
+
+    ``line`` is the number of the line in the file, as far as it is known.
+    """
+
+    kind: SourceKind = SourceKind.DEFAULT
+    named: str = ""
+    line: int | None = None
+
+    @property
+    def text(self) -> str:
+        """The source as a table has it."""
+        return f"{self.named}:{self.line}" if self.line else self.named or str(self.kind)
+
+
+class FoundSettings(msgspec.Struct, frozen=True):
+    """What was found in all sources: a setting whose value cannot be used has its default.
+
+    ``sources`` has a source for each setting, by its name. ``notes`` tell what has no effect.
+    """
+
+    settings: Settings
+    sources: Mapping[str, Source]
+    mistakes: tuple[Mistake, ...]
+    notes: tuple[str, ...]
+
+
+class _Given(msgspec.Struct, frozen=True):
+    """What one source gives for a setting, and what messages call that."""
+
+    value: object
+    source: Source
+    place: str
 
 
 def load(
     document: str, environment: Mapping[str, str], flags: Mapping[str, object], file: str = "strongroom.toml"
 ) -> Settings:
-    """Return the settings; raises SettingsError.
+    """Return the settings; raises SettingsError, which tells the first of what is wrong. See ``find``."""
+    found = find(document, environment, flags, file)
+    if found.mistakes:
+        first, *others = found.mistakes
+        more = f" (and {len(others)} more: run strongroom config check)" if others else ""
+        raise SettingsError(first.text + more)
+    return found.settings
+
+
+def find(
+    document: str, environment: Mapping[str, str], flags: Mapping[str, object], file: str = "strongroom.toml"
+) -> FoundSettings:
+    """Return the settings with their sources, and all that is wrong with them.
 
     ``document`` is the TOML text of ``file``, ``environment`` the process's variables, ``flags`` what the command line
     gave (None where it gave nothing).
     """
-    try:
-        in_file = _from_toml(document)
-    except msgspec.DecodeError as error:
-        raise SettingsError(f"`{file}` is not valid TOML: {error}") from None
-    in_environment = _from_environment(environment)
-    given = {name.replace("_", "-"): value for name, value in flags.items() if value is not None}
-    places = {name: f"`{name}` in `{file}`" for name in in_file}
-    places |= {name: f"{_PREFIX}{name.replace('-', '_').upper()}" for name in in_environment}
-    places |= {name: f"--{_OPTIONS.get(name, name)}" for name in given}
-    try:
-        settings = msgspec.convert(in_file | in_environment | given, Settings, strict=False)
-    except msgspec.DecodeError as error:
-        raise SettingsError(_explained(str(error), places, file)) from None
-    _require_text(settings, places)
-    _require_store(settings, places)
-    require_listener(settings)
-    if settings.metrics_listen is not None:
-        _require_address("metrics-listen", settings.metrics_listen)
-    _require_token(settings)
-    _require_networks(settings)
-    _require_origins(settings)
-    _require_proxies(settings)
-    _require_clusters(settings)
-    _require_audit_destinations(settings)
-    _require_event_destinations(settings)
-    return settings
-
-
-def _explained(error: str, places: Mapping[str, str], file: str) -> str:
-    """Return what is wrong with which setting, where it was set, and what it can be if there is a list of that.
-
-    ``places`` tells where each setting comes from.
-    """
-    found = re.fullmatch(r"(.*) - at `\$\.([a-z0-9-]+)(.*)`", error)
-    if found is None:
-        return f"`{file}`: {error}; docs/settings.md has all settings"
-    reason, name, rest = found.groups()
-    field = next(each for each in msgspec.structs.fields(Settings) if each.encode_name == name)
-    choices = get_args(field.type) if get_origin(field.type) is Literal and not rest else ()
-    allowed = f"; it can be {', '.join(map(str, choices))}" if choices else ""
-    within = f" (at `{rest.lstrip('.')}`)" if rest else ""
-    return f"{places[name]} is not valid: {reason}{within}{allowed}"
-
-
-def _require_text(settings: Settings, places: Mapping[str, str]) -> None:
-    """Refuse names of files that are not UTF-8: they can be in no JSON, and so in no audit record and no worker."""
-    for name, value in msgspec.structs.asdict(settings).items():
+    mistakes = list[Mistake]()
+    given = _in_file(document, file, mistakes) | _in_environment(environment, mistakes) | _in_flags(flags)
+    values = dict[str, object]()
+    unusable = set[str]()
+    for name, each in given.items():
+        field = FIELDS[name].name
         try:
-            msgspec.json.encode(value)
-        except UnicodeEncodeError:
-            raise SettingsError(
-                f"{places[name.replace('_', '-')]} is not valid: it is not UTF-8; rename the file"
-            ) from None
+            values[field] = value_of(name, each.value)
+        except SettingsError as error:
+            mistakes.append(Mistake(name, f"{each.place} is not valid: {error}"))
+            unusable.add(field)
+    settings = msgspec.structs.replace(Settings(), **values)
+    mistakes += mistakes_in(settings, unusable, lambda name: given[name].place)
+    used = {name: each.source for name, each in given.items() if FIELDS[name].name not in unusable}
+    sources = {name: used.get(name, Source()) for name in FIELDS}
+    return FoundSettings(settings, sources, tuple(mistakes), tuple(variables_without_effect(environment)))
 
 
-def _require_store(settings: Settings, places: Mapping[str, str]) -> None:
-    """Refuse what cannot be the address of a database. It may hold a password, so no message has it."""
-    store = settings.store
-    if store and not store.startswith(_STORE_SCHEMES) and not re.match(r"\s*[a-z_]+\s*=", store):
-        raise SettingsError(
-            f"{places['store']} is not valid: it must be the address of a PostgreSQL database "
-            "(`postgresql://USER@HOST/DATABASE`), or empty for SQLite in the data folder"
-        )
-    for name, is_set in (
-        ("store-password-file", settings.store_password_file is not None),
-        ("store-direct", bool(settings.store_direct)),
-    ):
-        if not store and is_set:
-            raise SettingsError(f"{places[name]} needs `store`, the address of a PostgreSQL database")
+def _in_file(document: str, file: str, mistakes: list[Mistake]) -> dict[str, _Given]:
+    try:
+        found = _from_toml(document)
+    except msgspec.DecodeError as error:
+        mistakes.append(Mistake("", f"`{file}` is not valid TOML: {error}"))
+        return {}
+    lines = _lines_of(document)
+    given = dict[str, _Given]()
+    for written, value in found.items():
+        name = _ALSO.get(written, written)
+        line = lines.get(written)
+        place = f"`{written}` in `{file}`" + (f", line {line}," if line else "")
+        if name not in FIELDS:
+            suggestion = meant(written.lower().replace("_", "-"), FIELDS) or "; docs/settings.md has all settings"
+            mistakes.append(Mistake("", f"{place} is no setting{suggestion}"))
+        elif name in given:
+            mistakes.append(Mistake(name, f"{place} is another name for `{name}`, which is there too; leave one out"))
+        else:
+            is_one = written in _ALSO and isinstance(value, str)
+            given[name] = _Given([value] if is_one else value, Source(SourceKind.FILE, file, line), place)
+    return given
+
+
+def _lines_of(document: str) -> dict[str, int]:
+    """Return the numbers of the lines in which names are given values, and tables begin."""
+    found = dict[str, int]()
+    in_table = False
+    for number, text in enumerate(document.splitlines(), 1):
+        line = _LINE.match(text)
+        if line is not None:
+            in_table = in_table or line[1] is not None
+            if line[1] is not None or not in_table:
+                found.setdefault(line[2], number)
+    return found
+
+
+def _in_environment(environment: Mapping[str, str], mistakes: list[Mistake]) -> dict[str, _Given]:
+    given = dict[str, _Given]()
+    for written, name in [*zip(FIELDS, FIELDS, strict=True), *_ALSO.items()]:
+        variable = _variable(written)
+        text = environment.get(variable)
+        if not text:
+            continue
+        if name in given:
+            mistakes.append(
+                Mistake(name, f"{variable} is another name for {_variable(name)}, which is set too; unset one of them")
+            )
+        value = [each.strip() for each in text.split(",")] if is_plain_list(name) else text
+        given[name] = _Given(value, Source(SourceKind.ENVIRONMENT, variable), variable)
+    return given
+
+
+def _in_flags(flags: Mapping[str, object]) -> dict[str, _Given]:
+    given = dict[str, _Given]()
+    for field, value in flags.items():
+        if value is not None:
+            name = field.replace("_", "-")
+            option = f"--{_OPTIONS.get(name, name)}"
+            given[name] = _Given(value, Source(SourceKind.COMMAND_LINE, option), option)
+    return given
+
+
+def variables_without_effect(environment: Mapping[str, str]) -> Iterator[str]:
+    """Yield a sentence for each variable that is empty, or looks like a setting and is none."""
+    for variable in sorted(_variable(name) for name in (*FIELDS, *_ALSO)):
+        if environment.get(variable) == "":
+            yield f"the variable {variable} is empty, and has no effect"
+    for name, similar in unknown_variables(environment).items():
+        suggestion = f"; the most similar setting is {similar}" if similar else ""
+        yield f"the variable {name!a} is no setting, and has no effect{suggestion}"
+
+
+def _variable(name: str) -> str:
+    return _PREFIX + name.replace("-", "_").upper()
 
 
 def changed(before: Settings, after: Settings) -> set[str]:
@@ -144,146 +210,13 @@ def _from_toml(document: str) -> dict[str, object]:
 
 def unknown_variables(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that look like settings and are none, each with the most similar one that is, or nothing."""
-    known = [field.name.upper() for field in msgspec.structs.fields(Settings)]
+    known = [_variable(name).removeprefix(_PREFIX) for name in (*FIELDS, *_ALSO)]
     names = sorted(name.removeprefix(_PREFIX) for name in environment if name.startswith(_PREFIX))
     unknown = {name: get_close_matches(name, known, 1) for name in names if name not in known}
     return {_PREFIX + name: _PREFIX + similar[0] if similar else "" for name, similar in unknown.items()}
 
 
-def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:
-    found: dict[str, object] = {}
-    for field in msgspec.structs.fields(Settings):
-        text = environment.get(_PREFIX + field.name.upper())
-        if text is not None:
-            found[field.encode_name] = text.split(",") if field.name in _LISTS else text
-    return found
-
-
 def require_listener(settings: Settings) -> None:
     """Raise SettingsError unless it can be listened on the address with this TLS."""
-    _require_address("listen", settings.listen)
-    _require_tls(settings)
-
-
-def _require_address(setting: str, address: str) -> None:
-    if not re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:\s]+):[0-9]{1,5}", address) or address_of(address)[1] > _MAX_PORT:
-        raise SettingsError(f"`{setting}` must be HOST:PORT, not `{address}`")
-
-
-def _require_tls(settings: Settings) -> None:
-    if (settings.tls_cert is None) != (settings.tls_key is None):
-        raise SettingsError("TLS needs both a certificate and a key: --tls-cert and --tls-key")
-    if settings.tls_cert is None and settings.tls_client_ca is not None:
-        raise SettingsError("`tls-client-ca` needs TLS; give --tls-cert and --tls-key too")
-    for suite in settings.tls_ciphers:
-        if suite not in TLS_SUITES:
-            raise SettingsError(
-                f"`{suite}` in tls-ciphers is not one of the suites of TLS 1.2 that can be allowed: "
-                f"{', '.join(TLS_SUITES)}"
-            )
-    if settings.fips and settings.tls_ciphers and not set(settings.tls_ciphers) <= set(APPROVED_TLS_SUITES):
-        raise SettingsError(f"with `fips`, `tls-ciphers` can have these suites alone: {', '.join(APPROVED_TLS_SUITES)}")
-    if settings.tls_ciphers and settings.tls_min_version != "1.2":
-        raise SettingsError("`tls-ciphers` is about TLS 1.2, which `tls-min-version` forbids; leave one of them out")
-    if settings.tls_cert is None and not settings.allow_plaintext and not _is_loopback(settings.address[0]):
-        raise SettingsError(
-            f"`{settings.listen}` can be reached by others, and without TLS they can read what is decrypted; "
-            "give --tls-cert and --tls-key, or --allow-plaintext if something in front of this server does TLS"
-        )
-
-
-def _require_proxies(settings: Settings) -> None:
-    for each in settings.xks_proxies:
-        if each.address is not None:
-            _require_address(f"address` of `{each.host}` in `xks-proxies", each.address)
-        if (each.cert is None) != (each.key is None):
-            raise SettingsError(f"`{each.host}` in `xks-proxies` needs both `cert` and `key`, or neither")
-
-
-def _require_event_destinations(settings: Settings) -> None:
-    seen = set[str]()
-    for each in settings.events:
-        try:
-            require_event_destination(each)
-        except EventAddressError as error:
-            # What is wrong may be a credential in it.
-            at = re.sub(r"//.*", "//…", each.to)
-            raise SettingsError(f"`{at}` in `events` is not valid: {error}") from None
-        shown = each.shown
-        if each.to in seen:
-            raise SettingsError(f"`events` has `{shown}` twice")
-        seen.add(each.to)
-
-
-def _require_audit_destinations(settings: Settings) -> None:
-    seen = set[str]()
-    for each in settings.audit_ship:
-        try:
-            require_destination(each)
-        except AddressError as error:
-            # What is wrong may be a credential in it.
-            shown = re.sub(r"//[^/]*@", "//…@", each.to)
-            raise SettingsError(f"`{shown}` in `audit-ship` is not valid: {error}") from None
-        if each.to in seen:
-            raise SettingsError(f"`audit-ship` has `{each.to}` twice")
-        seen.add(each.to)
-        if each.kind == "s3" and settings.audit_segment_size > _LARGEST_OBJECT:
-            raise SettingsError(
-                "`audit-segment-size` must be at most 4 GB with object storage in `audit-ship`, which takes no larger "
-                "objects in one piece"
-            )
-
-
-def _require_clusters(settings: Settings) -> None:
-    used = {(settings.pkcs11_module, settings.pkcs11_token): "`pkcs11-token`"}
-    arguments = {settings.pkcs11_module: settings.pkcs11_init_args}
-    seen: set[str] = set()
-    for each in settings.cloudhsm_clusters:
-        if each.id in seen:
-            raise SettingsError(f"cloudhsm-clusters has `{each.id}` twice")
-        seen.add(each.id)
-        if not each.module.startswith("/"):
-            raise SettingsError(f"the module of `{each.id}` in cloudhsm-clusters must be an absolute path")
-        other = used.setdefault((each.module, each.token), f"`{each.id}`")
-        if other != f"`{each.id}`":
-            raise SettingsError(f"`{each.id}` in cloudhsm-clusters has the token of {other}; one token serves one use")
-        if arguments.setdefault(each.module, each.init_args) != each.init_args:
-            raise SettingsError(f"`{each.id}` in cloudhsm-clusters has other init-args than others of its module")
-
-
-def _require_token(settings: Settings) -> None:
-    named = {"pkcs11-module": settings.pkcs11_module, "pkcs11-token": settings.pkcs11_token}
-    missing = [name for name, value in named.items() if value is None]
-    if settings.key_protection != "software" and missing:
-        raise SettingsError(f"`key-protection` is {settings.key_protection}, which needs `{missing[0]}` too")
-    if settings.pkcs11_wrap_mechanism is not None and missing:
-        raise SettingsError(f"`pkcs11-wrap-mechanism` is a number of a token's, so it needs `{missing[0]}` too")
-    if settings.pkcs11_module is not None and not settings.pkcs11_module.startswith("/"):
-        raise SettingsError("`pkcs11-module` must be an absolute path: the system would look for another one elsewhere")
-
-
-def _require_networks(settings: Settings) -> None:
-    for network in settings.trusted_proxies:
-        try:
-            ipaddress.ip_network(network)
-        except ValueError:
-            raise SettingsError(f"`{network}` in trusted-proxies is not a network in CIDR notation") from None
-
-
-def _require_origins(settings: Settings) -> None:
-    for origin in settings.cors_origins:
-        found = _ORIGIN.fullmatch(origin)
-        if origin != "*" and (found is None or found.groups() in _DEFAULT_PORTS):
-            raise SettingsError(
-                f"`{origin}` in cors-origins is not an origin as browsers send it: `*`, or a scheme, a host in lower "
-                "case and a port other than the default, as in `https://vault.example.com` or `http://localhost:8080`"
-            )
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    for each in listener_mistakes(settings):
+        raise SettingsError(each.text)

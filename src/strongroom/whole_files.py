@@ -51,6 +51,11 @@ def name_new(draft: Path, path: Path) -> None:
         draft.rename(path)
 
 
+def open_new(path: Path) -> BinaryIO:
+    """Make a file, mode 0600, and open it to write to it; raises FileExistsError, OSError."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb")
+
+
 def open_regular(path: Path) -> BinaryIO:
     """Open a regular file to read it; raises OSError for anything else.
 
@@ -85,7 +90,7 @@ def _draft_of(path: Path, content: bytes, *, durable: bool) -> Iterator[Path]:
     draft.unlink(missing_ok=True)
     try:
         # A link that another user may have put there is not followed.
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+        with open_new(draft) as file:
             file.write(content)
             if durable:
                 file.flush()

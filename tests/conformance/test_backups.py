@@ -51,7 +51,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 def line_of(done: subprocess.CompletedProcess[str]) -> str:
     """Return the error of a command that must fail, which is one line."""
-    assert done.returncode == 1, done.stdout
+    assert done.returncode in {1, 2}, done.stdout
     (line,) = done.stderr.splitlines()
     assert "://" not in line
     return line
@@ -166,7 +166,10 @@ def test_files_that_are_no_good_backup_get_one_line(scene: Scene, tmp_path: Path
         (b"age-encryption.org/v1\nnonsense", "give the file of one's identity"),
     ):
         (tmp_path / "file").write_bytes(content)
-        line = line_of(run("backup", "verify", tmp_path / "file"))
+        done = run("backup", "verify", tmp_path / "file")
+        line = line_of(done)
+        # A file that cannot be decrypted here may be whole.
+        assert done.returncode == (2 if content.startswith(b"age") else 1)
         assert any(each in line for each in says.split("|")), line
     encrypted = scene.back_up("--to", str(tmp_path / "other"), "--recipient", scene.recipient)
     assert "--identity" in line_of(run("backup", "verify", encrypted))

@@ -30,7 +30,9 @@ PAGES = (
     *(f"docs/{p.name}" for p in ROOT.glob("docs/*.md")),
 )
 EDITABLE = "_editable_impl_strongroom.pth"
-SERVED = {"README.md", "docs/identities.md", "docs/xks-proxy.md"}
+SERVED = {"README.md", "docs/identities.md", "docs/moving-in.md", "docs/xks-proxy.md"}
+ACTIVATED = {"docs/testing.md"}
+"""Pages for a shell whose PATH has the virtual environment."""
 DECISIONS = tuple(f"docs/adr/{path.name}" for path in ROOT.glob("docs/adr/*.md"))
 
 PATIENCE = 150
@@ -59,12 +61,26 @@ PROXY = "needs an external key store proxy; test_aws_cli.py does it with one"
 MOVED = "needs a server with keys; test_moves_into_tokens.py runs the same"
 OPENSSL = "a file for OpenSSL; test_fips.py uses it"
 SERVES = "serves until it is stopped; test_xks_proxy_operation.py does"
+IN_DEVELOPMENT = "test_development_server.py does the same"
+INSTALLS = "installs it with pip, from an index"
 REAL_AWS = "needs an account of AWS"
 DATABASE = "for a database server; tests/support/postgresql.py sets the same limits, and connects"
 OF_NODES = "needs several nodes; test_nodes_command.py and test_audit_of_nodes.py run the same"
 SET_UP = "needs a database server; tests/conformance/test_postgresql.py runs the same"
+LISTED = "needs keys and a log; test_keys_command.py and test_audit_commands.py run the same"
+CONFIGURED = "tests/unit/cli/test_config.py runs it on settings of all kinds"
+FOUNDED = "makes a deployment in /srv; test_first_administrator.py does it elsewhere"
+SEEDED = "serves until it is stopped; test_seeded_server.py starts one with a seed file, and uses the tags"
 
 LEFT_OUT = {
+    ("docs/commands.md", "strongroom keys"): LISTED,
+    ("docs/operations.md", "strongroom audit search"): LISTED,
+    ("docs/running.md", "strongroom init"): FOUNDED,
+    ("docs/settings.md", "strongroom config"): CONFIGURED,
+    ("docs/moving-in.md", "strongroom dev --seed"): SEEDED,
+    ("docs/moving-in.md", "aws kms create-key --tags"): SEEDED,
+    ("docs/moving-in.md", "strongroom import aws --profile production"): REAL_AWS,
+    ("docs/moving-in.md", "strongroom migrate-ciphertexts FILE"): PLACEHOLDERS,
     ("docs/audit-shipping.md", "[[audit-ship]]"): LOADED,
     ("docs/events.md", "[[events]]"): LOADED,
     ("docs/events.md", "strongroom events test"): SENT,
@@ -73,6 +89,10 @@ LEFT_OUT = {
     ("docs/audit-shipping.md", "strongroom audit verify"): SHIPPED,
     ("README.md", "strongroom serve [--data DIR]"): PLACEHOLDERS,
     ("README.md", "strongroom account create ID"): PLACEHOLDERS,
+    ("README.md", "strongroom dev"): PLACEHOLDERS,
+    ("docs/testing.md", "strongroom dev"): SERVES,
+    ("docs/testing.md", "pip install"): INSTALLS,
+    ("docs/testing.md", "curl"): IN_DEVELOPMENT,
     ("README.md", "strongroom database migrate --store ADDRESS"): PLACEHOLDERS,
     ("README.md", "strongroom audit verify [--public-key FILE]"): PLACEHOLDERS,
     ("README.md", "strongroom backup [--to FILE|FOLDER]"): PLACEHOLDERS,
@@ -287,9 +307,19 @@ def test_the_page_on_the_xks_proxy(served: Clone) -> None:
     assert (served.folder / "acme.json").stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page not in SERVED and script_of(page)])
+def test_the_page_on_moving_in(served: Clone) -> None:
+    printed = served.run(". strongroom-data/env.sh\n" + script_of("docs/moving-in.md"))
+    assert "1 could be re-encrypted; nothing was replaced.\n1 re-encrypted.\n" in printed
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in SERVED | ACTIVATED and script_of(page)])
 def test_other_pages(clone: Clone, page: str) -> None:
     clone.run(script_of(page))
+
+
+def test_the_page_on_tests(clone: Clone) -> None:
+    (page,) = ACTIVATED
+    assert clone.run(f'PATH="$PWD/.venv/bin:$PATH"\n{script_of(page)}') == "[]\n"
 
 
 def test_blocks_are_run_unless_they_are_listed() -> None:
@@ -328,7 +358,7 @@ def test_the_command_and_its_options_exist(line: str) -> None:
             command = command.commands[word]
     assert command is not main or line.startswith("-"), line
     known = {name for parameter in command.params for name in parameter.opts} | {"--help", "--version"}
-    assert set(re.findall(r"(?<![\w-])--[a-z-]+", line)) <= known
+    assert set(re.findall(r"(?<![\w-])--[a-z0-9-]+", line)) <= known
 
 
 def test_the_make_targets_that_are_named_exist() -> None:

@@ -291,7 +291,7 @@ def test_questions_without_an_answer(asking: Asking, key_id: str, changed: Json,
     asked: Any = {"principal": ACCOUNT_ROOT, "action": "kms:Encrypt", "key": key_id} | changed
     options = [part for name, value in asked.items() for part in (f"--{name}", value)]
     done = strongroom(asking.data, "explain", *options)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("Error: ")
     assert done.stderr.count("\n") == 1
     assert message in done.stderr

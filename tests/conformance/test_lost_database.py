@@ -17,6 +17,8 @@ COMMANDS = (
     ("service", "list"),
     ("who-can", "kms:Encrypt"),
 )
+QUESTIONS = ("audit", "who-can")
+"""Of these, exit code 1 would be an answer."""
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +64,7 @@ def test_no_command_begins_anew(
     before = {path: path.read_bytes() for path in data.rglob("*") if path.is_file()}
     done = strongroom(data, *command)
     (line,) = done.stderr.strip().splitlines()
-    assert done.returncode == 1
+    assert done.returncode == (2 if command[0] in QUESTIONS else 1)
     assert f"`{data / 'strongroom.db'}` {LOSSES[lose]}" in line
     assert {path: path.read_bytes() for path in data.rglob("*") if path.is_file()} == before
 

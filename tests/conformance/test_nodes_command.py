@@ -53,6 +53,20 @@ def test_nodes_that_serve_are_shown(nodes: Nodes) -> None:
     assert "* the node of this data folder" in table.stdout
 
 
+def test_all_nodes_list_the_keys_of_all(nodes: Nodes) -> None:
+    kms = client_of(nodes[0].server)
+    key_id = kms.create_key()["KeyMetadata"]["KeyId"]
+    kms.encrypt(KeyId=key_id, Plaintext=b"x")
+    here, there = (json.loads(node.command("keys", "--json").stdout) for node in nodes)
+    assert (here["key_id"], here["state"], here["last_use"]["operation"]) == (key_id, "Enabled", "Encrypt")
+    assert here["last_use"]["by"] == "arn:aws:iam::000000000000:root"
+    assert {**there, "last_use": None} == {**here, "last_use": None}
+    # The caller is in the audit log of the other node.
+    assert there["last_use"] is None or there["last_use"]["by"] is None
+    archive = str(nodes[0].data / "audit")
+    wait_until(lambda: json.loads(nodes[1].command("keys", "--json", "--archive", archive).stdout) == here)
+
+
 def test_a_node_that_hangs_is_late_and_then_gone(nodes: Nodes) -> None:
     this, other = nodes
     os.kill(other.agents[0], signal.SIGSTOP)

@@ -1,6 +1,7 @@
 """What an operator can get wrong ends a command with one line that names the file or the setting."""
 
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -71,7 +72,7 @@ def test_a_table_that_was_emptied_is_named(
     said = error_of(data, *command)
     assert table in said
     assert "strongroom.db" in said
-    assert "put back the file as it was before, or restore a backup" in said
+    assert re.search("put (back the file|the database back) as it was before, or restore a backup", said)
     assert "NoResultFound" not in said
 
 

@@ -83,7 +83,7 @@ def test_two_nodes_from_an_empty_database_on(postgresql: Cluster, empty: str, tm
     environment = settings_of(postgresql.address(empty, SERVER))
     first = node_of(tmp_path / "a", tmp_path / "a", environment)
     second = node_of(tmp_path / "b", tmp_path / "a", environment)
-    name = f"the database `127.0.0.1/{empty}`"
+    name = f"the database `127.0.0.1:{postgresql.port}/{empty}`"
     told = first.command("init")
     assert told.stderr == (
         f"Error: {name}: it has no tables of Strongroom; make them, as the owner of the database, with: strongroom "

@@ -125,8 +125,8 @@ def test_tls_and_scram(secured: Cluster, authority: Authority, tmp_path: Path) -
 
         password.write_text("wrong")
         assert re.fullmatch(
-            rf"Error: `127.0.0.1/{database}` cannot be reached \(.*password authentication failed .*\); see whether "
-            "its database server runs, and whether this server may connect to it",
+            rf"Error: `127.0.0.1:\d+/{database}` cannot be reached \(.*password authentication failed .*\); see "
+            "whether its database server runs, and whether this server may connect to it",
             failed_start(node),
         )
         password.write_text(OTHER)
@@ -182,8 +182,8 @@ def test_calls_go_through_a_pooler_and_leases_do_not(postgresql: Cluster, tmp_pa
         with closing(node):
             refused = node.command("init").stderr
             assert refused == (
-                f"Error: the database `127.0.0.1/{database}`: a pooler is between, which may send each statement to "
-                "another server: give the address of the database server itself in `store-direct`\n"
+                f"Error: the database `127.0.0.1:{pooler.port}/{database}`: a pooler is between, which may send each "
+                "statement to another server: give the address of the database server itself in `store-direct`\n"
             )
             with postgresql.scratch() as other:
                 node.environment["STRONGROOM_STORE_DIRECT"] = postgresql.address(other, SERVER)

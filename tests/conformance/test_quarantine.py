@@ -108,7 +108,7 @@ def test_a_command_says_so_in_one_line(server: RunningServer, user: Person) -> N
     statement = "UPDATE identity SET path = '/x/' WHERE unique_id = ?"
     change(data_of(server), statement, user.user_id, log=("identity", user.user_id))
     done = strongroom(data_of(server), "explain", "--principal", user.arn, "--action", "kms:ListKeys")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert f"Error: The stored record of user {user.name}" in done.stderr
     assert "Traceback" not in done.stderr
 

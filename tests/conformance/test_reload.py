@@ -108,7 +108,7 @@ def test_a_certificate_or_setting_that_cannot_be_used_changes_nothing(
     reloading.config.write_text("log-level = ")
     reloading.reload(f"{kept} `{reloading.config}` is not valid TOML")
     reloading.config.write_text('log-level = "loud"\n')
-    reloading.reload(f"{kept} `log-level` in `{reloading.config}` is not valid: Invalid enum value 'loud'")
+    reloading.reload(f"{kept} `log-level` in `{reloading.config}`, line ")
     reloading.config.unlink()
     reloading.reload(f"{kept} `{reloading.config}`")
     assert reloading.all_serve("first")

@@ -206,7 +206,7 @@ def test_mistakes_are_told_in_one_line(
         ({"STRONGROOM_PKCS11_PIN_FILE": str(tmp_path / "none")}, "in `pkcs11-pin-file` cannot be read"),
         ({"STRONGROOM_PKCS11_MODULE": str(wrong)}, "`pkcs11-module` cannot be loaded"),
         ({"STRONGROOM_PKCS11_MODULE": "softhsm.so"}, "`pkcs11-module` must be an absolute path"),
-        ({"STRONGROOM_PKCS11_TOKEN": ""}, "STRONGROOM_PKCS11_TOKEN is not valid"),
+        ({"STRONGROOM_PKCS11_TOKEN": "t" * 65}, "STRONGROOM_PKCS11_TOKEN is not valid"),
     ):
         with monkeypatch.context() as mistaken:
             for name, value in changed.items():

@@ -15,7 +15,7 @@ from postgresql import SERVER, Cluster
 from strongroom.clock import SystemClock
 from strongroom.entropy import system_entropy
 from strongroom.node_id import NodeId
-from strongroom.store.leases.bounds import over_everywhere
+from strongroom.store.leases.bounds import LONGEST_LEASE, over_everywhere
 from strongroom.store.leases.membership import Membership
 from strongroom.store.leases.page import PageFile, PageWriter
 from strongroom.store.leases.requests import About
@@ -24,6 +24,8 @@ from strongroom.store.postgresql.member_connection import MemberConnection
 
 DATA = "ZGF0YQ=="
 MANY = 30
+SET_BACK = """WITH lost AS (DELETE FROM change WHERE sequence = (SELECT max(sequence) FROM change))
+    UPDATE generation SET number = number - 1"""
 
 
 @pytest.fixture
@@ -35,13 +37,13 @@ def node(postgresql: Cluster, database: str, tmp_path: Path) -> Iterator[NodeDep
 class VanishingNode:
     """Another node, which renews its lease once when it is told to, and does nothing else."""
 
-    def __init__(self, address: str, page: Path) -> None:
+    def __init__(self, address: str, page: Path, lease: float = LEASE) -> None:
         clock = SystemClock()
         self._undo = ExitStack()
         file = self._undo.enter_context(closing(PageFile(page, clock.boot(), writing=True)))
         self._connection = self._undo.enter_context(closing(MemberConnection(address, 5.0)))
         writer, about = PageWriter(file.memory, file.place), About("1.0", "elsewhere:1", "us-east-1", 1)
-        self._membership = Membership(NodeId("bbbbbbbbbbbb"), LEASE, writer, clock, system_entropy, about)
+        self._membership = Membership(NodeId("bbbbbbbbbbbb"), lease, writer, clock, system_entropy, about)
 
     def renew(self) -> None:
         """Have a lease from now on."""
@@ -90,6 +92,45 @@ def test_a_node_that_vanishes_holds_answers_up_and_no_thread(
     assert max(took["DisableKey"]) < over_everywhere(LEASE) + 2
     records = [each["eventName"] for each in node.records()[before:] if "errorCode" not in each]
     assert records.count("DisableKey") == MANY
+
+
+def test_a_change_that_the_database_loses_before_it_is_settled_is_not_answered_as_done(
+    node: NodeDeployment, postgresql: Cluster, database: str, tmp_path: Path
+) -> None:
+    """As by a failover to a standby that lagged behind, or a restore. Its answer does not wait for leases to end."""
+    key_id = keys_of(node, 1)[0]
+    before = len(node.records())
+
+    async def scenario(loopback: LoopbackServer) -> None:
+        vanishing.renew()
+        answer = asyncio.create_task(loopback.call("DisableKey", KeyId=key_id))
+        await until(lambda: loopback.front._dispatcher._unsettled.held == 1)
+        postgresql.run(SET_BACK, database=database)
+        assert await answer == 500
+
+    with closing(VanishingNode(postgresql.address(database, SERVER), tmp_path / "page", LONGEST_LEASE)) as vanishing:
+        run(DirectClient(node), scenario)
+    records = [each.get("errorCode") for each in node.records()[before:] if each["eventName"] == "DisableKey"]
+    assert records == [None, "DependencyTimeoutException"]
+
+
+def test_a_process_that_ends_does_not_wait_for_a_node_that_has_vanished(
+    postgresql: Cluster, database: str, tmp_path: Path
+) -> None:
+    """Its last uses and the end of its audit chain are written, and no answer rests on them."""
+    with closing(VanishingNode(postgresql.address(database, SERVER), tmp_path / "page", LONGEST_LEASE)) as vanishing:
+        with closing(NodeDeployment(tmp_path / "data", postgresql, database)) as node:
+            key_id = keys_of(node, 1)[0]
+            settling = node.deployment.backends.store.settling
+            assert settling is not None
+            vanishing.renew()
+            with settling.deferred():
+                node.call("DisableKey", KeyId=key_id)
+            began = time.monotonic()
+        assert time.monotonic() - began < LONGEST_LEASE / 2
+    with closing(postgresql.store(database)) as store, store.read() as reader:
+        writer = f"{node.deployment.node}w0"
+        assert reader.audit_writers()[writer].stopped
 
 
 def test_without_its_agent_a_node_refuses_and_serves_again_when_that_is_back(node: NodeDeployment) -> None:

@@ -79,6 +79,16 @@ def test_the_one_that_has_waited_longest_comes_first(store: Store) -> None:
     assert [each.due_at for each in due(store)] == [10.0, 20.0, 30.0]
 
 
+def test_what_is_no_time_does_not_count_as_one(store: Store) -> None:
+    """Times are not covered by the code of the row, and what reads them must not fail."""
+    add(store, MATERIAL)
+    for forged in (float("inf"), -1e300, 1e300):
+        (before,) = due(store)
+        store.write(partial(deferred, before, replace(before, since=forged)))
+        assert due(store) == [replace(before, since=None)]
+        assert backlog(store) == Backlog(1, None)
+
+
 def test_it_is_noted_once_and_removed_however_often(store: Store) -> None:
     add(store, MATERIAL)
     (before,) = due(store)

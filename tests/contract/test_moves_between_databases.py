@@ -1,7 +1,10 @@
 """A deployment moves from SQLite to PostgreSQL and back: all of it arrives, and no server uses the old database."""
 
+import re
 import sqlite3
+import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from local_deployment import LocalDeployment, Refused, entropy
 from postgresql import SERVER, Cluster
 from strongroom.assembly.backups.maker import BackupMaker
 from strongroom.assembly.backups.restore import Restore, RestoreRequest
+from strongroom.assembly.backups.restored_folder import RestoredFolder
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.assembly.databases.postgresql import PostgresqlDatabase
 from strongroom.assembly.open_folder import open_existing
@@ -24,9 +28,13 @@ from strongroom.assembly.relocation.to_postgresql import MoveToPostgresql
 from strongroom.assembly.relocation.to_sqlite import MoveToSqlite
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.clock import ManualClock
+from strongroom.crypto.seal import UnsealError
 from strongroom.settings import Settings
+from strongroom.store.faults import StoreUnavailable
 from strongroom.store.leases.requests import About, Join, Renew
 from strongroom.store.postgresql.member_connection import MemberConnection
+from strongroom.store.protocol import Transaction
+from strongroom.store.records import AccountRecord
 from strongroom.store.sql.sections import MOVED
 from strongroom.store.sqlite.engine import open_sqlite
 from strongroom.store.sqlite.store import SqlStore
@@ -113,7 +121,7 @@ def test_everything_moves_to_postgresql_and_back(scene: Scene) -> None:
 def test_the_database_that_was_left_is_not_served(scene: Scene) -> None:
     scene.to_postgresql()
     for _ in range(2):
-        with pytest.raises(DataFolderError, match=r"has moved to the database `127\.0\.0\.1/"):
+        with pytest.raises(DataFolderError, match=r"has moved to the database `127\.0\.0\.1:\d+/"):
             LocalDeployment(scene.folder, scene.clock)
     with pytest.raises(DataFolderError, match="was moved to"):
         scene.to_postgresql()
@@ -169,6 +177,49 @@ def test_a_served_database_is_not_left(scene: Scene) -> None:
         assert member.perform(Renew("a" * 12, b"i" * 16)) is None
         with pytest.raises(psycopg.OperationalError, match="has moved"):
             member.perform(Join("a" * 12, b"i" * 16, 2.0, About("0.0.1"), None))
+
+
+def test_a_write_on_another_host_that_began_before_a_move_moves_too(scene: Scene, postgresql: Cluster) -> None:
+    """Such as that of a command, which has no lease that the move would wait for."""
+    scene.to_postgresql()
+    record = AccountRecord("999988887777", NOW)
+    with closing(open_existing(scene.there, scene.clock, entropy)) as opened, ThreadPoolExecutor() as threads:
+        moves: list[Future[Copied | None]] = []
+
+        def act(transaction: Transaction) -> None:
+            if not moves:
+                moves.append(threads.submit(scene.to_sqlite))
+                deadline = time.monotonic() + 60
+                while not (moves[0].done() or waits_for_a_lock(postgresql)) and time.monotonic() < deadline:
+                    time.sleep(0.02)
+            transaction.add_account(record)
+
+        opened.store.write(act)
+        assert moves[0].result(60) is not None
+    with closing(open_existing(scene.here, scene.clock, entropy)) as opened, opened.store.read() as reader:
+        assert record in reader.accounts()
+
+
+def waits_for_a_lock(cluster: Cluster) -> bool:
+    with closing(psycopg.connect(cluster.address())) as connection:
+        found = connection.execute("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'").fetchone()
+    return found is not None
+
+
+def test_a_write_on_another_host_after_a_move_is_refused(scene: Scene) -> None:
+    scene.to_postgresql()
+    record = AccountRecord("999988887777", NOW)
+    moved = rf"cannot be written any more: .*\(to SQLite, to `{scene.folder}`"
+    with closing(open_existing(scene.there, scene.clock, entropy)) as opened:
+        scene.to_sqlite()
+        with pytest.raises(StoreUnavailable) as refused:
+            opened.store.write(lambda transaction: transaction.add_account(record))
+        assert re.search(moved, refused.value.explanation)
+        # One that the change log has no entry of.
+        with pytest.raises(StoreUnavailable):
+            opened.store.write(lambda _: None)
+        with opened.store.read() as reader:
+            assert record not in reader.accounts()
 
 
 def test_a_record_that_was_changed_moves_as_it_is_and_is_named(scene: Scene) -> None:
@@ -237,6 +288,12 @@ def test_seals_move_too(scene: Scene) -> None:
         assert [each.name for each in opened.seals.status().seals] == ["file", "spare"]
         opened.seals.add("other", "passphrase", {}, "battery staple correct")
     document.unlink(missing_ok=True)
+    with closing(psycopg.connect(scene.address, autocommit=True)) as connection:
+        (kept,) = connection.execute("SELECT document FROM seal_document").fetchone() or ()
+        connection.execute("UPDATE seal_document SET document = 'forged'::bytea")
+        with pytest.raises(UnsealError, match=r"the seal document of the database `.*`, in its table `seal_document`"):
+            open_existing(scene.there, scene.clock, entropy)
+        connection.execute("UPDATE seal_document SET document = %s", (kept,))
     scene.to_sqlite()
     assert document.exists()
     with closing(open_existing(scene.here, scene.clock, entropy)) as opened:
@@ -258,6 +315,25 @@ def test_a_backup_of_sqlite_is_restored_into_postgresql(scene: Scene, tmp_path: 
         with pytest.raises(DataFolderError, match="is not empty"):
             restore(deployment, made, tmp_path / "again", database=database)
         assert not (tmp_path / "again").exists()
+
+
+def test_a_restore_that_was_killed_after_it_had_filled_the_database_says_what_to_do(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployment = LocalDeployment(scene.folder, scene.clock)
+    with closing(deployment.deployment):
+        made = back_up(deployment, tmp_path / "backup")
+        database = PostgresqlDatabase(replace(scene.there, data=str(tmp_path / "new")), scene.clock, entropy)
+        with monkeypatch.context() as patched:
+            patched.setattr(RestoredFolder, "publish", lambda *_, **__: 1 / 0)
+            patched.setattr("strongroom.assembly.backups.restored_folder.shutil.rmtree", lambda *_, **__: None)
+            with pytest.raises(ZeroDivisionError):
+                restore(deployment, made, tmp_path / "new", database=database)
+        with pytest.raises(DataFolderError, match=r"a restore that was killed has filled it.* database migrate"):
+            restore(deployment, made, tmp_path / "new", database=database)
+        # Once it was said, the folder of the killed one is gone.
+        with pytest.raises(DataFolderError, match=r"is not empty.*name an empty one"):
+            restore(deployment, made, tmp_path / "new", database=database)
 
 
 def test_a_backup_of_postgresql_is_restored_into_sqlite(scene: Scene, tmp_path: Path) -> None:

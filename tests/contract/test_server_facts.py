@@ -74,5 +74,5 @@ def test_the_standbys_that_commits_wait_for_are_told(postgresql: Cluster) -> Non
 
 def test_a_server_that_does_not_answer_is_named(postgresql: Cluster) -> None:
     address = postgresql.address("postgres", SERVER).replace(str(postgresql.port), "1")
-    with pytest.raises(UnusableDatabaseError, match=r"127\.0\.0\.1/postgres"):
+    with pytest.raises(UnusableDatabaseError, match=r"127\.0\.0\.1:1/postgres"):
         facts_of(address)

@@ -3,19 +3,21 @@
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from typing import NoReturn
 
+import psycopg
 import pytest
 from msgspec.structs import replace
 
 from commit_proxy import AtCommit, CommitProxy
 from keys_builder import make_key
 from postgresql import SERVER, Cluster
-from strongroom.entropy import system_entropy
-from strongroom.errors import WriteOutcomeUnknown
+from server_processes import wait_until
+from strongroom.errors import AlreadyExistsException, WriteOutcomeUnknown
 from strongroom.keys.kms_key import KmsKey
 from strongroom.store.postgresql import change_log
-from strongroom.store.postgresql.engine import open_postgresql
 from strongroom.store.postgresql.store import PostgresqlStore
 from strongroom.store.postgresql.writes import SETTLED_WITHIN
 from strongroom.store.protocol import Transaction
@@ -84,22 +86,27 @@ def test_a_commit_whose_connection_is_lost_is_done_once(
 
 
 def test_a_commit_is_not_settled_when_its_receipt_may_have_been_removed(
-    postgresql: Cluster, database: str, proxy: CommitProxy
+    postgresql: Cluster,
+    database: str,
+    proxy: CommitProxy,
+    store: PostgresqlStore,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As of a process that was stopped for hours before it met the loss of its connection."""
-    stopped = 0.0
+    """As of a process on a machine that was suspended for hours before it met the loss of its connection."""
+    suspended, awake = 0.0, time.clock_gettime
+
+    def clock_gettime(which: int) -> float:
+        return awake(which) + (suspended if which == time.CLOCK_BOOTTIME else 0.0)
 
     def add(transaction: Transaction) -> str:
-        nonlocal stopped
-        stopped = 2 * change_log.RECEIPTS_KEPT
+        nonlocal suspended
+        suspended = 2 * change_log.RECEIPTS_KEPT
         return add_letter(transaction)
 
-    pool = open_postgresql(postgresql.address(database, SERVER, proxy.port))
-    with closing(PostgresqlStore(pool, system_entropy, timer=lambda: time.monotonic() + stopped)) as store:
-        store.version()
-        proxy.at_commit = AtCommit.LOSE_ANSWER
-        with pytest.raises(WriteOutcomeUnknown):
-            store.write(add, SCOPE)
+    monkeypatch.setattr(time, "clock_gettime", clock_gettime)
+    proxy.at_commit = AtCommit.LOSE_ANSWER
+    with pytest.raises(WriteOutcomeUnknown):
+        store.write(add, SCOPE)
     assert description(postgresql, database) == "x"
     assert SETTLED_WITHIN < change_log.RECEIPTS_KEPT
 
@@ -165,19 +172,53 @@ def test_an_unknown_outcome_is_said_if_the_database_stays_away(postgresql: Clust
     assert description(postgresql, database) in {"", "x"}
 
 
+def test_a_refusal_waits_for_the_standby(postgresql: Cluster, database: str) -> None:
+    """What it rests on might be lost with the primary."""
+
+    def refuse(transaction: Transaction) -> NoReturn:
+        raise AlreadyExistsException(current(transaction).description)
+
+    with closing(postgresql.store(database)) as store, without_its_standby(postgresql), ThreadPoolExecutor() as threads:
+        outcome = threads.submit(store.write, refuse, SCOPE)
+        wait_until(lambda: waiting_for_the_standby(postgresql) or outcome.done())
+        assert not outcome.done()
+        reset_standby(postgresql)
+        with pytest.raises(AlreadyExistsException):
+            outcome.result(20)
+
+
+def waiting_for_the_standby(cluster: Cluster) -> bool:
+    with closing(psycopg.connect(cluster.address())) as connection:
+        found = connection.execute("SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep'").fetchone()
+    return found is not None
+
+
+@contextmanager
+def without_its_standby(cluster: Cluster) -> Iterator[None]:
+    """Have a server wait for a standby that is not there."""
+    cluster.run("ALTER SYSTEM SET synchronous_standby_names = 'none'")
+    # Reloading its settings, it would not tell when it has.
+    cluster.stop("fast")
+    cluster.start()
+    try:
+        yield
+    finally:
+        reset_standby(cluster)
+
+
+def reset_standby(cluster: Cluster) -> None:
+    cluster.run("ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()")
+
+
 def test_a_commit_that_does_not_wait_for_its_standby_is_not_taken_for_durable(
     postgresql: Cluster, database: str
 ) -> None:
     """PostgreSQL reports success, with a warning, if the wait for the standby is cancelled."""
     with closing(postgresql.store(database)) as store:
         before = store.version()
-        postgresql.run("ALTER SYSTEM SET synchronous_standby_names = 'none'")
-        # Reloading its settings, it would not tell when it has.
-        postgresql.stop("fast")
-        postgresql.start()
         results: list[str] = []
         writer = threading.Thread(target=lambda: results.append(store.write(add_letter, SCOPE)))
-        try:
+        with without_its_standby(postgresql):
             writer.start()
             cancel = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
             deadline = time.monotonic() + 4
@@ -188,8 +229,6 @@ def test_a_commit_that_does_not_wait_for_its_standby_is_not_taken_for_durable(
             time.sleep(0.3)
             assert writer.is_alive()
             assert results == []
-        finally:
-            postgresql.run("ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()")
-            writer.join(20)
+        writer.join(20)
         assert results == ["x"]
         assert description(postgresql, database) == "x"

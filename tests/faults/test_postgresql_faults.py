@@ -325,6 +325,9 @@ def test_a_generation_that_was_lowered_is_found(postgresql: Cluster) -> None:
         assert check_tables(store._database).is_whole
         postgresql.run("UPDATE generation SET number = number - 1", database=name)
         assert check_tables(store._database).findings == ("generation: it ends with change 0, but there is change 1",)
+        # A write would get a number that there is already.
+        assert_fails(lambda: store.write(lambda t: t.add_key(KEY)), store, FaultKind.ROW, "An entry of the key store")
+        assert load(store) is None
 
 
 def test_a_database_without_its_generation(postgresql: Cluster) -> None:

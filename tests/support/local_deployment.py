@@ -19,6 +19,7 @@ from strongroom.errors import KmsError
 from strongroom.operations.context import Origin
 from strongroom.operations.kms.table import TABLE
 from strongroom.operations.lanes import Lane
+from strongroom.operations.operation import Operation
 from strongroom.operations.shapes import Response
 from strongroom.service import stages
 from strongroom.service.call import Call
@@ -72,6 +73,7 @@ class LocalDeployment:
             os.close(DataFolder(folder).lock())
             put_empty_database(DataFolder(folder).database)
         self.deployment = Deployment(self.settings, clock, source)
+        self.operations: dict[str, Operation] = dict(TABLE)
 
     def call(self, operation: str, *, region: str = "us-east-1", **request: Any) -> dict[str, Any]:
         """Call KMS as the account root, and return the response; raises Refused."""
@@ -84,7 +86,7 @@ class LocalDeployment:
     def perform(self, operation: str, body: bytes, region: str = "us-east-1") -> Reply:
         """Hand a request body to the service and flush the audit log, as the front does; return the reply."""
         wire = AwsJson()
-        call = Call(TABLE[operation], self.root(), region, wire, body, ORIGIN, self.clock.now())
+        call = Call(self.operations[operation], self.root(), region, wire, body, ORIGIN, self.clock.now())
         result = performed(self.deployment.service.pipeline, call)
         self.deployment.log.flush()
         return wire.reply(result, ORIGIN.request_id, call.operation)

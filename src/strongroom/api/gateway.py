@@ -144,6 +144,9 @@ class Gateway:
         wire = AwsQuery("sts", as_json=wants_json(headers)) if is_form else self._json
         return wire.reply(error, self.request_id())
 
+    def close(self) -> None:
+        """Admit requests that wait: the server stops. This one lets none wait."""
+
     def _admit_json(self, request: HttpRequest, request_id: str, *, may_wait: bool) -> Admitted | Reply:
         prefix, _, name = request.headers.get("x-amz-target", "").partition(".")
         operation = TABLE.get(name) if prefix == TARGET_PREFIX else None

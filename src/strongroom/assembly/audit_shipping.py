@@ -86,7 +86,7 @@ def required_shipping(settings: Settings, writer: str, log: AuditLog) -> Require
     if not any(each.required for each in settings.audit_ship):
         return None
     folder = DataFolder(settings.folder).shipping
-    return RequiredShipping(folder, writer, log.last_line, settings.audit_ship_timeout)
+    return RequiredShipping(folder, writer, log.last_line_place, settings.audit_ship_timeout)
 
 
 def owed_to(settings: Settings, segment: Segment) -> str | None:

@@ -10,6 +10,7 @@
       generation        0600, with PostgreSQL: the page of memory in which this node's agent says what is current
       node-id           0600, the identity of this node, made at its first start
       credentials       0600, access keys of account roots and services, for AWS clients
+      root-credentials  0600, root access keys that were put aside (``strongroom init --admin``)
       env.sh, env.fish  0600, shell commands that point AWS clients at the server, written by each start
       moved             0600, where the database was moved, or is being moved (``strongroom migrate``)
       serving           empty; locked by the process that was started to serve, and by none of its workers
@@ -72,6 +73,7 @@ class DataFolder:
         """The seal document of the next root key, while that is rotated."""
         self.node_id = path / "node-id"
         self.credentials = path / "credentials"
+        self.root_credentials = path / "root-credentials"
         self.client_environment = path / "env.sh"
         self.client_environment_fish = path / "env.fish"
         self.audit = path / "audit"

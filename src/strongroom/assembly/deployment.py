@@ -42,7 +42,7 @@ from strongroom.usage.access_key_usage import AccessKeyUsage
 
 logger = logging.getLogger(__name__)
 
-_LAST_WRITES = 3.0
+LAST_WRITES = 3.0
 """How long each write may take when a server stops, seconds."""
 _TURN = 30.0
 """For how many seconds one of several nodes looks for what is due, before another may."""
@@ -154,23 +154,27 @@ class Deployment:
     ) -> None:
         self.close()
 
+    def hurry(self) -> None:
+        """Have nothing wait for the database or for other nodes much longer: this process is about to end."""
+        self._store.hurry(LAST_WRITES)
+
     def close(self) -> None:
         """Save the last uses and what is known of the time, write the audit lines that wait, and release the folder."""
         # A database that does not answer must not keep the process from ending. What is not written now is found in the
         # audit log by the next start.
-        self._store.hurry(_LAST_WRITES)
+        self.hurry()
         settling = self._store.settling
         # No answer rests on what is written now, so nothing waits for a node that has vanished.
         with ExitStack() as stack:
             if settling is not None:
                 stack.enter_context(settling.deferred())
             self.keeper.upkeep(stopping=True)
-        if self._saves_clock:
-            try:
-                self.clock_watch.save(stopping=True)
-            except OSError as error:
-                logger.warning("cannot write `%s`: %s", self.folder.clock, error)
-        self._undo.close()
+            if self._saves_clock:
+                try:
+                    self.clock_watch.save(stopping=True)
+                except OSError as error:
+                    logger.warning("cannot write `%s`: %s", self.folder.clock, error)
+            self._undo.close()
 
 
 def _quotas(settings: Settings, workers: int, folder: DataFolder, undo: ExitStack) -> RequestQuotas | None:
@@ -203,11 +207,18 @@ def take_folder(settings: Settings, clock: Clock, entropy: Entropy) -> int:
 
 
 def ready_folder(
-    settings: Settings, clock: Clock, entropy: Entropy, unsealing: Unsealing | None = None, *, first: bool = False
+    settings: Settings,
+    clock: Clock,
+    entropy: Entropy,
+    unsealing: Unsealing | None = None,
+    *,
+    first: bool = False,
+    administrator: str | None = None,
 ) -> None:
     """Make a data folder ready that this process has locked; raises what ``Deployment`` does.
 
-    The ``first`` keys of a database that nodes share, and its account, are made only if this is asked for.
+    The ``first`` keys of a database that nodes share, and its account, are made only if this is asked for. The account
+    gets an ``administrator`` of that name, and its root access key is put aside.
     """
     require_certificates(settings)
     require_destinations(settings)
@@ -223,13 +234,13 @@ def ready_folder(
                     logger.warning("cannot remove what a change of the seals has left: %s", error)
         if settings.fips:
             opened.seals.require_approved()
-        _ensure_account(opened, settings, first=first)
+        _ensure_account(opened, settings, administrator, first=first)
         prepare_events(settings, clock)
         for problem in opened.profiles.problems():
             logger.warning("%s", problem)
 
 
-def _ensure_account(opened: OpenFolder, settings: Settings, *, first: bool) -> None:
+def _ensure_account(opened: OpenFolder, settings: Settings, administrator: str | None, *, first: bool) -> None:
     """Make the account and its root access key at the first start; raises DataFolderError if other accounts exist."""
     try:
         with opened.store.read() as reader:
@@ -260,5 +271,5 @@ def _ensure_account(opened: OpenFolder, settings: Settings, *, first: bool) -> N
             f"{opened.folder.database_name} has no account: its first keys were being made when that was interrupted; "
             "run again, on the node where that was: strongroom init"
         )
-    opened.registrar.create_account(settings.account, settings.regions[0], "default")
+    opened.registrar.create_account(settings.account, settings.regions[0], "default", administrator)
     open_audit_key(opened.store, opened.backends.secrets, opened.entropy, opened.folder.audit)

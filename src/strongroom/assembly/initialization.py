@@ -14,8 +14,12 @@ from strongroom.entropy import Entropy
 from strongroom.settings import Settings
 
 
-def initialize(settings: Settings, clock: Clock, entropy: Entropy, unsealing: Unsealing) -> DataFolder:
+def initialize(
+    settings: Settings, clock: Clock, entropy: Entropy, unsealing: Unsealing, administrator: str | None = None
+) -> DataFolder:
     """Make what the first start of a server would make; return the data folder.
+
+    With an ``administrator``, also a user of that name who may do everything, and the root access key is put aside.
 
     A database that nodes share has tables already. Of several processes that do this at once, one succeeds. One that
     was interrupted is finished by the next on the same node. Raises DataFolderError if there is a deployment already,
@@ -28,7 +32,7 @@ def initialize(settings: Settings, clock: Clock, entropy: Entropy, unsealing: Un
         _require_no_other(database)
         is_given = _has_root_key(folder)
         try:
-            ready_folder(settings, clock, entropy, unsealing, first=True)
+            ready_folder(settings, clock, entropy, unsealing, first=True, administrator=administrator)
         except KeysExistError:
             if not is_given and folder.root_key.exists():
                 # It was made here a moment ago, and has sealed nothing that is stored.

@@ -137,7 +137,7 @@ class OpenFolder:
                     settings.cached_keys,
                     store.quarantine,
                     key_stores,
-                    loaded_keys=LoadedKeys(settings.loaded_keys, settings.loaded_keys_time, clock.timer),
+                    loaded_keys=LoadedKeys(settings.loaded_keys, settings.loaded_keys_time, clock.uptime),
                 ),
                 entropy=entropy,
                 web_identities=_web_identities(settings),

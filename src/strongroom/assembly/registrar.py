@@ -1,6 +1,7 @@
 """Makes accounts, and services that are trusted to call on behalf of others, also while the server runs."""
 
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 
 from strongroom.assembly.command_trail import CommandTrail
 from strongroom.assembly.credentials import CredentialsFileError, add_profile, given_key, remove_profile
@@ -12,12 +13,16 @@ from strongroom.crypto.binding import access_key_binding
 from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.entropy import Entropy
 from strongroom.errors import QuarantinedIdentityException
-from strongroom.keys.arns import root_arn
+from strongroom.iam.entities import EntityKind, User
+from strongroom.keys.arns import partition, root_arn
+from strongroom.operations.iam.entities import new_id
 from strongroom.store.protocol import Store, Transaction
 from strongroom.store.quarantine import printable
 from strongroom.store.records import AccessKeyRecord, AccountRecord
 from strongroom.store.scopes import AccountScope
 from strongroom.store.subjects.identities import IdentityReader
+
+_ADMINISTRATOR_ACCESS = "arn:aws:iam::aws:policy/AdministratorAccess"
 
 
 class Registrar:
@@ -40,34 +45,43 @@ class Registrar:
         self._entropy = entropy
         self._trail = trail
 
-    def create_account(self, account: str, region: str, profile: str) -> None:
+    def create_account(self, account: str, region: str, profile: str, administrator: str | None = None) -> None:
         """Make an account with a root access key, in a Region's partition.
 
         If the credentials file has the profile already, its access key becomes that of the account, and the file stays
-        as it is. Raises DataFolderError if the account exists, or if that access key cannot be used.
+        as it is. With an ``administrator``, the profile is that of a user of this name who may do everything, and the
+        root access key is in ``root-credentials``. Raises DataFolderError if the account exists, or if an access key
+        that was given cannot be used.
         """
         with self._folder.registering():
-            key = given = self._given_key(profile)
+            now = self._clock.now()
+            user = None if administrator is None else _administrator(account, region, administrator, now, self._entropy)
+            owners = [(root_arn(region, account), self._folder.credentials)]
+            if user is not None:
+                owners = [(owners[0][0], self._folder.root_credentials), (user.unique_id, self._folder.credentials)]
             with self._store.read() as reader:
                 _require_new_account(reader, account)
-                if key is not None and _is_in_use(reader, key):
-                    raise DataFolderError(
-                        f"the access key of profile {profile} in `{self._folder.credentials}` is in use already"
-                    )
-            key = key or new_access_key("AKIA", self._entropy, account)
-            access_key = access_key_record(self._secrets, key, account, root_arn(region, account), self._clock.now())
+                keys = [self._new_or_given(reader, account, file, profile) for _, file in owners]
+            records = [
+                access_key_record(self._secrets, key, account, owner, now)
+                for (owner, _), key in zip(owners, keys, strict=True)
+            ]
 
             def add(transaction: Transaction) -> None:
                 _require_new_account(transaction, account)
-                transaction.add_account(AccountRecord(account, access_key.created_at))
-                transaction.add_access_key(access_key)
+                transaction.add_account(AccountRecord(account, now))
+                if user is not None:
+                    transaction.put_entity(user)
+                for record in records:
+                    transaction.add_access_key(record)
 
-            details = {"accountId": account, "accessKeyId": key.access_key_id}
+            details = {"accountId": account, "accessKeyId": keys[0].access_key_id}
             event = OperatorEvent(name="CreateAccount", command="account create", account=account, details=details)
             with self._recording(event):
-                # The file is written first: if this process dies in between, the next attempt finds the key there.
-                if given is None:
-                    add_profile(self._folder.credentials, profile, key)
+                # The files are written first: if this process dies in between, the next attempt finds the keys there.
+                for (_, file), key in zip(owners, keys, strict=True):
+                    if self._given_key(file, profile) is None:
+                        add_profile(file, profile, key)
                 self._store.write(add, AccountScope(""), AccountScope(account))
 
     def create_service(self, name: str) -> None:
@@ -110,14 +124,32 @@ class Registrar:
                 self._store.write(remove, AccountScope(""))
                 remove_profile(self._folder.credentials, name)
 
-    def _given_key(self, profile: str) -> NewAccessKey | None:
+    def _new_or_given(self, reader: IdentityReader, account: str, file: Path, profile: str) -> NewAccessKey:
+        """Return the access key that a profile of a file has, or a new one if there is none."""
+        given = self._given_key(file, profile)
+        if given is not None and _is_in_use(reader, given):
+            raise DataFolderError(f"the access key of profile {profile} in `{file}` is in use already")
+        return given or new_access_key("AKIA", self._entropy, account)
+
+    def _given_key(self, file: Path, profile: str) -> NewAccessKey | None:
         try:
-            return given_key(self._folder.credentials, profile)
+            return given_key(file, profile)
         except CredentialsFileError as error:
             raise DataFolderError(str(error)) from None
 
     def _recording(self, event: OperatorEvent) -> AbstractContextManager[None]:
         return nullcontext() if self._trail is None else self._trail.recording(event)
+
+
+def _administrator(account: str, region: str, name: str, now: float, entropy: Entropy) -> User:
+    return User(
+        account=account,
+        name=name,
+        unique_id=new_id(EntityKind.USER, entropy),
+        created_at=now,
+        partition=partition(region),
+        attached=(_ADMINISTRATOR_ACCESS,),
+    )
 
 
 def access_key_record(

@@ -17,8 +17,9 @@ def retire_node(opened: OpenFolder, node: NodeId, now: float) -> Retirement:
     """Retire another node, after stating that; return what was stated. ``now`` is in epoch seconds.
 
     From then on it gets no lease and cannot start, and what is missing of its chains is found as lost. Raises
-    DataFolderError for this node, for one that the database does not know or that serves, and if it is retired already;
-    unless the node that states that was retired, too.
+    DataFolderError for this node, for one that the database does not know or that serves, and if it is retired already
+    by a node that is not retired itself. This node may repeat what it has stated: where it could not find out whether
+    the database has taken the retirement, its log says that it has failed.
     """
     own = require_node_id(opened.folder)
     if node == own:
@@ -27,7 +28,7 @@ def retire_node(opened: OpenFolder, node: NodeId, now: float) -> Retirement:
     speaker = WriterId(own, None).name
     with opened.folder.registering():
         with opened.store.read() as reader:
-            _require_gone(reader, node, opened.folder.database_name)
+            _require_gone(reader, node, speaker, opened.folder.database_name)
             records = [each for each in reader.audit_writer_records() if each.node == node]
         retirement = Retirement(node, [_last_line(each, key) for each in records])
         with opened.trail.recording(retire_event(retirement)):
@@ -35,21 +36,26 @@ def retire_node(opened: OpenFolder, node: NodeId, now: float) -> Retirement:
 
             def act(transaction: Transaction) -> None:
                 # It may have joined, or been retired by another node, since it was looked at.
-                _require_gone(transaction, node, opened.folder.database_name)
+                _require_gone(transaction, node, speaker, opened.folder.database_name)
                 transaction.retire_node(retired)
 
             opened.store.write(act, AccountScope(""))
     return retirement
 
 
-def _require_gone(reader: Reader, node: NodeId, database: str) -> None:
-    """Make sure that a node is known, is not retired and does not serve; raises DataFolderError."""
+def _require_gone(reader: Reader, node: NodeId, speaker: str, database: str) -> None:
+    """Make sure that a node is known, not retired by others than ``speaker``, and does not serve.
+
+    Raises DataFolderError.
+    """
     known = {each.node for each in reader.audit_writer_records() if each.node is not None}
     if node not in known:
         raise DataFolderError(f"{database} knows no node {node}; it knows {', '.join(sorted(known))}")
     retired = reader.retired_node(node)
-    if retired is not None and not _is_lost(reader, retired.stated_by):
-        raise DataFolderError(f"node {node} is retired already, as the chain of {retired.stated_by} states")
+    if retired is not None and retired.stated_by != speaker and not _is_lost(reader, retired.stated_by):
+        raise DataFolderError(
+            f"node {node} is retired already, as the chain of {retired.stated_by} states; it can be repeated there"
+        )
     if any(each.node == node and each.is_alive for each in reader.members()):
         raise DataFolderError(
             f"node {node} serves {database}; stop it, or if it was lost just now, wait until its lease has ended"

@@ -3,6 +3,8 @@
 Also while the server runs. What else can lock an operator out, and the way back, is in docs/running.md.
 """
 
+from pathlib import Path
+
 import msgspec
 
 from strongroom.assembly.command_trail import CommandTrail
@@ -36,10 +38,11 @@ _ANY_REGION = "us-east-1"
 
 
 class AccountSummary(msgspec.Struct, frozen=True):
-    """An account, its root access keys (oldest first), and the profile that is for them in ``credentials``."""
+    """An account, its root access keys (oldest first), and the profile and the file that are for them."""
 
     record: AccountRecord
     profile: str
+    file: Path
     keys: list[AccessKeyRecord]
 
 
@@ -48,6 +51,7 @@ class NewRootKey(msgspec.Struct, frozen=True):
 
     access_key_id: str
     profile: str
+    file: Path
     before: list[AccessKeyRecord]
     kept_as: str | None
     """The name that the profile's earlier content has now, None if it had none that is of use."""
@@ -81,13 +85,22 @@ class RootKeys:
     def accounts(self) -> list[AccountSummary]:
         """List the accounts, the first one first."""
         with self._store.read() as reader:
+            found = accounts_by_profile(reader.accounts())
+            roots = {record.account: _root_of(reader, record.account) for record in found.values()}
             return [
-                AccountSummary(record, profile, reader.access_keys(record.account, _root_of(reader, record.account)))
-                for profile, record in accounts_by_profile(reader.accounts()).items()
+                AccountSummary(
+                    record,
+                    profile,
+                    self._file_for(reader, profile, roots[record.account]),
+                    reader.access_keys(record.account, roots[record.account]),
+                )
+                for profile, record in found.items()
             ]
 
     def create(self, account: str, *, replace: bool = False, deactivate: bool = False) -> NewRootKey:
         """Make a root access key for an account, written into ``credentials`` as the account's profile.
+
+        If the access key that the profile has is not the root's, it stays, and the file is ``root-credentials``.
 
         ``replace`` deletes the ones it has, also quarantined ones; ``deactivate`` deactivates them. An earlier content
         of the profile is kept under another name unless its access key does not exist (any more). Raises
@@ -98,7 +111,8 @@ class RootKeys:
                 profile = _profile_of(reader, account)
                 before = reader.access_keys(account, root := _root_of(reader, account))
                 ids = reader.access_key_ids(account, root)
-                kept_as = self._earlier_profile(reader, profile)
+                file = self._file_for(reader, profile, root)
+                kept_as = self._earlier_profile(reader, file, profile)
             if not replace and len(ids) >= MOST_ROOT_KEYS:
                 raise _too_many(account, ids, before)
             key = new_access_key("AKIA", self._entropy, account)
@@ -116,14 +130,14 @@ class RootKeys:
                 },
             )
             with self._trail.recording(event):
-                self._change(record, key, profile, kept_as, replace=replace, deactivate=deactivate)
-        return NewRootKey(key.access_key_id, profile, before, None if replace else kept_as)
+                self._change(record, key, (file, profile), kept_as, replace=replace, deactivate=deactivate)
+        return NewRootKey(key.access_key_id, profile, file, before, None if replace else kept_as)
 
     def _change(
         self,
         record: AccessKeyRecord,
         key: NewAccessKey,
-        profile: str,
+        place: tuple[Path, str],
         kept_as: str | None,
         *,
         replace: bool,
@@ -141,17 +155,27 @@ class RootKeys:
                 raise _too_many(record.account, ids, before)
 
         # The file is written first, and loses nothing yet: a kill in between costs no access key that works.
-        add_profile(self._folder.credentials, profile, key, kept_as)
+        file, profile = place
+        add_profile(file, profile, key, kept_as)
         self._store.write(add, AccountScope(record.account))
         if replace and kept_as is not None:
-            remove_profile(self._folder.credentials, kept_as)
+            remove_profile(file, kept_as)
 
-    def _earlier_profile(self, reader: Reader, profile: str) -> str | None:
+    def _file_for(self, reader: Reader, profile: str, root: str) -> Path:
+        """Return the file for the root access keys of an account: another one if its profile is an administrator's."""
+        try:
+            present = long_term_keys(self._folder.credentials).get(profile)
+            record = None if present is None else reader.access_key(present.access_key_id)
+        except (CredentialsFileError, QuarantinedIdentityException):
+            return self._folder.credentials
+        is_of_another = record is not None and record.principal != root
+        return self._folder.root_credentials if is_of_another else self._folder.credentials
+
+    def _earlier_profile(self, reader: Reader, path: Path, profile: str) -> str | None:
         """Return a name under which to keep what a profile has now; None if it has nothing of use.
 
         Raises DataFolderError if the file cannot be read, so that it is not overwritten.
         """
-        path = self._folder.credentials
         try:
             earlier = long_term_keys(path).get(profile)
             if earlier is None:

@@ -109,4 +109,7 @@ def stored_document(store: Readable, folder: DataFolder, generation: int | None)
             f"{folder.seal_name} is of generation {found}, and the domain keys are sealed by generation {generation} "
             "of the root key; restore the database"
         )
-    return decode_document(stored[found])
+    try:
+        return decode_document(stored[found])
+    except UnsealError as error:
+        raise UnsealError(f"{folder.seal_name}, in its table `seal_document`: {error}") from None

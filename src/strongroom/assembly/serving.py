@@ -110,6 +110,7 @@ def serve_as(
             counters=counters,
             observers=[each for each in (access_log, tracing) if each is not None],
             tls=tls,
+            hurry=deployment.hurry,
             required=deployment.required_shipping,
         )
 

@@ -7,12 +7,13 @@ with other certificates and limits, and however many calls it makes, they take n
 import logging
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 
 from msgspec.structs import replace
 
 from strongroom.assembly.audit_log import open_audit_key, open_audit_log
 from strongroom.assembly.data_folder import DataFolderError
+from strongroom.assembly.deployment import LAST_WRITES
 from strongroom.assembly.node import require_node_id
 from strongroom.assembly.open_folder import OpenFolder
 from strongroom.assembly.serving import tune_interpreter
@@ -122,6 +123,7 @@ class XksServing:
                 log,
                 note_use=backends.key_uses.note,
                 chores=self._chores,
+                hurry=self._hurry,
                 clock=clock,
                 tls=tls,
             )
@@ -145,7 +147,15 @@ class XksServing:
 
     def close(self) -> None:
         """Save the last uses of keys, write the audit lines that wait, and end the chain."""
-        self._undo.close()
+        self._hurry()
+        settling = self._opened.store.settling
+        # No answer rests on what is written now, so nothing waits for a node that has vanished.
+        with nullcontext() if settling is None else settling.deferred():
+            self._undo.close()
+
+    def _hurry(self) -> None:
+        """Have nothing wait for the database or for other nodes much longer: this process is about to end."""
+        self._opened.store.hurry(LAST_WRITES)
 
     def _renew_health(self, ended: threading.Event) -> None:
         self._health.renew()

@@ -97,7 +97,7 @@ class Statements:
             if found.event_name == ARCHIVED:
                 self._add_archived(speaker, msgspec.json.decode(found.service_event_details, type=_Archived))
             elif found.event_name == PRUNED:
-                self.pruned.update(msgspec.json.decode(found.service_event_details, type=_Pruned).segments)
+                self._add_pruned(speaker, msgspec.json.decode(found.service_event_details, type=_Pruned).segments)
             elif found.event_name == RETIRED:
                 self._retire(speaker, msgspec.json.decode(found.service_event_details, type=Retirement), found)
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -129,6 +129,12 @@ class Statements:
                     self.lost.pop(each.writer, None)
                 else:
                     self.lost[each.writer] = LostChain(retirement.node, record.event_time, each)
+
+    def _add_pruned(self, speaker: str, names: Sequence[str]) -> None:
+        for name in names:
+            segment = parse_name(name)
+            if segment is not None and _may_speak_for(speaker, segment.writer):
+                self.pruned.add(name)
 
     def _add_archived(self, speaker: str, archived: _Archived) -> None:
         for segment in archived.segments:

@@ -39,11 +39,14 @@ class SearchedRecord(msgspec.Struct, rename="camel"):
 
     event_time: str = ""
     event_name: str = ""
+    event_id: str = msgspec.field(name="eventID", default="")
     user_identity: Mapping[str, object] = {}
     error_code: str = ""
     request_parameters: Mapping[str, object] | None = None
     resources: Sequence[SearchedResource] = ()
     chain: SearchedChain | None = None
+    aws_region: str = ""
+    source_ip: str = msgspec.field(name="sourceIPAddress", default="")
 
     @property
     def writer(self) -> WriterId | None:
@@ -86,6 +89,7 @@ class Query(msgspec.Struct, frozen=True):
     keys: frozenset[str] = frozenset()
     principal: str = ""
     event: str = ""
+    event_id: str = ""
     since: str = ""
     until: str = ""
     denied: bool = False
@@ -95,6 +99,8 @@ class Query(msgspec.Struct, frozen=True):
         if not record.event_name or record.event_time < self.since or (self.until and record.event_time >= self.until):
             return False
         if self.event and record.event_name.lower() != self.event.lower():
+            return False
+        if self.event_id and record.event_id != self.event_id:
             return False
         if self.denied and record.error_code not in _DENIALS:
             return False

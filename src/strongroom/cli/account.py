@@ -1,14 +1,16 @@
 """``strongroom account create``, ``strongroom account list`` and ``strongroom account root-key``."""
 
 import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
 
-from strongroom.assembly.root_keys import NewRootKey
+from strongroom.assembly.root_keys import AccountSummary, NewRootKey
 from strongroom.audit.cloudtrail import event_time
 from strongroom.cli.data_folder import open_data_folder, warn_of_profiles
 from strongroom.cli.options import config_option, data_option
+from strongroom.cli.output import json_option, json_time, show
 from strongroom.store.records import AccessKeyRecord
 
 
@@ -19,9 +21,10 @@ def account() -> None:
 
 @account.command("create")
 @click.argument("account_id", metavar="ID")
+@json_option
 @data_option
 @config_option
-def create_account(account_id: str, data: str | None, config: Path | None) -> None:
+def create_account(*, account_id: str, as_json: bool, data: str | None, config: Path | None) -> None:
     """Create the account ID (12 digits), also while the server runs.
 
     Its root access key is added to DATA/credentials as profile ID.
@@ -29,35 +32,66 @@ def create_account(account_id: str, data: str | None, config: Path | None) -> No
     _require_id(account_id)
     with open_data_folder(config, data) as (opened, settings):
         opened.registrar.create_account(account_id, settings.regions[0], account_id)
-        click.echo(f"Account {account_id} exists; its root access key is profile {account_id} in")
-        click.echo(str(opened.folder.credentials))
+        file = str(opened.folder.credentials)
+        show(
+            {"account": account_id, "profile": account_id, "file": file},
+            (f"Account {account_id} exists; its root access key is profile {account_id} in", file),
+            as_json=as_json,
+        )
         warn_of_profiles(opened)
 
 
 @account.command("list")
+@json_option
 @data_option
 @config_option
-def list_accounts(data: str | None, config: Path | None) -> None:
+def list_accounts(*, as_json: bool, data: str | None, config: Path | None) -> None:
     """List the accounts: id, alias, when it was made, its profile; below each, its root access keys."""
     with open_data_folder(config, data) as (opened, _):
-        for each in opened.root_keys.accounts():
-            made = f"made {event_time(each.record.created_at)}"
-            click.echo(f"{each.record.account}\t{each.record.alias or '-'}\t{made}\tprofile {each.profile}")
-            for key in each.keys:
-                click.echo(f"\t{_described(key)}")
-            if not each.keys:
-                click.echo(f"\tno root access key; for one, run: strongroom account root-key {each.record.account}")
+        found = opened.root_keys.accounts()
+        show(list(map(_document, found)), _lines(found, opened.folder.credentials), as_json=as_json)
         warn_of_profiles(opened)
+
+
+def _lines(found: Iterable[AccountSummary], usual: Path) -> Iterator[str]:
+    for each in found:
+        made = f"made {event_time(each.record.created_at)}"
+        aside = "" if each.file == usual else f" in {each.file.name}"
+        yield f"{each.record.account}\t{each.record.alias or '-'}\t{made}\tprofile {each.profile}{aside}"
+        yield from (f"\t{_described(key)}" for key in each.keys)
+        if not each.keys:
+            yield f"\tno root access key; for one, run: strongroom account root-key {each.record.account}"
+
+
+def _document(found: AccountSummary) -> dict[str, object]:
+    return {
+        "account": found.record.account,
+        "alias": found.record.alias,
+        "created": json_time(found.record.created_at),
+        "profile": found.profile,
+        "file": str(found.file),
+        "root_access_keys": list(map(_key_document, found.keys)),
+    }
+
+
+def _key_document(key: AccessKeyRecord) -> dict[str, object]:
+    return {
+        "access_key_id": key.access_key_id,
+        "active": key.active,
+        "created": json_time(key.created_at),
+        "last_used": json_time(key.last_used_at),
+    }
 
 
 @account.command("root-key")
 @click.argument("account_id", metavar="ID")
 @click.option("--replace", is_flag=True, help="Delete the root access keys that the account has.")
 @click.option("--deactivate-others", is_flag=True, help="Deactivate the root access keys that the account has.")
+@json_option
 @data_option
 @config_option
 def make_root_key(
-    *, account_id: str, replace: bool, deactivate_others: bool, data: str | None, config: Path | None
+    *, account_id: str, replace: bool, deactivate_others: bool, as_json: bool, data: str | None, config: Path | None
 ) -> None:
     """Make a root access key for the account ID, also while the server runs.
 
@@ -69,10 +103,21 @@ def make_root_key(
         raise click.UsageError("give --replace or --deactivate-others, not both")
     with open_data_folder(config, data) as (opened, _):
         made = opened.root_keys.create(account_id, replace=replace, deactivate=deactivate_others)
-        for line in _outcome(made, "deleted" if replace else "deactivated" if deactivate_others else "kept"):
-            click.echo(line)
-        click.echo(f"Root access key {made.access_key_id} of account {account_id} is profile {made.profile} in")
-        click.echo(str(opened.folder.credentials))
+        done = "deleted" if replace else "deactivated" if deactivate_others else "kept"
+        lines = (
+            *_outcome(made, done),
+            f"Root access key {made.access_key_id} of account {account_id} is profile {made.profile} in",
+            str(made.file),
+        )
+        document = {
+            "account": account_id,
+            "access_key_id": made.access_key_id,
+            "profile": made.profile,
+            "file": str(made.file),
+            "earlier": [_key_document(key) | {"outcome": done} for key in made.before],
+            "profile_kept_as": made.kept_as,
+        }
+        show(document, lines, as_json=as_json)
         warn_of_profiles(opened)
 
 

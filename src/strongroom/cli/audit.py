@@ -1,4 +1,4 @@
-"""``strongroom audit``: verify the audit log, search it, show the public key of its checkpoints."""
+"""``strongroom audit``: verify the audit log, list its writers, show the public key of its checkpoints."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -7,22 +7,20 @@ from pathlib import Path
 import click
 
 from strongroom.assembly.audit_folders import AuditFolders, require_log
-from strongroom.assembly.audit_log import key_names, open_audit_key, size_of_log, verify_log
+from strongroom.assembly.audit_log import open_audit_key, size_of_log, verify_log
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.assembly.databases.chosen import database_of
 from strongroom.assembly.databases.database import Database
 from strongroom.audit.report import Kind
-from strongroom.audit.search import Query
-from strongroom.cli.audit_output import record_table, show_report, writer_table
+from strongroom.cli.audit_output import show_report, writer_document, writer_table
 from strongroom.cli.data_folder import open_data_folder, readable_errors
 from strongroom.cli.options import EXISTING_FOLDER, FILE, config_option, data_option, read_public_key, read_settings
+from strongroom.cli.output import Question, json_lines_option, json_option, show, show_json, show_json_lines
 from strongroom.cli.progress import progress_bar
-from strongroom.cli.times import event_time_of
 from strongroom.clock import SystemClock
 from strongroom.crypto.audit_key import AuditPublicKey
 from strongroom.entropy import system_entropy
 from strongroom.settings import Settings
-from strongroom.store.audit.search import search_log
 from strongroom.store.protocol import Readable
 
 archive_option = click.option(
@@ -47,18 +45,18 @@ def audit() -> None:
 
 
 @audit.command("public-key")
+@json_option
 @data_option
 @config_option
-def public_key(data: str | None, config: Path | None) -> None:
+def public_key(*, as_json: bool, data: str | None, config: Path | None) -> None:
     """Print the public key that checkpoints are signed for. Keep it elsewhere, for ``audit verify``."""
     with open_data_folder(config, data, also_older=True) as (opened, _):
-        click.echo(
-            open_audit_key(opened.store, opened.backends.secrets, system_entropy, opened.folder.audit).public().pem(),
-            nl=False,
-        )
+        key = open_audit_key(opened.store, opened.backends.secrets, system_entropy, opened.folder.audit)
+        pem = key.public().pem()
+    show({"public_key": pem}, [pem.removesuffix("\n")], as_json=as_json)
 
 
-@audit.command("verify")
+@audit.command("verify", cls=Question)
 @click.option(
     "--public-key",
     "pem",
@@ -76,6 +74,7 @@ def public_key(data: str | None, config: Path | None) -> None:
     help="Require the chains of all nodes that share the database. Without PostgreSQL, that is always so.",
 )
 @click.option("--accept-lost", is_flag=True, help="Exit with 0 if all that is missing was lost with retired nodes.")
+@json_option
 @from_option
 @archive_option
 @data_option
@@ -86,12 +85,15 @@ def verify(  # noqa: PLR0913 - the options of one question
     from_oldest: bool,
     complete: bool,
     accept_lost: bool,
+    as_json: bool,
     others: tuple[Path, ...],
     archives: tuple[Path, ...],
     data: str | None,
     config: Path | None,
 ) -> None:
-    """Find every line that was removed, altered, reordered or cut off. Exits with 1 if there is any.
+    """Find every line that was removed, altered, reordered or cut off.
+
+    Exits with 0 if the log is whole, with 1 if anything is found, and with 2 if it cannot be verified.
 
     The chains of every writer that the database knows must be here. Where nodes share a database, these are the nodes
     whose folders are given: this one, and those named by --from. Files that were archived are passed over, unless
@@ -104,76 +106,35 @@ def verify(  # noqa: PLR0913 - the options of one question
     """
     with _to_verify(pem, data, config) as (settings, key, store):
         folder = DataFolder(settings.folder)
-        folders = _folders(folder, others, archives)
+        folders = folders_of(folder, others, archives)
         # A database in the data folder has one node. So no chain may be missing, also none that was written under an
         # earlier node id.
         nodes = None if complete or not settings.is_on_postgresql else folders.nodes()
         with progress_bar("Verifying", size_of_log(folders.every)) as advance:
             report = verify_log(folders, nodes, key, store, advance, boot=SystemClock().boot(), from_oldest=from_oldest)
-    show_report(report, judged=store is not None)
+    if as_json:
+        show_json({"judged": store is not None, "report": report})
+    else:
+        show_report(report, judged=store is not None)
     if report.further or any(each.kind is not Kind.LOST or not accept_lost for each in report.findings):
         raise SystemExit(1)
 
 
 @audit.command("writers")
+@json_lines_option
 @data_option
 @config_option
-def writers(data: str | None, config: Path | None) -> None:
+def writers(*, as_json: bool, data: str | None, config: Path | None) -> None:
     """List the writers of the audit log, of all nodes that share the database. Times are UTC."""
     with readable_errors():
         database = database_of(read_settings(config, data=data), SystemClock(), system_entropy)
         with closing(database.open_to_read()) as store, store.read() as reader:
             found = reader.audit_writer_records()
+    if as_json:
+        show_json_lines(map(writer_document, found))
+        return
     for row in writer_table(found):
         click.echo(row)
-
-
-@audit.command("search")
-@click.option("--key", help="Key id, key ARN, alias name or alias ARN. An alias means the key it points to now, too.")
-@click.option("--principal", default="", help="ARN of who called; or name of a user, a role or a service.")
-@click.option("--event", default="", help="Name of the event, such as Decrypt.")
-@click.option("--since", help="From when on: a time (ISO 8601; UTC unless it says otherwise), or 15m, 2h, 7d ago.")
-@click.option("--until", help="Until when.")
-@click.option("--denied", is_flag=True, help="Only what was refused for want of permission or of a valid signature.")
-@click.option("--json", "as_json", is_flag=True, help="Whole records, one JSON object a line, rather than a table.")
-@from_option
-@archive_option
-@data_option
-@config_option
-def search(  # noqa: PLR0913 - the options of one question
-    *,
-    key: str | None,
-    principal: str,
-    event: str,
-    since: str | None,
-    until: str | None,
-    denied: bool,
-    as_json: bool,
-    others: tuple[Path, ...],
-    archives: tuple[Path, ...],
-    data: str | None,
-    config: Path | None,
-) -> None:
-    """Show records of the audit log, by the time of their calls, oldest first. Times are UTC.
-
-    With --from, records of several nodes are merged.
-
-    The database is only read, and only to know what an alias means. With --since, a file is left out if the next one of
-    its writer was begun more than an hour before.
-    """
-    begin, end = event_time_of(since, "--since"), event_time_of(until, "--until")
-    with readable_errors():
-        settings = read_settings(config, data=data)
-        database = database_of(settings, SystemClock(), system_entropy)
-        folder = _require_log(database.folder)
-        keys = frozenset[str]()
-        if key is not None:
-            with _store_of(database) as store:
-                keys = key_names(store, settings, key)
-        query = Query(keys=keys, principal=principal, event=event, since=begin, until=end, denied=denied)
-        found = search_log(_folders(folder, others, archives).every, query)
-        for row in (line for _, line in found) if as_json else record_table(record for record, _ in found):
-            click.echo(row)
 
 
 @contextmanager
@@ -189,18 +150,18 @@ def _to_verify(
     with readable_errors():
         settings = read_settings(config, data=data)
         database = database_of(settings, SystemClock(), system_entropy)
-        _require_log(database.folder)
+        existing_log(database.folder)
         key_given = read_public_key(pem, "--public-key")
-        with _store_of(database) as store:
+        with store_of(database) as store:
             yield settings, key_given, store
 
 
-def _folders(folder: DataFolder, others: Sequence[Path], archives: Sequence[Path]) -> AuditFolders:
+def folders_of(folder: DataFolder, others: Sequence[Path], archives: Sequence[Path]) -> AuditFolders:
     """Return the folders to read; raises DataFolderError if one of the ``others`` has no audit log."""
     return AuditFolders((folder.audit, *(require_log(each, "--from") for each in others)), archives)
 
 
-def _require_log(folder: DataFolder) -> DataFolder:
+def existing_log(folder: DataFolder) -> DataFolder:
     """Return the data folder; raises DataFolderError if it has no audit log."""
     if not folder.audit.is_dir():
         raise DataFolderError(f"`{folder.audit}` does not exist, so there is no audit log; check --data")
@@ -208,7 +169,7 @@ def _require_log(folder: DataFolder) -> DataFolder:
 
 
 @contextmanager
-def _store_of(database: Database) -> Iterator[Readable | None]:
+def store_of(database: Database) -> Iterator[Readable | None]:
     """Open a database for reading, if it exists."""
     if not database.is_there():
         yield None

@@ -13,6 +13,7 @@ from strongroom.assembly.audit_shipping import owed_to
 from strongroom.audit.chain import name_time
 from strongroom.cli.data_folder import open_data_folder
 from strongroom.cli.options import FOLDER, config_option, data_option
+from strongroom.cli.output import json_option, show
 from strongroom.cli.progress import progress_bar
 from strongroom.cli.times import event_time_of
 from strongroom.clock import DAY, SystemClock
@@ -33,10 +34,18 @@ before_option = click.option(
 @older_than_option
 @before_option
 @click.option("--compress", is_flag=True, help="Compress with gzip; zcat reads it.")
+@json_option
 @data_option
 @config_option
-def archive(
-    *, to: Path, days: int | None, before: str | None, compress: bool, data: str | None, config: Path | None
+def archive(  # noqa: PLR0913 - one parameter for each option
+    *,
+    to: Path,
+    days: int | None,
+    before: str | None,
+    compress: bool,
+    as_json: bool,
+    data: str | None,
+    config: Path | None,
 ) -> None:
     """Move complete files of the audit log to an archive, also while the server runs.
 
@@ -48,16 +57,19 @@ def archive(
     with _open(config, data) as log:
         with progress_bar("Archiving", log.size_to_archive(moment)) as advance:
             outcome = log.archive(to, moment, compress=compress, progress=advance)
-        _show(outcome, "moved to the archive")
+        _show(outcome, "moved to the archive", as_json=as_json)
 
 
 @click.command()
 @click.argument("folder", metavar="ARCHIVE", type=FOLDER)
 @older_than_option
 @before_option
+@json_option
 @data_option
 @config_option
-def prune(*, folder: Path, days: int | None, before: str | None, data: str | None, config: Path | None) -> None:
+def prune(
+    *, folder: Path, days: int | None, before: str | None, as_json: bool, data: str | None, config: Path | None
+) -> None:
     """Delete files from an archive permanently, also while the server runs.
 
     Only files of which the audit log states that they were archived are deleted, after the log states, signed, that
@@ -67,7 +79,7 @@ def prune(*, folder: Path, days: int | None, before: str | None, data: str | Non
         raise click.UsageError("say what to delete, with --older-than DAYS or --before TIME")
     moment = _moment(days, before)
     with _open(config, data) as log:
-        _show(log.prune(folder, moment), "deleted from the archive")
+        _show(log.prune(folder, moment), "deleted from the archive", as_json=as_json)
 
 
 def _moment(days: int | None, before: str | None) -> str:
@@ -86,11 +98,11 @@ def _open(config: Path | None, data: str | None) -> Iterator[AuditArchive]:
         yield AuditArchive(opened.folder, opened.store, opened.trail, key, partial(owed_to, settings))
 
 
-def _show(outcome: Outcome, done: str) -> None:
+def _show(outcome: Outcome, done: str, *, as_json: bool) -> None:
     """Print what was done; raises SystemExit if something could not be."""
     for problem in outcome.problems:
         click.echo(f"Error: {problem}", err=True)
     files = "1 file" if outcome.segments == 1 else f"{outcome.segments} files"
-    click.echo(f"{files} ({outcome.size / _MEGABYTE:.1f} MB) of the audit log {done}.")
+    show(outcome, [f"{files} ({outcome.size / _MEGABYTE:.1f} MB) of the audit log {done}."], as_json=as_json)
     if outcome.problems:
         raise SystemExit(1)

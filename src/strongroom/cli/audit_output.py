@@ -1,6 +1,7 @@
 """The output of ``strongroom audit``: records, findings and writers as text."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import TypeVar
 
 import click
@@ -10,12 +11,14 @@ from strongroom.audit.cloudtrail import event_time
 from strongroom.audit.report import Chain, ChainState, Kind, Report
 from strongroom.audit.search import SearchedRecord
 from strongroom.audit.writer_id import WriterId, parse_writer
+from strongroom.cli.output import json_time, printable, table
 from strongroom.store.records import AuditWriterRecord
 
 T = TypeVar("T")
 
 _MOST_SHOWN = 100
 _WRITER_ROW = "{:<12} {:<16} {:<20} {:<20} {}"
+_RECORD_COLUMNS = ("TIME", "NODE", "WORKER", "EVENT", "RESULT", "PRINCIPAL", "KEY")
 _WIDTHS = (20, 12, 6, 24, 28, 44)
 
 
@@ -24,7 +27,7 @@ def show_report(report: Report, *, judged: bool) -> None:
     shown = report.findings[:_MOST_SHOWN]
     for finding in shown:
         where = f"{finding.file}:{finding.line}: sequence {finding.sequence}: " if finding.file else ""
-        click.echo(_printable(f"{where}{finding.kind.upper()}: {finding.text}"))
+        click.echo(printable(f"{where}{finding.kind.upper()}: {finding.text}"))
     found = len(report.findings) + report.further
     if found > len(shown):
         click.echo(f"... and {found - len(shown)} more")
@@ -36,9 +39,9 @@ def show_report(report: Report, *, judged: bool) -> None:
     )
     click.echo(f"{', '.join(counts)}{span}")
     for row in _node_rows(report):
-        click.echo(_printable(row))
+        click.echo(printable(row))
     for note in _notes(report):
-        click.echo(f"note: {_printable(note)}")
+        click.echo(f"note: {printable(note)}")
     if not judged:
         click.echo(
             "note: without the database it cannot be judged whether the end of the log is missing or was added to"
@@ -85,29 +88,37 @@ def _count(number: int, noun: str, plural: str = "") -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {plural or noun + 's'}"
 
 
-def record_table(rows: Iterable[SearchedRecord]) -> Iterator[str]:
-    """Yield a table of records, its header first."""
-    yield _row("TIME", "NODE", "WORKER", "EVENT", "RESULT", "PRINCIPAL", "KEY")
-    for record in rows:
-        yield record_row(record)
+RECORD_NAMES = (
+    *("time", "node", "worker", "event", "result", "principal", "key"),
+    *("event_id", "region", "source_ip"),
+)
+"""The columns of records as CSV."""
 
 
-def record_row(record: SearchedRecord) -> str:
-    """Return a record as a row of the table."""
-    result = record.error_code or "ok"
+def record_table(rows: Iterable[SearchedRecord], width: int | None = None) -> Iterator[str]:
+    """Yield a table of records, its header first; in a terminal of that ``width``, each row on one line."""
+    return table(_RECORD_COLUMNS, _WIDTHS, map(_record_cells, rows), width)
+
+
+def record_rows(rows: Iterable[SearchedRecord], width: int | None = None) -> Iterator[str]:
+    """Yield the rows of ``record_table`` without its header."""
+    return islice(record_table(rows, width), 1, None)
+
+
+def record_values(record: SearchedRecord) -> Sequence[str]:
+    """Return what CSV has of a record."""
+    return (*_record_cells(record), record.event_id, record.aws_region, record.source_ip)
+
+
+def _record_cells(record: SearchedRecord) -> Sequence[str]:
     node, worker = _origin(record.writer)
-    return _row(record.event_time, node, worker, record.event_name, result, record.principal, record.key)
+    result = record.error_code or "ok"
+    return record.event_time, node, worker, record.event_name, result, record.principal, record.key
 
 
 def _origin(writer: WriterId | None) -> tuple[str, str]:
     """Return node and worker of a record as text, ``-`` for one that it does not name."""
     return ("-", "-") if writer is None else (writer.node or "-", writer.worker_name)
-
-
-def _row(*cells: str) -> str:
-    *aligned, last = cells
-    columns = zip(aligned, _WIDTHS, strict=True)
-    return _printable((" ".join(f"{cell:<{width}}" for cell, width in columns) + f" {last}").rstrip())
 
 
 def _node_rows(report: Report) -> Iterator[str]:
@@ -147,17 +158,23 @@ def _worker_in(writer: str) -> str:
     return writer if parsed is None else parsed.worker_name
 
 
-def _printable(row: str) -> str:
-    # Callers choose some of the text, and so does an attacker who altered the log. It must not look like another row,
-    # or control the terminal.
-    return row if row.isprintable() else "".join(each if each.isprintable() else ascii(each)[1:-1] for each in row)
-
-
 def writer_table(records: Iterable[AuditWriterRecord]) -> Iterator[str]:
     """Yield a table of writers, its header first."""
     yield _WRITER_ROW.format("NODE", "WRITER", "FIRST SEEN", "LAST CHECKPOINT", "STOPPED")
     for record in records:
-        yield _printable(_writer_row(record))
+        yield printable(_writer_row(record))
+
+
+def writer_document(record: AuditWriterRecord) -> dict[str, object]:
+    """Return a writer as JSON has it; ``last_checkpoint`` is ``damaged`` if it is."""
+    last = _last_checkpoint(record)
+    return {
+        "node": record.node,
+        "writer": record.writer,
+        "first_seen": json_time(record.first_seen),
+        "last_checkpoint": None if last == "-" else last,
+        "stopped": record.known.stopped,
+    }
 
 
 def _writer_row(record: AuditWriterRecord) -> str:

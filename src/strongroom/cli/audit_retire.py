@@ -1,21 +1,25 @@
 """``strongroom audit retire``."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from strongroom.assembly.retirement import retire_node
+from strongroom.audit.retirement import Retirement
 from strongroom.cli.data_folder import open_data_folder
 from strongroom.cli.options import config_option, data_option
+from strongroom.cli.output import json_option, show
 from strongroom.clock import SystemClock
 from strongroom.node_id import parse_node_id
 
 
 @click.command()
 @click.argument("node")
+@json_option
 @data_option
 @config_option
-def retire(*, node: str, data: str | None, config: Path | None) -> None:
+def retire(*, node: str, as_json: bool, data: str | None, config: Path | None) -> None:
     """State that a node was lost with its disk, and have it never write again.
 
     It cannot be undone. NODE is the identity of the lost node, as ``audit writers`` lists it. What is missing of its
@@ -26,8 +30,16 @@ def retire(*, node: str, data: str | None, config: Path | None) -> None:
         raise click.UsageError("NODE is 12 hexadecimal digits, as `strongroom audit writers` lists it")
     with open_data_folder(config, data) as (opened, _):
         stated = retire_node(opened, found, SystemClock().now())
-    click.echo(f"Node {node} is retired, as the audit log of this node states. Its chains had, by the database:")
+    chains = [
+        {"writer": each.writer, "lines": each.sequence, "last_time": each.time or None, "stopped": each.stopped}
+        for each in stated.chains
+    ]
+    show({"node": node, "chains": chains}, _lines(node, stated), as_json=as_json)
+
+
+def _lines(node: str, stated: Retirement) -> Iterator[str]:
+    yield f"Node {node} is retired, as the audit log of this node states. Its chains had, by the database:"
     for each in stated.chains:
         known = f"{each.sequence} lines up to {each.time}" if each.sequence else "no signed line"
-        click.echo(f"  {each.writer}: {known}{'' if each.stopped else ', and perhaps some after that'}")
-    click.echo("What was shipped or copied of them still verifies: strongroom audit verify --from FOLDER")
+        yield f"  {each.writer}: {known}{'' if each.stopped else ', and perhaps some after that'}"
+    yield "What was shipped or copied of them still verifies: strongroom audit verify --from FOLDER"

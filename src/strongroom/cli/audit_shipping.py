@@ -11,6 +11,7 @@ from strongroom.audit.cloudtrail import event_time
 from strongroom.audit_destinations import AddressError, AuditDestination, require_destination
 from strongroom.cli.data_folder import readable_errors
 from strongroom.cli.options import FOLDER, config_option, data_option, read_settings
+from strongroom.cli.output import Question, json_option, show, show_json
 from strongroom.cli.progress import progress_bar
 from strongroom.clock import SystemClock
 from strongroom.settings import Settings, SettingsError
@@ -22,14 +23,15 @@ from strongroom.store.audit.archiving import make_folder
 _MEGABYTE = 1_000_000
 
 
-@click.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON object rather than lines of text.")
+@click.command(cls=Question)
+@json_option
 @data_option
 @config_option
 def shipping(*, as_json: bool, data: str | None, config: Path | None) -> None:
     """Show how far the audit log was shipped to each destination, also while no server runs.
 
-    Exits with 1 if a destination fails, or lacks lines that are older than the setting audit-ship-lag.
+    Exits with 0 if all is well, with 1 if a destination fails, or lacks lines that are older than the setting
+    audit-ship-lag, and with 2 if that cannot be known.
     """
     with readable_errors():
         settings = read_settings(config, data=data)
@@ -39,7 +41,7 @@ def shipping(*, as_json: bool, data: str | None, config: Path | None) -> None:
             raise DataFolderError(f"`{settings.folder}` has no audit log; check --data")
         found = reports(settings, SystemClock())
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode({"destinations": found}), indent=2).decode())
+        show_json({"destinations": found})
     else:
         for each in found:
             _show(each)
@@ -66,9 +68,17 @@ def _show(found: DestinationReport) -> None:
 @click.option("--endpoint", help="URL of an object storage other than AWS's.")
 @click.option("--region", help="Its Region.")
 @click.option("--ca", help="Authorities (PEM) that its certificate may be of.")
+@json_option
 @config_option
-def fetch(
-    *, address: str, folder: Path, endpoint: str | None, region: str | None, ca: str | None, config: Path | None
+def fetch(  # noqa: PLR0913 - one parameter for each option
+    *,
+    address: str,
+    folder: Path,
+    endpoint: str | None,
+    region: str | None,
+    ca: str | None,
+    as_json: bool,
+    config: Path | None,
 ) -> None:
     """Copy the shipped audit log from object storage into an empty folder.
 
@@ -89,7 +99,8 @@ def fetch(
             raise DataFolderError(str(error)) from None
         if not files:
             raise DataFolderError(f"{bucket.place} has no file of an audit log")
-    click.echo(f"{files} {'file' if files == 1 else 'files'} ({size / _MEGABYTE:.1f} MB) of the audit log fetched.")
+    words = f"{files} {'file' if files == 1 else 'files'} ({size / _MEGABYTE:.1f} MB) of the audit log fetched."
+    show({"segments": files, "size": size}, [words], as_json=as_json)
 
 
 def _destination(

@@ -1,6 +1,7 @@
 """``strongroom backup``: make a backup; verify one."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ from strongroom.assembly.backups.root_key_source import RootKeySource
 from strongroom.assembly.backups.verification import OpenedContent, Origin, VerifiedBackup, verify_backup
 from strongroom.assembly.open_folder import OpenFolder
 from strongroom.audit.cloudtrail import event_time
+from strongroom.backup.blocks import BackupError
 from strongroom.cli.backup_options import (
     audit_public_key_option,
     backup_errors,
@@ -23,6 +25,7 @@ from strongroom.cli.backup_options import (
 )
 from strongroom.cli.data_folder import open_data_folder
 from strongroom.cli.options import FILE, PATH, config_option, data_option, read_settings
+from strongroom.cli.output import Question, json_option, json_time, show
 from strongroom.cli.progress import progress_bar
 from strongroom.cli.unsealing import unsealing_of
 from strongroom.clock import SystemClock
@@ -65,6 +68,7 @@ MOST_SHOWN = 20
     is_flag=True,
     help="Include the domain keys, unsealed: who can decrypt the backup can restore it without the root key.",
 )
+@json_option
 @data_option
 @config_option
 @click.pass_context
@@ -78,6 +82,7 @@ def backup(  # noqa: PLR0913 - the options of one backup
     passphrase_file: Path | None,
     unencrypted: bool,
     with_domain_keys: bool,
+    as_json: bool,
     data: str | None,
     config: Path | None,
 ) -> None:
@@ -98,13 +103,23 @@ def backup(  # noqa: PLR0913 - the options of one backup
         maker = BackupMaker(opened, SystemClock(), system_entropy)
         with progress_bar("Backup") as advance:
             made = maker.make(to, encryption, advance, with_domain_keys=with_domain_keys, keep=keep)
-    manifest = made.signed.manifest
-    click.echo(f"{made.path}")
-    click.echo(f"{manifest.rows_of('kms_key')} keys, {made.size} bytes, manifest {made.signed.digest}")
-    for path in made.removed:
-        click.echo(f"removed {path}")
-    if not with_domain_keys:
-        click.echo(_needed_to_restore(opened))
+        needed = None if with_domain_keys else _needed_to_restore(opened)
+    keys = made.signed.manifest.rows_of("kms_key")
+    document = {
+        "file": str(made.path),
+        "keys": keys,
+        "size": made.size,
+        "manifest": made.signed.digest,
+        "removed": [str(path) for path in made.removed],
+        "needed_to_restore": needed,
+    }
+    lines = (
+        str(made.path),
+        f"{keys} keys, {made.size} bytes, manifest {made.signed.digest}",
+        *(f"removed {path}" for path in made.removed),
+        *([] if needed is None else [needed]),
+    )
+    show(document, lines, as_json=as_json)
 
 
 def _needed_to_restore(opened: OpenFolder) -> str:
@@ -149,13 +164,14 @@ def _encryption(
     return PassphraseEncryption(read_passphrase(passphrase_file, new=True), system_entropy)
 
 
-@backup.command("verify")
+@backup.command("verify", cls=Question)
 @click.argument("file", type=FILE)
 @identity_option
 @passphrase_file_option
 @root_key_option
 @audit_public_key_option
 @click.option("--unseal", is_flag=True, help="Open the root key with the seals that are in the backup.")
+@json_option
 @config_option
 def verify(  # noqa: PLR0913 - the options of one verification
     *,
@@ -165,9 +181,12 @@ def verify(  # noqa: PLR0913 - the options of one verification
     root_key: Path | None,
     audit_public_key: Path | None,
     unseal: bool,
+    as_json: bool,
     config: Path | None,
 ) -> None:
-    """Check the backup FILE: that it is whole, who made it, and that all in it opens. Exits with 1 if not.
+    """Check the backup FILE: that it is whole, who made it, and that all in it opens.
+
+    Exits with 0 if so, with 1 if not, and with 2 if that cannot be found out, for want of what decrypts the file, say.
 
     With the root key, or domain keys in the backup, every key's material is opened. The root key or the audit public
     key shows that the backup was made by their deployment.
@@ -180,45 +199,63 @@ def verify(  # noqa: PLR0913 - the options of one verification
             source = None
             if root_key is not None or unseal:
                 source = RootKeySource(root_key, unsealing_of(read_settings(config)), system_entropy)
-            found = verify_backup(opened, decryption, source, public_key, system_entropy, advance)
-    show_verified(found)
+            try:
+                found = verify_backup(opened, decryption, source, public_key, system_entropy, advance)
+            except BackupError as error:
+                click.echo(f"Error: {error}", err=True)
+                raise SystemExit(1) from None
+    show(verified_document(found), _verified_lines(found), as_json=as_json)
     if found.content is not None and found.content.damaged_count:
         raise SystemExit(1)
 
 
-def show_verified(found: VerifiedBackup) -> None:
-    """Print what was found in a backup, and what could not be checked."""
+def verified_document(found: VerifiedBackup) -> dict[str, object]:
+    """Return what was found in a backup as JSON has it; ``content`` is null if it was not opened."""
+    manifest = found.signed.manifest
+    return {
+        "made": json_time(manifest.at),
+        "release": manifest.release,
+        "schema": manifest.schema,
+        "manifest": found.signed.digest,
+        "deployment": manifest.deployment,
+        "node": manifest.node or None,
+        "keys": manifest.rows_of("kms_key"),
+        "signed_by_deployment": None if found.origin is Origin.UNKNOWN else str(found.origin),
+        "content": found.content,
+    }
+
+
+def _verified_lines(found: VerifiedBackup) -> Iterator[str]:
+    """Yield what was found in a backup, and what could not be checked."""
     manifest = found.signed.manifest
     at = event_time(manifest.at)
-    click.echo(
-        f"backup of {at} by release {manifest.release}, schema {manifest.schema}, manifest {found.signed.digest}"
-    )
-    click.echo(f"deployment {manifest.deployment}, node {manifest.node or '-'}, {manifest.rows_of('kms_key')} keys")
+    yield f"backup of {at} by release {manifest.release}, schema {manifest.schema}, manifest {found.signed.digest}"
+    yield f"deployment {manifest.deployment}, node {manifest.node or '-'}, {manifest.rows_of('kms_key')} keys"
     if manifest.ends is not None:
-        click.echo(f"database: change {manifest.ends.change} of history {manifest.ends.history}")
+        yield f"database: change {manifest.ends.change} of history {manifest.ends.history}"
     if found.content is None:
-        click.echo("not checked: whether the keys open; give --root-key")
+        yield "not checked: whether the keys open; give --root-key"
     else:
-        show_content(found.content)
+        yield from content_lines(found.content)
     if found.origin is Origin.UNKNOWN:
-        click.echo("not checked: who made it; give --root-key or --audit-public-key")
+        yield "not checked: who made it; give --root-key or --audit-public-key"
     else:
-        click.echo(f"signed by its deployment: verified with the {found.origin}")
+        yield f"signed by its deployment: verified with the {found.origin}"
     if found.content is not None and found.content.damaged_count:
-        click.echo(f"The backup is whole, but {found.content.damaged_count} keys or secrets in it do not open.")
+        yield f"The backup is whole, but {found.content.damaged_count} keys or secrets in it do not open."
     else:
-        click.echo("The backup is whole.")
+        yield "The backup is whole."
 
 
-def show_content(content: OpenedContent) -> None:
-    """Print what was opened in a backup or a restored folder."""
-    click.echo(f"{content.opened} wrapped keys and secrets opened")
+def content_lines(content: OpenedContent) -> Iterator[str]:
+    """Yield what was opened in a backup or a restored folder."""
+    yield f"{content.opened} wrapped keys and secrets opened"
     for each in content.damaged[:MOST_SHOWN]:
-        click.echo(f"DAMAGED: {each} does not open, or is not as it was written")
+        yield f"DAMAGED: {each} does not open, or is not as it was written"
     if content.damaged_count > MOST_SHOWN:
-        click.echo(f"... and {content.damaged_count - MOST_SHOWN} more")
+        yield f"... and {content.damaged_count - MOST_SHOWN} more"
     if content.elsewhere:
-        click.echo(
+        yield (
             f"note: {content.elsewhere} keys have material in custom key stores, which are not in a backup, or under "
             "keys in a hardware token, which is not set (`pkcs11-module`)"
         )

@@ -2,47 +2,19 @@
 
 They are written by each start, for the address that it listens on. They must hold in any shell, so they also undo what
 a shell may have that the AWS clients would prefer to the settings here: access keys, profiles, roles, other endpoints,
-the user's own configuration file, and proxies. The names are those of the AWS SDKs and Tools Reference Guide.
+the user's own configuration file, and proxies.
 """
 
 import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
 from urllib.parse import urlsplit
 
 from strongroom.assembly.data_folder import DataFolder
+from strongroom.aws_variables import CLEARED, PROXY_EXCEPTIONS, SERVICES
 from strongroom.settings import Settings
 from strongroom.whole_files import replace_file
-
-SERVICES: Final = ("KMS", "IAM", "STS")
-
-_CLEARED: Final = (
-    "AWS_PROFILE",
-    "AWS_DEFAULT_PROFILE",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_SECURITY_TOKEN",
-    "AWS_CREDENTIAL_EXPIRATION",
-    "AWS_CREDENTIAL_FILE",
-    "AWS_ACCOUNT_ID",
-    "AWS_ROLE_ARN",
-    "AWS_ROLE_SESSION_NAME",
-    "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-    "AWS_ENDPOINT_URL",
-    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
-    "AWS_USE_FIPS_ENDPOINT",
-    "AWS_USE_DUALSTACK_ENDPOINT",
-    "AWS_DEFAULT_OUTPUT",
-)
-"""What would be preferred to the settings, or refuses them: botocore takes no endpoint together with FIPS."""
-
-_PROXY_EXCEPTIONS: Final = ("no_proxy", "NO_PROXY")
-"""Clients read only the first where both are set, so it has to say what the second says."""
 
 
 def write_client_environment(settings: Settings, url: str) -> tuple[Path, Path]:
@@ -89,10 +61,10 @@ def _commands() -> str | None:
 def _for_sh(variables: Mapping[str, str], direct: str, commands: str | None) -> str:
     lines = [
         "# Points the AWS clients of this shell at Strongroom. Read it with the command `.`; written by each start.",
-        f"unset {' '.join(_CLEARED)}",
+        f"unset {' '.join(CLEARED)}",
         *(f"export {name}={shlex.quote(value)}" for name, value in variables.items()),
         "no_proxy=${no_proxy:-${NO_PROXY:-}}",
-        *(f'export {name}={shlex.quote(direct)}"${{{name}:+,${name}}}"' for name in _PROXY_EXCEPTIONS),
+        *(f'export {name}={shlex.quote(direct)}"${{{name}:+,${name}}}"' for name in PROXY_EXCEPTIONS),
     ]
     if commands is not None:
         lines.append(f'export PATH={shlex.quote(commands)}"${{PATH:+:$PATH}}"')
@@ -103,10 +75,10 @@ def _for_fish(variables: Mapping[str, str], direct: str, commands: str | None) -
     lines = [
         "# Points the AWS clients of this fish at Strongroom. Read it with `source`; written by each start.",
         # Erasing would uncover, or erase, universal variables. A global variable that is not exported covers them.
-        *(f"set --global --unexport {name}" for name in _CLEARED),
+        *(f"set --global --unexport {name}" for name in CLEARED),
         *(f"set --global --export {name} {fish_quoted(value)}" for name, value in variables.items()),
         "set --query no_proxy[1]; or set --global no_proxy $NO_PROXY",
-        *(f"set --global --export {name} (string join , {fish_quoted(direct)} ${name})" for name in _PROXY_EXCEPTIONS),
+        *(f"set --global --export {name} (string join , {fish_quoted(direct)} ${name})" for name in PROXY_EXCEPTIONS),
     ]
     if commands is not None:
         lines.append(f"set --global --export PATH {fish_quoted(commands)} $PATH")

@@ -139,14 +139,15 @@ def log_in_plain_lines() -> None:
 
 @contextmanager
 def open_data_folder(
-    config: Path | None, data: str | None, *, also_older: bool = False
+    config: Path | None, data: str | None, *, also_older: bool = False, cached_keys: int | None = None
 ) -> Iterator[tuple[OpenFolder, Settings]]:
     """Open the data folder of a server, whether the server runs or not; raises ClickException.
 
-    A database that was set back is refused, unless ``also_older``.
+    A database that was set back is refused, unless ``also_older``. A command that looks at each key once needs few
+    ``cached_keys``.
     """
     with readable_errors():
-        settings = read_settings(config, data=data)
+        settings = read_settings(config, data=data, cached_keys=cached_keys)
         harden_process()
         log_in_plain_lines()
         unsealing = unsealing_of(settings)

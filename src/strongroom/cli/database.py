@@ -1,6 +1,8 @@
 """``strongroom database``: makes the tables of a PostgreSQL database, and goes on with an older database."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from msgspec.structs import replace
@@ -9,8 +11,12 @@ from strongroom.assembly.database_history import accept_older
 from strongroom.assembly.databases.chosen import postgresql_of
 from strongroom.cli.data_folder import open_data_folder, readable_errors
 from strongroom.cli.options import FILE, config_option, data_option, read_settings
+from strongroom.cli.output import json_option, show
 from strongroom.clock import SystemClock
 from strongroom.entropy import system_entropy
+
+if TYPE_CHECKING:
+    from strongroom.assembly.databases.migration import Migrated
 
 _PATIENCE = 60.0
 """Seconds for which a migration tries again that a long read keeps from being made."""
@@ -29,9 +35,11 @@ def database() -> None:
 @click.option("--serve", "serving", multiple=True, metavar="ROLE", help="Role of servers; repeat for more.")
 @click.option("--read", "reading", multiple=True, metavar="ROLE", help="Role that only reads; repeat for more.")
 @click.option("--contract", is_flag=True, help="After an upgrade of all nodes: end the service of the release before.")
+@json_option
 @config_option
-def migrate_command(
+def migrate_command(  # noqa: PLR0913 - one parameter for each option
     *,
+    as_json: bool,
     contract: bool,
     store: str | None,
     store_password_file: Path | None,
@@ -60,32 +68,36 @@ def migrate_command(
         from strongroom.assembly.databases.migration import contract_database, migrate_database  # noqa: PLC0415
 
         if contract:
-            _contract(found.folder.database_name, *contract_database(found, SystemClock(), _PATIENCE))
+            before, now = contract_database(found, SystemClock(), _PATIENCE)
+            name = found.folder.database_name
+            show({"name": name, "before": before, "now": now}, [_contracted(name, before, now)], as_json=as_json)
             return
         done = migrate_database(found, serving, reading, SystemClock(), _PATIENCE)
+    show(done, _lines(done), as_json=as_json)
+
+
+def _lines(done: "Migrated") -> Iterator[str]:
     if done.before is None:
-        click.echo(f"Made the tables of schema {done.now} in {done.name}.")
+        yield f"Made the tables of schema {done.now} in {done.name}."
     elif done.before == done.now:
-        click.echo(f"{done.name} has schema {done.now} already.")
+        yield f"{done.name} has schema {done.now} already."
     else:
-        click.echo(f"Upgraded {done.name} from schema {done.before} to {done.now}.")
-    for role in done.granted.serve:
-        click.echo(f"Role {role} may read and write all tables.")
-    for role in done.granted.read:
-        click.echo(f"Role {role} may read all tables.")
+        yield f"Upgraded {done.name} from schema {done.before} to {done.now}."
+    yield from (f"Role {role} may read and write all tables." for role in done.granted.serve)
+    yield from (f"Role {role} may read all tables." for role in done.granted.read)
 
 
-def _contract(name: str, before: str, now: str) -> None:
+def _contracted(name: str, before: str, now: str) -> str:
     if before == now:
-        click.echo(f"{name} is only for releases from schema {now} on already.")
-    else:
-        click.echo(f"{name} is only for releases from schema {now} on now; before, those of {before} could serve it.")
+        return f"{name} is only for releases from schema {now} on already."
+    return f"{name} is only for releases from schema {now} on now; before, those of {before} could serve it."
 
 
 @database.command("accept-older")
+@json_option
 @data_option
 @config_option
-def accept_older_command(data: str | None, config: Path | None) -> None:
+def accept_older_command(*, as_json: bool, data: str | None, config: Path | None) -> None:
     """Go on with a database that lacks what the audit log says was committed.
 
     The server must not run. The decision is recorded in the audit log. A backup or copy of the database from before it
@@ -93,5 +105,8 @@ def accept_older_command(data: str | None, config: Path | None) -> None:
     """
     with open_data_folder(config, data, also_older=True) as (opened, _):
         accepted = accept_older(opened.folder, opened.store, opened.trail, system_entropy)
-        click.echo(f"Accepted: {accepted.text}.")
-        click.echo("What is missing stays missing: ciphertexts of keys that are not there cannot be decrypted.")
+        lines = (
+            f"Accepted: {accepted.text}.",
+            "What is missing stays missing: ciphertexts of keys that are not there cannot be decrypted.",
+        )
+        show({"accepted": accepted.text}, lines, as_json=as_json)

@@ -16,6 +16,7 @@ from strongroom.assembly.doctor.results import Report, Status
 from strongroom.assembly.doctor.scene import Options, Scene
 from strongroom.assembly.doctor.table import CHECKS
 from strongroom.cli.options import EXISTING_FOLDER, config_option, data_option, read_settings
+from strongroom.cli.output import json_option
 from strongroom.cli.times import seconds_of
 from strongroom.cli.unsealing import unsealing_of
 from strongroom.clock import SystemClock
@@ -56,7 +57,7 @@ def _unknown_if_mistaken() -> Iterator[None]:
 
 
 @click.command(cls=_Monitored)
-@click.option("--json", "as_json", is_flag=True, help="One JSON document rather than lines of text.")
+@json_option
 @click.option("--quick", is_flag=True, help="Leave out what takes long: the whole audit log, and opening every key.")
 @click.option(
     "--archive",

@@ -10,6 +10,7 @@ from strongroom.assembly.domain_key_rotation import DomainKeyRotation, DomainKey
 from strongroom.audit.cloudtrail import event_time
 from strongroom.cli.data_folder import open_data_folder
 from strongroom.cli.options import config_option, data_option
+from strongroom.cli.output import json_option, show_json
 from strongroom.cli.progress import progress_bar
 from strongroom.crypto.domain_keys import IAM_SCOPE
 
@@ -32,7 +33,7 @@ def domain_keys() -> None:
 
 
 @domain_keys.command("status")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document rather than lines of text.")
+@json_option
 @data_option
 @config_option
 def status(*, as_json: bool, data: str | None, config: Path | None) -> None:
@@ -48,9 +49,10 @@ def status(*, as_json: bool, data: str | None, config: Path | None) -> None:
 
 @domain_keys.command("rotate")
 @region_option
+@json_option
 @data_option
 @config_option
-def rotate(*, regions: tuple[str, ...], data: str | None, config: Path | None) -> None:
+def rotate(*, regions: tuple[str, ...], as_json: bool, data: str | None, config: Path | None) -> None:
     """Make new domain keys, and wrap all key material and secrets anew under them.
 
     The server goes on meanwhile. If this is interrupted, the server finishes it, and so does the same command. Nothing
@@ -62,21 +64,27 @@ def rotate(*, regions: tuple[str, ...], data: str | None, config: Path | None) -
         fresh = rotation.begin(scopes)
         found = rotation.status(scopes)
         for each in found:
-            if each.scope not in fresh:
+            if each.scope not in fresh and not as_json:
                 click.echo(f"{each.scope}: going on with the rotation to version {each.version}")
         refused = _rewrap(rotation, found)
-        for each in rotation.status(scopes):
-            click.echo(f"{each.scope}: {_described(each)}")
-        _tell_of_others(rotation, regions)
+        if as_json:
+            show_json(
+                {"domain_keys": rotation.status(scopes), "refused": refused, "others": _others(rotation, regions)}
+            )
+        else:
+            for each in rotation.status(scopes):
+                click.echo(f"{each.scope}: {_described(each)}")
+            _tell_of_others(rotation, regions)
         _scrub(opened.store.scrub())
     _fail_for(refused)
 
 
 @domain_keys.command("destroy-old")
 @region_option
+@json_option
 @data_option
 @config_option
-def destroy_old(*, regions: tuple[str, ...], data: str | None, config: Path | None) -> None:
+def destroy_old(*, regions: tuple[str, ...], as_json: bool, data: str | None, config: Path | None) -> None:
     """Destroy the older versions of domain keys now, and not a day and a half after the rotation.
 
     Sessions, grant tokens and import tokens from before the rotation are refused after that. Copies of the data folder
@@ -88,19 +96,27 @@ def destroy_old(*, regions: tuple[str, ...], data: str | None, config: Path | No
         refused = _rewrap(rotation, [each for each in rotation.status(scopes) if each.older])
         _fail_for(refused)
         destroyed = rotation.destroy_old(scopes)
-        for each in rotation.status(scopes):
-            done = "older versions are destroyed" if each.scope in destroyed else "there was no older version"
-            click.echo(f"{each.scope}: {done}; {_described(each)}")
-        _tell_of_others(rotation, regions)
+        if as_json:
+            others = _others(rotation, regions)
+            show_json({"domain_keys": rotation.status(scopes), "destroyed": sorted(destroyed), "others": others})
+        else:
+            for each in rotation.status(scopes):
+                done = "older versions are destroyed" if each.scope in destroyed else "there was no older version"
+                click.echo(f"{each.scope}: {done}; {_described(each)}")
+            _tell_of_others(rotation, regions)
         _scrub(opened.store.scrub())
 
 
 def _tell_of_others(rotation: DomainKeyRotation, asked: Sequence[str]) -> None:
     """Tell which Regions were left out, unless some were asked for by name."""
+    for scope in _others(rotation, asked):
+        click.echo(f"{scope}: left to a node that serves it")
+
+
+def _others(rotation: DomainKeyRotation, asked: Sequence[str]) -> list[str]:
+    """Return the Regions that were left to other nodes."""
     own = rotation.own_scopes(asked)
-    for each in rotation.status(asked):
-        if each.scope not in own:
-            click.echo(f"{each.scope}: left to a node that serves it")
+    return [each.scope for each in rotation.status(asked) if each.scope not in own]
 
 
 def _rewrap(rotation: DomainKeyRotation, found: Sequence[DomainKeyStatus]) -> list[str]:

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import click
-import msgspec
 
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.events import destination_of, event_statuses, require_event_destinations
 from strongroom.audit.cloudtrail import event_time
 from strongroom.cli.data_folder import readable_errors
 from strongroom.cli.options import config_option, data_option, read_settings
+from strongroom.cli.output import Question, json_lines_option, json_option, show_json, show_json_lines
 from strongroom.clock import SystemClock
 from strongroom.entropy import UuidBatch, system_entropy
 from strongroom.event_destinations import TEST
@@ -24,13 +24,15 @@ def events() -> None:
     """Send events to other programs: docs/events.md."""
 
 
-@events.command("test")
+@events.command("test", cls=Question)
+@json_lines_option
 @data_option
 @config_option
-def send_test(*, data: str | None, config: Path | None) -> None:
+def send_test(*, as_json: bool, data: str | None, config: Path | None) -> None:
     """Send a test event to each destination of the setting events now, and say how it went.
 
-    The event is not queued, and no server need run. Exits with 1 if a destination has not taken it.
+    The event is not queued, and no server need run. Exits with 0 if all have taken it, with 1 if one has not, and with
+    2 if that cannot be tried.
     """
     with readable_errors():
         settings = _settings(data, config)
@@ -48,29 +50,35 @@ def send_test(*, data: str | None, config: Path | None) -> None:
                 region=settings.regions[0],
             )
             destination = destination_of(each, settings, clock)
+            reason = ""
             try:
                 destination.deliver(event)
             except DeliveryError as error:
                 failed = True
-                click.echo(f"{each.shown}: failed: {error}")
-            else:
-                click.echo(f"{each.shown}: taken, id {event.id}")
+                reason = str(error)
             finally:
                 destination.close()
+            if as_json:
+                show_json_lines([{"to": each.shown, "id": event.id, "failed": reason or None}])
+            else:
+                click.echo(f"{each.shown}: failed: {reason}" if reason else f"{each.shown}: taken, id {event.id}")
     if failed:
         raise SystemExit(1)
 
 
-@events.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON object rather than lines of text.")
+@events.command(cls=Question)
+@json_option
 @data_option
 @config_option
 def status(*, as_json: bool, data: str | None, config: Path | None) -> None:
-    """Show what waits for each destination, and how the last attempts went. Exits with 1 if one fails."""
+    """Show what waits for each destination, and how the last attempts went.
+
+    Exits with 0 if none fails, with 1 if one does, and with 2 if that cannot be known.
+    """
     with readable_errors():
         found = event_statuses(_settings(data, config))
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode({"destinations": found}), indent=2).decode())
+        show_json({"destinations": found})
     else:
         for each in found:
             _show(each)

@@ -10,6 +10,7 @@ import click
 from strongroom.arns import parse_arn
 from strongroom.cli.data_folder import open_data_folder
 from strongroom.cli.options import config_option, data_option
+from strongroom.cli.output import Question, json_lines_option, json_option, show_json, show_json_lines
 from strongroom.clock import SystemClock
 from strongroom.errors import KmsError
 from strongroom.keys.arns import ALIAS_PREFIX, AliasLocator, KeyLocator
@@ -32,7 +33,7 @@ _source_ip_option = click.option(
 _no_tls_option = click.option("--no-tls", is_flag=True, help="The call comes without TLS.")
 
 
-@click.command("explain")
+@click.command("explain", cls=Question)
 @click.option("--principal", required=True, help="ARN of a root, user, role or session; or name of a service.")
 @click.option("--action", required=True, help="Action, such as kms:Decrypt; the prefix kms: may be left out.")
 @_key_option
@@ -40,6 +41,7 @@ _no_tls_option = click.option("--no-tls", is_flag=True, help="The call comes wit
 @_region_option
 @_source_ip_option
 @_no_tls_option
+@json_option
 @data_option
 @config_option
 def explain_command(  # noqa: PLR0913 - one parameter for each option
@@ -51,27 +53,32 @@ def explain_command(  # noqa: PLR0913 - one parameter for each option
     region: str | None,
     source_ip: str,
     no_tls: bool,
+    as_json: bool,
     data: str | None,
     config: Path | None,
 ) -> None:
     """Tell whether PRINCIPAL may do ACTION with KEY, and which statement, grant or missing delegation decides it.
 
-    Exits with 1 if it is denied.
+    Exits with 0 if it is allowed, with 1 if it is denied, and with 2 if there is no answer.
     """
     with _open_for_question(key, action, pairs, region, (source_ip, not no_tls), (data, config)) as (backends, asked):
         found = explain(backends, principal, asked)
-    _show(found)
+    if as_json:
+        show_json(found)
+    else:
+        _show(found)
     if not found.allowed:
         raise SystemExit(1)
 
 
-@click.command("who-can")
+@click.command("who-can", cls=Question)
 @click.argument("action")
 @_key_option
 @_context_option
 @_region_option
 @_source_ip_option
 @_no_tls_option
+@json_lines_option
 @data_option
 @config_option
 def who_can_command(  # noqa: PLR0913 - one parameter for each option
@@ -82,13 +89,24 @@ def who_can_command(  # noqa: PLR0913 - one parameter for each option
     region: str | None,
     source_ip: str,
     no_tls: bool,
+    as_json: bool,
     data: str | None,
     config: Path | None,
 ) -> None:
-    """List every root, user, role and service that may do ACTION with KEY, and why."""
+    """List every root, user, role and service that may do ACTION with KEY, and why.
+
+    Exits with 0 if there is any, with 1 if there is none, and with 2 if there is no answer.
+    """
+    some = False
     with _open_for_question(key, action, pairs, region, (source_ip, not no_tls), (data, config)) as (backends, asked):
         for found in who_can(backends, asked):
-            click.echo(f"{found.principal}\t{_reason(found)}")
+            some = True
+            if as_json:
+                show_json_lines([found])
+            else:
+                click.echo(f"{found.principal}\t{_reason(found)}")
+    if not some:
+        raise SystemExit(1)
 
 
 @contextmanager

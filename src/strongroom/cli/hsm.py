@@ -9,6 +9,7 @@ from strongroom.assembly.hsm_status import HsmStatus, hsm_status
 from strongroom.assembly.protections import FULL_DEPTH
 from strongroom.cli.data_folder import readable_errors
 from strongroom.cli.options import config_option, data_option, read_settings
+from strongroom.cli.output import Question, json_option
 from strongroom.cli.unsealing import unsealing_of
 from strongroom.clock import SystemClock
 from strongroom.entropy import system_entropy
@@ -22,12 +23,14 @@ def hsm() -> None:
     """Show the hardware token that protects keys (`key-protection`, `pkcs11-module`)."""
 
 
-@hsm.command("status")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document rather than lines of text.")
+@hsm.command("status", cls=Question)
+@json_option
 @data_option
 @config_option
 def status(*, as_json: bool, data: str | None, config: Path | None) -> None:
-    """Connect to the token, try what it can do, and show what Regions have in it. Exits with 1 if something is missing.
+    """Connect to the token, try what it can do, and show what Regions have in it.
+
+    Exits with 0 if all is there, with 1 if something is missing, and with 2 if the token cannot be used.
 
     It also works before the first start of a server, and beside a server that runs.
     """

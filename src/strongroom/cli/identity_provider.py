@@ -7,6 +7,7 @@ import click
 
 from strongroom.cli.data_folder import open_data_folder
 from strongroom.cli.options import config_option, data_option
+from strongroom.cli.output import json_option, show
 from strongroom.crypto.documents.issuer_keys import MAX_KEYS_SIZE
 
 
@@ -24,9 +25,12 @@ def keys() -> None:
 @click.argument("url")
 @click.argument("file", type=click.File(encoding="utf-8"))
 @click.option("--account", help="The account that has the provider. Default: the account of the settings.")
+@json_option
 @data_option
 @config_option
-def set_keys(url: str, file: TextIO, account: str | None, data: str | None, config: Path | None) -> None:
+def set_keys(
+    *, url: str, file: TextIO, account: str | None, as_json: bool, data: str | None, config: Path | None
+) -> None:
     """Replace the keys of the provider with the issuer URL by those in FILE, also while the server runs.
 
     FILE is a JWK Set, such as the issuer publishes at its jwks_uri; "-" reads it from standard input. Tokens that are
@@ -39,4 +43,4 @@ def set_keys(url: str, file: TextIO, account: str | None, data: str | None, conf
         raise click.BadParameter("it is not text", param_hint="FILE") from None
     with open_data_folder(config, data) as (opened, settings):
         provider = opened.provider_keys.set(account or settings.account, url, text)
-        click.echo(f"The keys of {provider.arn} are set.")
+        show({"provider": provider.arn}, [f"The keys of {provider.arn} are set."], as_json=as_json)

@@ -6,6 +6,7 @@ import click
 
 from strongroom.cli.data_folder import open_data_folder
 from strongroom.cli.options import config_option, data_option
+from strongroom.cli.output import json_option, show_json
 
 
 @click.group()
@@ -15,9 +16,10 @@ def key() -> None:
 
 @key.command("reset-policy")
 @click.argument("arn")
+@json_option
 @data_option
 @config_option
-def reset_policy(arn: str, data: str | None, config: Path | None) -> None:
+def reset_policy(*, arn: str, as_json: bool, data: str | None, config: Path | None) -> None:
     """Give the KMS key ARN the default key policy, also while the server runs.
 
     It is for keys whose policy lets no principal change it. The default policy trusts the account: its root user and
@@ -25,5 +27,8 @@ def reset_policy(arn: str, data: str | None, config: Path | None) -> None:
     """
     with open_data_folder(config, data) as (opened, _):
         earlier = opened.key_policies.reset(arn)
+        if as_json:
+            show_json({"key": arn, "earlier_policy": earlier})
+            return
         click.echo(earlier)
         click.echo(f"The policy above was that of {arn}; it has the default key policy now.", err=True)

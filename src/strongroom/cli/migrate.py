@@ -1,6 +1,7 @@
 """``strongroom migrate``: moves a deployment from SQLite to PostgreSQL, or back."""
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from msgspec.structs import replace
 from strongroom.assembly.databases.chosen import postgresql_of
 from strongroom.cli.data_folder import log_in_plain_lines, readable_errors
 from strongroom.cli.options import FILE, config_option, read_settings
+from strongroom.cli.output import json_option, show
 from strongroom.cli.progress import progress_bar
 from strongroom.cli.unsealing import unsealing_of
 from strongroom.clock import SystemClock
@@ -25,8 +27,9 @@ if TYPE_CHECKING:
 @click.option("--from", "old", required=True, metavar="DATA|ADDRESS", help="Where the deployment is.")
 @click.option("--to", "new", required=True, metavar="DATA|ADDRESS", help="Where it is to be.")
 @click.option("--store-password-file", type=FILE, help="File with the password for the PostgreSQL database.")
+@json_option
 @config_option
-def migrate(*, old: str, new: str, store_password_file: Path | None, config: Path | None) -> None:
+def migrate(*, old: str, new: str, store_password_file: Path | None, as_json: bool, config: Path | None) -> None:
     """Move a deployment from SQLite to PostgreSQL, or back.
 
     One place is the data folder of a node, the other the address of a PostgreSQL database
@@ -56,13 +59,9 @@ def migrate(*, old: str, new: str, store_password_file: Path | None, config: Pat
 
                 clock = SystemClock()
                 copied = MoveToSqlite(settings, database, unsealing, clock, system_entropy, time.sleep).run(advance)
-    _show(copied)
-    if _is_address(new):
-        _show_next_to_postgresql(settings, database.folder.database_name)
-    else:
-        click.echo(f"The deployment is in SQLite in {settings.folder}. Remove `store` from the settings, and start:")
-        click.echo(f"strongroom serve --data {settings.folder}")
-        click.echo("Other nodes cannot serve it any more. Their audit logs stay in their data folders: keep them.")
+    name = database.folder.database_name if _is_address(new) else None
+    document = {"data": str(settings.folder), "database": name, "copied": copied}
+    show(document, (*_copied(copied), *_next(settings, name)), as_json=as_json)
 
 
 def _is_address(text: str) -> bool:
@@ -70,21 +69,27 @@ def _is_address(text: str) -> bool:
     return "://" in text or "=" in text
 
 
-def _show(copied: "Copied | None") -> None:
+def _copied(copied: "Copied | None") -> Iterator[str]:
     if copied is None:
-        click.echo("Everything had been copied and checked before; the move is complete now.")
+        yield "Everything had been copied and checked before; the move is complete now."
         return
-    click.echo(f"Moved {copied.keys} keys, {copied.rows} rows in all: each row was read back and compared,")
-    click.echo("each record authenticated, and all key material opened.")
+    yield f"Moved {copied.keys} keys, {copied.rows} rows in all: each row was read back and compared,"
+    yield "each record authenticated, and all key material opened."
     for each in copied.damaged:
-        click.echo(f"DAMAGED: {each} is not as it was written, or does not open; it is as it was before")
+        yield f"DAMAGED: {each} is not as it was written, or does not open; it is as it was before"
     if copied.damaged_count > len(copied.damaged):
-        click.echo(f"... and {copied.damaged_count - len(copied.damaged)} more")
+        yield f"... and {copied.damaged_count - len(copied.damaged)} more"
 
 
-def _show_next_to_postgresql(settings: Settings, name: str) -> None:
-    click.echo(f"The deployment is in {name}. Set `store` in the settings to the address, and start:")
-    click.echo(f"strongroom serve --data {settings.folder}")
-    click.echo("Every other node needs the root key, or a seal of it, in a data folder of its own.")
-    click.echo(f"Keep {settings.folder}: its audit log goes on. `strongroom.db` in it is from before the move, and")
-    click.echo("no server uses it any more; it still has all keys, wrapped: remove it when you need no way back.")
+def _next(settings: Settings, name: str | None) -> Iterator[str]:
+    """Yield what remains to be done; ``name`` is that of a PostgreSQL database, None for SQLite."""
+    if name is None:
+        yield f"The deployment is in SQLite in {settings.folder}. Remove `store` from the settings, and start:"
+        yield f"strongroom serve --data {settings.folder}"
+        yield "Other nodes cannot serve it any more. Their audit logs stay in their data folders: keep them."
+        return
+    yield f"The deployment is in {name}. Set `store` in the settings to the address, and start:"
+    yield f"strongroom serve --data {settings.folder}"
+    yield "Every other node needs the root key, or a seal of it, in a data folder of its own."
+    yield f"Keep {settings.folder}: its audit log goes on. `strongroom.db` in it is from before the move, and"
+    yield "no server uses it any more; it still has all keys, wrapped: remove it when you need no way back."

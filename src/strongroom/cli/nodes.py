@@ -10,6 +10,7 @@ import msgspec
 from strongroom.assembly.nodes import NodeState, NodeStatus, node_statuses
 from strongroom.cli.data_folder import readable_errors
 from strongroom.cli.options import config_option, data_option, read_settings
+from strongroom.cli.output import Question, json_option
 from strongroom.clock import SystemClock
 from strongroom.entropy import system_entropy
 from strongroom.supervisor.hardening import harden_process
@@ -19,29 +20,20 @@ _SECONDS = ((86_400, "d"), (3600, "h"), (60, "min"))
 _ALONE = "Nodes share no database here: the data folder has its own (SQLite), so this is the only node."
 
 
-class UnreachableError(click.ClickException):
-    """The nodes cannot be found; the message says why."""
-
-    exit_code = 2
-
-
-@click.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON document rather than a table.")
+@click.command(cls=Question)
+@json_option
 @data_option
 @config_option
 def nodes(*, as_json: bool, data: str | None, config: Path | None) -> None:
     """Show the nodes that share the database: where they listen, how they keep their leases, what they lag behind.
 
-    It asks the database, from any node. Exits with 0 if all is well, 1 if a node is late or gone, 2 if the nodes cannot
-    be found.
+    It asks the database, from any node. Exits with 0 if all is well, with 1 if a node is late or gone, and with 2 if
+    the nodes cannot be found.
     """
-    try:
-        with readable_errors():
-            settings = read_settings(config, data=data)
-            harden_process()
-            found = node_statuses(settings, SystemClock(), system_entropy, time.sleep)
-    except click.ClickException as error:
-        raise UnreachableError(error.message) from None
+    with readable_errors():
+        settings = read_settings(config, data=data)
+        harden_process()
+        found = node_statuses(settings, SystemClock(), system_entropy, time.sleep)
     if as_json:
         click.echo(msgspec.json.encode(found or []))
     elif found is None:

@@ -2,17 +2,23 @@
 
 import os
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import click
+import msgspec
 from typing_extensions import override
 
 from strongroom.crypto.audit_key import AuditPublicKey, load_audit_public_key
 from strongroom.settings import Settings, SettingsError
-from strongroom.settings_sources import load
+from strongroom.settings_rules import Mistake
+from strongroom.settings_sources import FoundSettings, find, load
 from strongroom.whole_files import read_regular
 
 _DEFAULT_CONFIG = Path("strongroom.toml")
+
+Decorated = TypeVar("Decorated", bound=Callable[..., object])
 
 
 class _NamedPath(click.Path):
@@ -63,12 +69,58 @@ config_option = click.option(
 )
 data_option = click.option("--data", help="Data folder, which holds everything. Default: ./strongroom-data.")
 
+_SERVE_OPTIONS = (
+    click.option("--listen", help="HOST:PORT; port 0 takes a free port. Default: 127.0.0.1:4599."),
+    click.option("--region", "regions", multiple=True, help="Region to serve; repeat for more. Default: us-east-1."),
+    click.option("--account", help="Account to create at the first start, 12 digits. Default: 000000000000."),
+    click.option("--tls-cert", help="Certificate chain (PEM)."),
+    click.option("--tls-key", help="Private key of the certificate (PEM)."),
+    click.option("--tls-client-ca", help="Authorities (PEM): every client must have a certificate of one of them."),
+    click.option(
+        "--allow-plaintext",
+        is_flag=True,
+        default=None,
+        help="Allow a listen address that other machines can reach without TLS.",
+    ),
+    click.option("--workers", type=int, help="Processes that share the port. Default: one for each core."),
+    click.option(
+        "--durability",
+        type=click.Choice(["write", "fsync"]),
+        help="What the audit records of answered calls survive: a crash of the process (write) or of the machine "
+        "(fsync). Default: write.",
+    ),
+    click.option(
+        "--fips", is_flag=True, default=None, help="Use approved algorithms only, and refuse all others by name."
+    ),
+    click.option(
+        "--metrics-listen", help="HOST:PORT to serve metrics on, without authentication. Default: no metrics."
+    ),
+)
+
+
+def serve_options(command: Decorated) -> Decorated:
+    """Add the options of ``strongroom serve`` that are settings to a command."""
+    for option in reversed(_SERVE_OPTIONS):
+        command = option(command)
+    return command
+
 
 def read_settings(config: Path | None, **flags: object) -> Settings:
     """Return the settings from the file, the environment and the command line; raises SettingsError."""
     path = config or _DEFAULT_CONFIG
     document = _text_of(path) if config is not None or path.exists() else ""
     return load(document, os.environ, flags, str(path))
+
+
+def find_settings(config: Path | None, **flags: object) -> FoundSettings:
+    """Return the settings with their sources, and all that is wrong with them; raises OSError."""
+    path = config or _DEFAULT_CONFIG
+    try:
+        document = _text_of(path) if config is not None or path.exists() else ""
+    except SettingsError as error:
+        found = find("", os.environ, flags, str(path))
+        return msgspec.structs.replace(found, mistakes=(Mistake("", str(error)), *found.mistakes))
+    return find(document, os.environ, flags, str(path))
 
 
 def read_public_key(path: Path, option: str) -> AuditPublicKey:

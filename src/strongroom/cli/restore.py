@@ -1,5 +1,6 @@
 """``strongroom restore``."""
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from strongroom.assembly.backups.restored_state import WAITING_DAYS
 from strongroom.assembly.backups.streams import Progress
 from strongroom.assembly.databases.chosen import postgresql_of
 from strongroom.audit.cloudtrail import event_time
-from strongroom.cli.backup import MOST_SHOWN, show_content
+from strongroom.cli.backup import MOST_SHOWN, content_lines, verified_document
 from strongroom.cli.backup_options import (
     audit_public_key_option,
     backup_errors,
@@ -21,6 +22,7 @@ from strongroom.cli.backup_options import (
     root_key_option,
 )
 from strongroom.cli.options import EXISTING_FOLDER, FILE, config_option, data_option, read_settings
+from strongroom.cli.output import json_option, show
 from strongroom.cli.progress import progress_bar
 from strongroom.cli.unsealing import unsealing_of
 from strongroom.clock import SystemClock
@@ -54,6 +56,7 @@ from strongroom.supervisor.hardening import harden_process
 )
 @click.option("--any-origin", is_flag=True, help="Restore although nothing shows who made the backup.")
 @click.option("--damaged-keys", is_flag=True, help="Restore although some keys or other records are damaged.")
+@json_option
 @data_option
 @config_option
 def restore(  # noqa: PLR0913 - the options of one restore
@@ -68,6 +71,7 @@ def restore(  # noqa: PLR0913 - the options of one restore
     bring_back: tuple[str, ...],
     any_origin: bool,
     damaged_keys: bool,
+    as_json: bool,
     data: str | None,
     config: Path | None,
 ) -> None:
@@ -102,7 +106,19 @@ def restore(  # noqa: PLR0913 - the options of one restore
         )
         with _Bars() as bars:
             restored = Restore(request, SystemClock(), system_entropy, bars.begin).run()
-    _show(restored, request)
+    settled = restored.settled
+    document = {
+        "data": str(request.data),
+        "backup": verified_document(restored.verified),
+        "content": restored.content,
+        "destroyed_again": settled.destroyed,
+        "material_destroyed_again": settled.materials,
+        "brought_back": settled.brought_back,
+        "waiting_anew": settled.waiting_anew,
+        "accounts": restored.accounts,
+        "new_root_key": str(request.data / "root.key") if request.root_key is None else None,
+    }
+    show(document, _lines(restored, request), as_json=as_json)
 
 
 class _Bars(ExitStack):
@@ -114,11 +130,11 @@ class _Bars(ExitStack):
         return self.enter_context(progress_bar(label, length))
 
 
-def _show(restored: RestoredBackup, request: RestoreRequest) -> None:
-    """Print what was restored, what was decided, and what remains to be done."""
+def _lines(restored: RestoredBackup, request: RestoreRequest) -> Iterator[str]:
+    """Yield what was restored, what was decided, and what remains to be done."""
     manifest, settled = restored.verified.signed.manifest, restored.settled
-    click.echo(f"restored {manifest.rows_of('kms_key')} keys from the backup of {event_time(manifest.at)}")
-    show_content(restored.content)
+    yield f"restored {manifest.rows_of('kms_key')} keys from the backup of {event_time(manifest.at)}"
+    yield from content_lines(restored.content)
     for text, arns in (
         ("destroyed again, as the audit log says", settled.destroyed),
         ("imported material destroyed again, as the audit log says", settled.materials),
@@ -126,18 +142,18 @@ def _show(restored: RestoredBackup, request: RestoreRequest) -> None:
         (f"pending deletion, and due: {WAITING_DAYS} days more", settled.waiting_anew),
     ):
         for arn in arns[:MOST_SHOWN]:
-            click.echo(f"{text}: {arn}")
+            yield f"{text}: {arn}"
         if len(arns) > MOST_SHOWN:
-            click.echo(f"{text}: and {len(arns) - MOST_SHOWN} more")
+            yield f"{text}: and {len(arns) - MOST_SHOWN} more"
     if request.audit is None:
-        click.echo("note: keys that were destroyed after the backup are back, because no audit log was given")
+        yield "note: keys that were destroyed after the backup are back, because no audit log was given"
     if restored.in_token:
-        click.echo(
+        yield (
             "note: its keys need the same objects in the token as the deployment that was backed up. If that one goes "
             "on, give one of them a copy of the token: a rotation of domain keys there destroys the objects for both"
         )
     if request.root_key is None:
-        click.echo(f"A new root key was made: {request.data / 'root.key'}. Keep a copy elsewhere.")
-    click.echo(f"Access keys are as they were. If root access keys of {', '.join(restored.accounts)} are lost, run:")
-    click.echo("  strongroom account root-key ID")
-    click.echo(f"{request.data} is restored.")
+        yield f"A new root key was made: {request.data / 'root.key'}. Keep a copy elsewhere."
+    yield f"Access keys are as they were. If root access keys of {', '.join(restored.accounts)} are lost, run:"
+    yield "  strongroom account root-key ID"
+    yield f"{request.data} is restored."

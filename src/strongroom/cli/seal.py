@@ -1,6 +1,7 @@
 """``strongroom seal``: what opens the root key."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -11,11 +12,10 @@ from strongroom.assembly.seals import SealStatus, Trial
 from strongroom.assembly.unsealing import read_passphrase
 from strongroom.cli.data_folder import open_data_folder
 from strongroom.cli.options import READABLE, config_option, data_option
+from strongroom.cli.output import Question, json_option, show
 
 _MIN_PASSPHRASE = 12
 _WIDTH = 14
-
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document rather than lines of text.")
 
 
 @click.group()
@@ -56,6 +56,7 @@ def status(*, as_json: bool, data: str | None, config: Path | None) -> None:
 )
 @click.option("--device", help="tpm: how to reach it, a TCTI of the TPM2 Software Stack. Default: device:/dev/tpmrm0.")
 @click.option("--pcrs", help="tpm: registers that must not change, such as sha256:0,2,4,7. Default: none.")
+@json_option
 @data_option
 @config_option
 def add(  # noqa: PLR0913 - the options of one seal
@@ -68,6 +69,7 @@ def add(  # noqa: PLR0913 - the options of one seal
     new_passphrase_file: Path | None,
     device: str | None,
     pcrs: str | None,
+    as_json: bool,
     data: str | None,
     config: Path | None,
 ) -> None:
@@ -90,44 +92,52 @@ def add(  # noqa: PLR0913 - the options of one seal
     parameters = {name: value for name, value in found.items() if value is not None}
     with open_data_folder(config, data) as (opened, _):
         opened.seals.add(name, kind, parameters, passphrase)
-        click.echo(f"The seal {name!a} is added: it opened. Any one of these opens the root key now:")
-        for each in opened.seals.status().seals:
-            click.echo(f"  {each.name}: {_described(each)}")
+        seals = opened.seals.status()
+    lines = (
+        f"The seal {name!a} is added: it opened. Any one of these opens the root key now:",
+        *(f"  {each.name}: {_described(each)}" for each in seals.seals),
+    )
+    show(seals, lines, as_json=as_json)
 
 
 @seal.command("remove")
 @click.argument("name")
+@json_option
 @data_option
 @config_option
-def remove(*, name: str, data: str | None, config: Path | None) -> None:
+def remove(*, name: str, as_json: bool, data: str | None, config: Path | None) -> None:
     """Remove the seal NAME, and rotate the root key, so that what the seal has kept opens nothing any more.
 
     Copies of the data folder that were made before still open with it.
     """
     with open_data_folder(config, data) as (opened, _):
         opened.seals.remove(name)
-        click.echo(f"The seal {name!a} is removed, and the root key is a new one.")
-        _tell_of_key_file(opened)
+        words = f"The seal {name!a} is removed, and the root key is a new one."
+        show(opened.seals.status(), (words, *_of_key_file(opened)), as_json=as_json)
 
 
 @seal.command("rotate")
+@json_option
 @data_option
 @config_option
-def rotate(*, data: str | None, config: Path | None) -> None:
+def rotate(*, as_json: bool, data: str | None, config: Path | None) -> None:
     """Make a new root key, which every seal keeps from now on. What kept the old one is overwritten."""
     with open_data_folder(config, data) as (opened, _):
         generation = opened.seals.rotate()
-        click.echo(f"The root key is rotated: this is generation {generation}.")
-        _tell_of_key_file(opened)
+        words = f"The root key is rotated: this is generation {generation}."
+        show(opened.seals.status(), (words, *_of_key_file(opened)), as_json=as_json)
 
 
-@seal.command("test")
+@seal.command("test", cls=Question)
 @click.argument("name", required=False)
 @json_option
 @data_option
 @config_option
 def test(*, name: str | None, as_json: bool, data: str | None, config: Path | None) -> None:
-    """Try to open the seal NAME, or each. Exits with 1 if one does not open."""
+    """Try to open the seal NAME, or each.
+
+    Exits with 0 if it opens, with 1 if one does not, and with 2 if that cannot be tried.
+    """
     with open_data_folder(config, data) as (opened, _):
         trials = opened.seals.test(name)
     if as_json:
@@ -139,17 +149,15 @@ def test(*, name: str | None, as_json: bool, data: str | None, config: Path | No
         raise SystemExit(1)
 
 
-def _tell_of_key_file(opened: OpenFolder) -> None:
-    """Say where the new key file is needed, if a seal has one."""
+def _of_key_file(opened: OpenFolder) -> Iterator[str]:
+    """Yield where the new key file is needed, if a seal has one."""
     for each in opened.seals.status().seals:
         if each.kind == "file":
             file = each.parameters["file"]
-            click.echo(f"If you keep a copy of the key file elsewhere, replace it by {file}.")
+            yield f"If you keep a copy of the key file elsewhere, replace it by {file}."
             if opened.folder.is_shared:
-                click.echo(
-                    "Every other node needs it, with mode 0600, before it starts again or domain keys are rotated:"
-                )
-                click.echo(str(opened.folder.path / str(file)))
+                yield "Every other node needs it, with mode 0600, before it starts again or domain keys are rotated:"
+                yield str(opened.folder.path / str(file))
 
 
 def _outcome(trial: Trial) -> str:

@@ -22,7 +22,7 @@ from strongroom.assembly.serving_lock import ServingLock
 from strongroom.audit.writer_id import worker_name
 from strongroom.cli.client_environment import fish_quoted, write_client_environment
 from strongroom.cli.data_folder import readable_errors
-from strongroom.cli.options import config_option, data_option, read_settings
+from strongroom.cli.options import config_option, data_option, read_settings, serve_options
 from strongroom.cli.reload import Reload
 from strongroom.cli.standard_output import say
 from strongroom.cli.stop_signals import exit_on_stop_signals
@@ -34,7 +34,7 @@ from strongroom.http.listeners import claim_port
 from strongroom.http.open_files import require_open_files
 from strongroom.server.tls import Tls
 from strongroom.settings import Settings, address_of
-from strongroom.settings_sources import unknown_variables
+from strongroom.settings_sources import variables_without_effect
 from strongroom.supervisor.hardening import harden_process, has_swap_space, lock_memory
 from strongroom.supervisor.signals import RELOAD_SIGNAL, survive_signals
 from strongroom.supervisor.supervisor import ProcessError, Supervisor
@@ -51,27 +51,7 @@ _AFTER_ORPHANS = 2.0
 @click.command()
 @config_option
 @data_option
-@click.option("--listen", help="HOST:PORT; port 0 takes a free port. Default: 127.0.0.1:4599.")
-@click.option("--region", "regions", multiple=True, help="Region to serve; repeat for more. Default: us-east-1.")
-@click.option("--account", help="Account to create at the first start, 12 digits. Default: 000000000000.")
-@click.option("--tls-cert", help="Certificate chain (PEM).")
-@click.option("--tls-key", help="Private key of the certificate (PEM).")
-@click.option("--tls-client-ca", help="Authorities (PEM): every client must have a certificate of one of them.")
-@click.option(
-    "--allow-plaintext",
-    is_flag=True,
-    default=None,
-    help="Allow a listen address that other machines can reach without TLS.",
-)
-@click.option("--workers", type=int, help="Processes that share the port. Default: one for each core.")
-@click.option(
-    "--durability",
-    type=click.Choice(["write", "fsync"]),
-    help="What the audit records of answered calls survive: a crash of the process (write) or of the machine (fsync). "
-    "Default: write.",
-)
-@click.option("--fips", is_flag=True, default=None, help="Use approved algorithms only, and refuse all others by name.")
-@click.option("--metrics-listen", help="HOST:PORT to serve metrics on, without authentication. Default: no metrics.")
+@serve_options
 def serve(config: Path | None, regions: tuple[str, ...], **flags: object) -> None:
     """Serve until SIGTERM. The first start creates the data folder and the root access key.
 
@@ -85,17 +65,16 @@ def serve(config: Path | None, regions: tuple[str, ...], **flags: object) -> Non
             with readable_errors():
                 survive_signals()
                 harden_process()
-                _warn_of_unknown_variables()
+                _warn_of_variables()
                 _lock_memory()
                 _serve(settings, log, read)
         except (click.ClickException, ProcessError) as error:
             _fail(str(error), log)
 
 
-def _warn_of_unknown_variables() -> None:
-    for name, similar in unknown_variables(os.environ).items():
-        meant = f"; the most similar setting is {similar}" if similar else ""
-        logger.warning("the variable %a is no setting, and has no effect%s", name, meant)
+def _warn_of_variables() -> None:
+    for note in variables_without_effect(os.environ):
+        logger.warning("%s", note)
 
 
 def _lock_memory() -> None:

@@ -8,7 +8,9 @@ import click
 from strongroom.audit.cloudtrail import event_time
 from strongroom.cli.data_folder import open_data_folder, warn_of_profiles
 from strongroom.cli.options import config_option, data_option
+from strongroom.cli.output import json_option, json_time, show
 from strongroom.service.xks_authorization import XKS_PRINCIPAL
+from strongroom.store.records import AccessKeyRecord
 
 _SERVICE = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*\.amazonaws\.com")
 
@@ -20,9 +22,10 @@ def service() -> None:
 
 @service.command("create")
 @click.argument("name")
+@json_option
 @data_option
 @config_option
-def create_service(name: str, data: str | None, config: Path | None) -> None:
+def create_service(*, name: str, as_json: bool, data: str | None, config: Path | None) -> None:
     """Give the service NAME (such as backup.amazonaws.com) an access key, also while the server runs.
 
     The key is added to DATA/credentials as profile NAME. Its holder can call on behalf of any principal.
@@ -33,32 +36,50 @@ def create_service(name: str, data: str | None, config: Path | None) -> None:
         raise click.BadParameter("this is the name of the XKS proxy in key policies", param_hint="NAME")
     with open_data_folder(config, data) as (opened, _):
         opened.registrar.create_service(name)
-        click.echo(f"Service {name} has an access key now; it is profile {name} in")
-        click.echo(str(opened.folder.credentials))
+        file = str(opened.folder.credentials)
+        show(
+            {"service": name, "profile": name, "file": file},
+            (f"Service {name} has an access key now; it is profile {name} in", file),
+            as_json=as_json,
+        )
 
 
 @service.command("list")
+@json_option
 @data_option
 @config_option
-def list_services(data: str | None, config: Path | None) -> None:
+def list_services(*, as_json: bool, data: str | None, config: Path | None) -> None:
     """List the services: name, access key, when it was made, and when it was last used."""
     with open_data_folder(config, data) as (opened, _):
-        for record in opened.registrar.services():
-            used = "never used" if record.last_used_at is None else f"used {event_time(record.last_used_at)}"
-            made = f"made {event_time(record.created_at)}"
-            click.echo(f"{record.principal}\t{record.access_key_id}\t{made}\t{used}")
+        found = opened.registrar.services()
+        show(list(map(_document, found)), map(_line, found), as_json=as_json)
         warn_of_profiles(opened)
+
+
+def _line(record: AccessKeyRecord) -> str:
+    used = "never used" if record.last_used_at is None else f"used {event_time(record.last_used_at)}"
+    return f"{record.principal}\t{record.access_key_id}\tmade {event_time(record.created_at)}\t{used}"
+
+
+def _document(record: AccessKeyRecord) -> dict[str, object]:
+    return {
+        "service": record.principal,
+        "access_key_id": record.access_key_id,
+        "created": json_time(record.created_at),
+        "last_used": json_time(record.last_used_at),
+    }
 
 
 @service.command("delete")
 @click.argument("name")
+@json_option
 @data_option
 @config_option
-def delete_service(name: str, data: str | None, config: Path | None) -> None:
+def delete_service(*, name: str, as_json: bool, data: str | None, config: Path | None) -> None:
     """End the access key of the service NAME at once, also while the server runs.
 
     It is removed from DATA/credentials. Policies and grants that name the service stay.
     """
     with open_data_folder(config, data) as (opened, _):
         opened.registrar.delete_service(name)
-        click.echo(f"Service {name} has no access key any more.")
+        show({"service": name}, [f"Service {name} has no access key any more."], as_json=as_json)

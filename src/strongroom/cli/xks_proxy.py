@@ -1,6 +1,7 @@
 """``strongroom xks-proxy``: makes keys of this deployment usable in AWS KMS, through external key stores."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -9,6 +10,7 @@ from strongroom.assembly.xks_proxies import DescribedProxy, statement_for, xks_p
 from strongroom.audit.cloudtrail import event_time
 from strongroom.cli.data_folder import open_data_folder
 from strongroom.cli.options import PATH, config_option, data_option
+from strongroom.cli.output import json_option, json_time, show
 from strongroom.cli.xks_proxy_serve import serve
 from strongroom.clock import SystemClock
 from strongroom.whole_files import create_file
@@ -42,43 +44,50 @@ xks_proxy.add_command(serve)
 @click.option("--account", required=True, help="The account whose keys are given out.")
 @click.option("--region", required=True, help="The Region of these keys.")
 @click.option("--signing-region", help="The AWS Region whose KMS calls. Default: --region.")
+@json_option
 @data_option
 @config_option
-def add(
-    prefix: str, account: str, region: str, signing_region: str | None, data: str | None, config: Path | None
+def add(  # noqa: PLR0913 - one parameter for each option
+    *,
+    prefix: str,
+    account: str,
+    region: str,
+    signing_region: str | None,
+    as_json: bool,
+    data: str | None,
+    config: Path | None,
 ) -> None:
     """Make the proxy PREFIX, also while proxies are served."""
     if not re.fullmatch(r"[0-9]{12}", account):
         raise click.BadParameter("an account id has 12 digits", param_hint="--account")
     with open_data_folder(config, data) as (opened, _):
         xks_proxies_of(opened, SystemClock()).add(prefix, account, region, signing_region or region)
-    click.echo(f"The XKS proxy has the path {uri_path(prefix)}; it needs a credential and keys now.")
+    path = uri_path(prefix)
+    show({"path": path}, [f"The XKS proxy has the path {path}; it needs a credential and keys now."], as_json=as_json)
 
 
 @xks_proxy.command("list")
+@json_option
 @data_option
 @config_option
-def list_proxies(data: str | None, config: Path | None) -> None:
+def list_proxies(*, as_json: bool, data: str | None, config: Path | None) -> None:
     """List the proxies; below each, its credentials and the keys that it gives out."""
     with open_data_folder(config, data) as (opened, _):
-        for each in xks_proxies_of(opened, SystemClock()).proxies():
-            proxy = each.proxy
-            click.echo(
-                f"{uri_path(proxy.prefix)}\taccount {proxy.account}\t{proxy.region}\tcalled from {proxy.signing_region}"
-            )
-            _print_credentials(each)
-            _print_keys(each)
+        found = xks_proxies_of(opened, SystemClock()).proxies()
+        show(list(map(_document, found)), (line for each in found for line in _lines(each)), as_json=as_json)
 
 
 @xks_proxy.command("remove")
 @_prefix_argument
+@json_option
 @data_option
 @config_option
-def remove(prefix: str, data: str | None, config: Path | None) -> None:
+def remove(*, prefix: str, as_json: bool, data: str | None, config: Path | None) -> None:
     """Remove the proxy PREFIX with its credentials at once. The KMS keys stay."""
     with open_data_folder(config, data) as (opened, _):
         xks_proxies_of(opened, SystemClock()).remove(prefix)
-    click.echo(f"There is no XKS proxy {uri_path(prefix)} any more.")
+    path = uri_path(prefix)
+    show({"path": path}, [f"There is no XKS proxy {path} any more."], as_json=as_json)
 
 
 @xks_proxy.command("export")
@@ -112,34 +121,40 @@ def credential() -> None:
 
 @credential.command("add")
 @_prefix_argument
+@json_option
 @data_option
 @config_option
-def add_credential(prefix: str, data: str | None, config: Path | None) -> None:
+def add_credential(*, prefix: str, as_json: bool, data: str | None, config: Path | None) -> None:
     """Make a credential for the proxy PREFIX, which is good at once. Print its access key id."""
     with open_data_folder(config, data) as (opened, _):
-        click.echo(xks_proxies_of(opened, SystemClock()).add_credential(prefix))
+        made = xks_proxies_of(opened, SystemClock()).add_credential(prefix)
+        show({"access_key_id": made}, [made], as_json=as_json)
 
 
 @credential.command("remove")
 @_prefix_argument
 @click.argument("access_key_id", metavar="ID")
+@json_option
 @data_option
 @config_option
-def remove_credential(prefix: str, access_key_id: str, data: str | None, config: Path | None) -> None:
+def remove_credential(*, prefix: str, access_key_id: str, as_json: bool, data: str | None, config: Path | None) -> None:
     """End the credential ID of the proxy PREFIX at once."""
     with open_data_folder(config, data) as (opened, _):
         xks_proxies_of(opened, SystemClock()).remove_credential(prefix, access_key_id)
-    click.echo(f"AWS KMS cannot use the credential {access_key_id} any more.")
+    words = f"AWS KMS cannot use the credential {access_key_id} any more."
+    show({"access_key_id": access_key_id}, [words], as_json=as_json)
 
 
 @credential.command("list")
 @_prefix_argument
+@json_option
 @data_option
 @config_option
-def list_credentials(prefix: str, data: str | None, config: Path | None) -> None:
+def list_credentials(*, prefix: str, as_json: bool, data: str | None, config: Path | None) -> None:
     """List the credentials of the proxy PREFIX, the oldest first."""
     with open_data_folder(config, data) as (opened, _):
-        _print_credentials(xks_proxies_of(opened, SystemClock()).proxy(prefix))
+        found = xks_proxies_of(opened, SystemClock()).proxy(prefix)
+        show(_document(found)["credentials"], _credential_lines(found), as_json=as_json)
 
 
 # --- keys
@@ -161,10 +176,18 @@ def key() -> None:
     type=click.Choice([*_USAGES, _NO_USAGE]),
     help="What AWS KMS may use it for; repeat for more. Default: both, which AWS KMS asks of a key.",
 )
+@json_option
 @data_option
 @config_option
-def add_key(
-    *, prefix: str, external_id: str, key_id: str, usages: tuple[str, ...], data: str | None, config: Path | None
+def add_key(  # noqa: PLR0913 - one parameter for each option
+    *,
+    prefix: str,
+    external_id: str,
+    key_id: str,
+    usages: tuple[str, ...],
+    as_json: bool,
+    data: str | None,
+    config: Path | None,
 ) -> None:
     """Give out KEY (id, ARN or alias) as EXTERNAL-ID of the proxy PREFIX, also while it is served.
 
@@ -176,8 +199,9 @@ def add_key(
     with open_data_folder(config, data) as (opened, _):
         proxies = xks_proxies_of(opened, SystemClock())
         found = proxies.add_key(prefix, external_id, key_id, chosen)
-        click.echo(f"{found.arn} is the external key {external_id} now.")
         missing = proxies.refused_actions(found)
+        document = {"key": found.arn, "external_id": external_id, "refused_actions": missing}
+        show(document, [f"{found.arn} is the external key {external_id} now."], as_json=as_json)
         if missing:
             click.echo("Its key policy does not allow the proxy to use it. Add a statement such as this one:", err=True)
             click.echo(statement_for(missing), err=True)
@@ -186,31 +210,64 @@ def add_key(
 @key.command("remove")
 @_prefix_argument
 @click.argument("external_id", metavar="EXTERNAL-ID")
+@json_option
 @data_option
 @config_option
-def remove_key(prefix: str, external_id: str, data: str | None, config: Path | None) -> None:
+def remove_key(*, prefix: str, external_id: str, as_json: bool, data: str | None, config: Path | None) -> None:
     """Stop giving out the key EXTERNAL-ID of the proxy PREFIX at once. The KMS key stays."""
     with open_data_folder(config, data) as (opened, _):
         xks_proxies_of(opened, SystemClock()).remove_key(prefix, external_id)
-    click.echo(f"{external_id} is no external key any more.")
+    show({"external_id": external_id}, [f"{external_id} is no external key any more."], as_json=as_json)
 
 
 @key.command("list")
 @_prefix_argument
+@json_option
 @data_option
 @config_option
-def list_keys(prefix: str, data: str | None, config: Path | None) -> None:
+def list_keys(*, prefix: str, as_json: bool, data: str | None, config: Path | None) -> None:
     """List the keys that the proxy PREFIX gives out: external id, key id, usages."""
     with open_data_folder(config, data) as (opened, _):
-        _print_keys(xks_proxies_of(opened, SystemClock()).proxy(prefix))
+        found = xks_proxies_of(opened, SystemClock()).proxy(prefix)
+        show(_document(found)["keys"], _key_lines(found), as_json=as_json)
 
 
-def _print_credentials(found: DescribedProxy) -> None:
+def _lines(found: DescribedProxy) -> Iterator[str]:
+    proxy = found.proxy
+    yield f"{uri_path(proxy.prefix)}\taccount {proxy.account}\t{proxy.region}\tcalled from {proxy.signing_region}"
+    yield from _credential_lines(found)
+    yield from _key_lines(found)
+
+
+def _credential_lines(found: DescribedProxy) -> Iterator[str]:
     for each in found.credentials:
-        click.echo(f"\tcredential {each.access_key_id}\tmade {event_time(each.created_at)}")
+        yield f"\tcredential {each.access_key_id}\tmade {event_time(each.created_at)}"
 
 
-def _print_keys(found: DescribedProxy) -> None:
+def _key_lines(found: DescribedProxy) -> Iterator[str]:
     for each in found.keys:
         usages = ", ".join(each.usages) or _NO_USAGE
-        click.echo(f"\tkey {each.external_id}\t{each.key_id}\t{usages}\tadded {event_time(each.created_at)}")
+        yield f"\tkey {each.external_id}\t{each.key_id}\t{usages}\tadded {event_time(each.created_at)}"
+
+
+def _document(found: DescribedProxy) -> dict[str, object]:
+    """Return a proxy as JSON has it, without secrets."""
+    proxy = found.proxy
+    return {
+        "path": uri_path(proxy.prefix),
+        "account": proxy.account,
+        "region": proxy.region,
+        "signing_region": proxy.signing_region,
+        "credentials": [
+            {"access_key_id": each.access_key_id, "created": json_time(each.created_at)} for each in found.credentials
+        ],
+        "keys": [
+            {
+                "external_id": each.external_id,
+                "key_id": each.key_id,
+                "usages": [str(usage) for usage in each.usages],
+                "created": json_time(each.created_at),
+            }
+            for each in found.keys
+        ],
+    }

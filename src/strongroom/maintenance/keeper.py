@@ -39,6 +39,7 @@ from strongroom.service.audit_trail import AuditTrail
 from strongroom.service.counters import KeeperCounters
 from strongroom.store.faults import StoreDamaged, StoreUnavailable
 from strongroom.store.subjects.destructions import ErasedDomainKey
+from strongroom.store.unsettled import NotSettled
 from strongroom.trusted_time import Moment
 from strongroom.usage.access_key_usage import AccessKeyUsage
 
@@ -260,6 +261,9 @@ class Keeper:
         """Run one piece of work. A failure is logged and counted, and the other work is still done."""
         try:
             act(*args, **kwargs)
+        except NotSettled as error:
+            # This process ends. What was written is durable, and nothing that is left to do rests on it.
+            logger.info("%s: %s", act.__name__, error)
         except (StoreUnavailable, StoreDamaged, WriteOutcomeUnknown, QuarantinedRecordException):
             # The store or the quarantine has said why, once.
             self.counters.failures += 1

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from strongroom.api.gateway import Admitted, Gateway, ReadinessCheck
 from strongroom.api.reply import Reply
 from strongroom.clock import Clock
-from strongroom.errors import KMSInternalException, ThrottlingException
+from strongroom.errors import KmsError, KMSInternalException, ThrottlingException
 from strongroom.http.connection import Connection
 from strongroom.http.message import HttpRequest
 from strongroom.operations.lanes import PREPARED_AT_ONCE, Lane
@@ -43,6 +43,7 @@ from strongroom.service.service import Service
 from strongroom.service.stages import Prepared, Suspended
 from strongroom.snapshot.miss import MustWait
 from strongroom.store.leases.view import LeaseEnded
+from strongroom.store.unsettled import ChangeLost
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ class Dispatcher:
         self.limits = LaneLimits()
         self._readiness = ReadinessProbe(loop, service.readiness.check)
         work = ThreadWork(gateway, service.pipeline, clock)
-        self._unsettled: UnsettledAnswers[tuple[Job, NextStep]] = UnsettledAnswers(loop, self._settled)
+        self._unsettled: UnsettledAnswers[tuple[Job, UnsettledStep]] = UnsettledAnswers(loop, self._settled)
         self._lease_wait = LeaseWait(
             loop,
             service.pipeline.has_lease,
@@ -97,6 +98,7 @@ class Dispatcher:
         """End the threads. Requests that have not ended are forgotten: their connections are closed by now."""
         self._readiness.close()
         self._lease_wait.close()
+        self._gateway.close()
         self._lanes.close()
         self._unsettled.close()
 
@@ -213,12 +215,17 @@ class Dispatcher:
     def _back_from_thread(self, job: Job, step: Step) -> None:
         self.limits.leave(job.step.lane, job.step.caller)
         if isinstance(step, UnsettledStep):
-            self._unsettled.hold(step.unsettled, (job, step.step))
+            self._unsettled.hold(step.unsettled, (job, step))
         else:
             self._go_on(job, step)
 
-    def _settled(self, held: tuple[Job, NextStep]) -> None:
-        self._go_on(*held)
+    def _settled(self, held: tuple[Job, UnsettledStep]) -> None:
+        job, step = held
+        if step.unsettled.is_lost:
+            # It may be recorded as done. Then a second record says that this is not known any more.
+            self._go_on(job, self._refusal(job, ChangeLost()))
+        else:
+            self._go_on(job, step.step)
 
     def _go_on(self, job: Job, step: NextStep) -> None:
         try:
@@ -229,12 +236,12 @@ class Dispatcher:
 
     def _failed(self, job: Job) -> None:
         """Answer a request whose step failed, which is a defect, and record its call."""
-        error = KMSInternalException()
+        self._back_from_thread(job, self._refusal(job, KMSInternalException()))
+
+    def _refusal(self, job: Job, error: KmsError) -> Reply:
         if isinstance(job.step, Admission):
-            reply = self._gateway.refused(job.request.headers, error)
-        else:
-            reply = job.step.admitted.reply(self._pipeline.refuse(job.step.admitted.call, error))
-        self._back_from_thread(job, reply)
+            return self._gateway.refused(job.request.headers, error)
+        return job.step.admitted.reply(self._pipeline.refuse(job.step.admitted.call, error))
 
 
 def _may_write(step: ThreadStep) -> bool:

@@ -49,10 +49,11 @@ class Front:
         observers: Sequence[CallObserver] = (),
         cross_origin: CrossOrigin | None = None,
         required: RequiredShipping | None = None,
+        name: str = "",
     ) -> None:
         self._record_limit = service.unauthenticated.limit
         self._clock = clock
-        self._replies = ReplyQueue(loop, log, clock, counters, observers, cross_origin, required=required)
+        self._replies = ReplyQueue(loop, log, clock, counters, observers, cross_origin, required=required, name=name)
         refusals = Refusals(gateway, self._replies, cross_origin)
         self._dispatcher = Dispatcher(
             loop,

@@ -11,9 +11,10 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def keeping(chores: Callable[[], None], interval: float) -> Iterator[None]:
+def keeping(chores: Callable[[], None], interval: float, hurry: Callable[[], object]) -> Iterator[None]:
     """Do the chores now and every ``interval`` seconds, until the block ends. The last round is waited for.
 
+    ``hurry`` is called when the block has ended: what the last round waits for must have an end then.
     A round that fails is logged, and the next one comes all the same: without the thread, no key would be deleted or
     rotated any more.
     """
@@ -41,4 +42,5 @@ def keeping(chores: Callable[[], None], interval: float) -> Iterator[None]:
         yield
     finally:
         stop.set()
+        hurry()
         thread.join()

@@ -28,7 +28,8 @@ Queued = tuple[Connection, HttpRequest | None, Reply]
 class ReplyQueue:
     """Collects the replies of one turn of the event loop, flushes the audit log once for them all, and sends them.
 
-    ``draining`` is set when the server stops: from then on every reply is the last one of its connection.
+    ``draining`` is set when the server stops: from then on every reply is the last one of its connection. Every reply
+    has the Server header ``name``, if there is one.
     """
 
     def __init__(  # noqa: PLR0913 - what replies wait for, and who is told of them
@@ -41,8 +42,10 @@ class ReplyQueue:
         cross_origin: CrossOrigin | None = None,
         *,
         required: RequiredShipping | None = None,
+        name: str = "",
     ) -> None:
         self._loop = loop
+        self._name = f"Server: {name}\r\n" if name else ""
         self._required = required
         if required is not None:
             required.attach(loop)
@@ -141,7 +144,7 @@ class ReplyQueue:
                 reply.encode(
                     date,
                     keep_alive=not (last := connection.last or draining),
-                    more_headers=reply.more_headers,
+                    more_headers=reply.more_headers + self._name,
                 ),
                 last,
             )

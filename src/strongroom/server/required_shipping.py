@@ -28,11 +28,11 @@ Done = Callable[[KmsError | None], None]
 class RequiredShipping:
     """What waits for required destinations, in one worker.
 
-    ``folder`` has the socket. ``last_line`` returns the number of the last line that ``writer`` has written.
-    ``timeout`` is in seconds. All but ``takes`` belongs to the event loop that is attached.
+    ``folder`` has the socket. ``last_line`` returns the segment and the number of the last line that ``writer`` has
+    written. ``timeout`` is in seconds. All but ``takes`` belongs to the event loop that is attached.
     """
 
-    def __init__(self, folder: Path, writer: str, last_line: Callable[[], int], timeout: float) -> None:
+    def __init__(self, folder: Path, writer: str, last_line: Callable[[], tuple[str, int]], timeout: float) -> None:
         self._failing = False
         """Whether the required destinations owe lines for too long."""
         self._folder = folder
@@ -58,7 +58,7 @@ class RequiredShipping:
 
     def hold(self, done: Done) -> None:
         """Call ``done`` with None when all lines written so far are taken, or with an error if that is late."""
-        last = self._last_line()
+        _, last = self._last_line()
         if last <= self._taken:
             done(None)
             return
@@ -84,8 +84,10 @@ class RequiredShipping:
             self._connect()
         if self._connection is None:
             return
+        # That which is written now, also for lines of the one before it: those were taken before its first line is.
+        segment, _ = self._last_line()
         try:
-            self._connection.send(b"%b %d\n" % (self._writer.encode(), number))
+            self._connection.send(b"%b %b %d\n" % (self._writer.encode(), segment.encode(), number))
         except BlockingIOError:
             pass  # The sweep asks again.
         except OSError:

@@ -12,8 +12,6 @@ from functools import partial
 import uvloop
 
 from strongroom.api.cross_origin import CrossOrigin
-from strongroom.api.gateway import Gateway
-from strongroom.api.sigv4 import Verifier
 from strongroom.audit.sink import AuditSink
 from strongroom.clock import Clock
 from strongroom.entropy import Entropy
@@ -23,9 +21,9 @@ from strongroom.http.fast_parser import FastParser
 from strongroom.http.listeners import join_port
 from strongroom.http.open_files import connections_within_limits
 from strongroom.http.timeouts import Timeouts
-from strongroom.http.trusted_proxies import TrustedProxies
 from strongroom.operations.lanes import Lane
 from strongroom.server.front import Capacity, Front
+from strongroom.server.gateway_maker import GatewayMaker, make_gateway
 from strongroom.server.keeper_thread import keeping
 from strongroom.server.listening import listening
 from strongroom.server.required_shipping import RequiredShipping
@@ -47,7 +45,10 @@ _STOP = (signal.SIGTERM, signal.SIGINT)
 class Server:
     """Serves one deployment on one address, which is claimed. ``chores`` are done at once and then at every interval.
 
-    Other processes may listen on the same address, and the kernel spreads connections over them.
+    ``hurry`` is called when no call is in progress any more: the last round of the chores must end soon then.
+
+    Other processes may listen on the same address, and the kernel spreads connections over them. ``gateway`` makes what
+    admits requests. ``name`` is sent as the Server header of every answer (RFC 9110, 10.2.4); without one, none is.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of a server
@@ -61,14 +62,20 @@ class Server:
         *,
         counters: CallCounters,
         tls: Tls,
+        hurry: Callable[[], object] = lambda: None,
         observers: Sequence[CallObserver] = (),
         required: RequiredShipping | None = None,
+        gateway: GatewayMaker = make_gateway,
+        name: str = "",
     ) -> None:
         self._settings = settings
+        self._make_gateway = gateway
+        self._name = name
         self._tls = tls
         self._renewed: Callable[[], object] | None = None
         self._service = service
         self._chores = chores
+        self._hurry = hurry
         self._counters = counters
         self._observers = observers
         self._log = log
@@ -100,7 +107,7 @@ class Server:
         self._renewed = partial(loop.call_soon_threadsafe, acceptor.renew)
         for signal_number in _STOP:
             loop.add_signal_handler(signal_number, acceptor.stop)
-        with contextlib.closing(self._front(loop)) as front, keeping(self._chores, self._settings.keeper_interval):
+        with contextlib.closing(self._front(loop)) as front, self._keeping():
             limits = Limits(timeouts=Timeouts(self._settings.request_time, self._settings.idle_time))
             fast_parser = FastParser(limits.head, limits.body)
             connections, handshakes = front.connections, front.connections.handshakes
@@ -117,21 +124,12 @@ class Server:
             # All is done. A second signal, as supervisors and terminals may send it, must not look like a crash.
             signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
 
+    def _keeping(self) -> contextlib.AbstractContextManager[None]:
+        return keeping(self._chores, self._settings.keeper_interval, self._hurry)
+
     def _front(self, loop: asyncio.AbstractEventLoop) -> Front:
         settings = self._settings
-        regions = frozenset(settings.regions)
-        verifier = Verifier(self._service.pipeline.credential, regions, settings.clock_skew)
-        proxies = TrustedProxies(settings.trusted_proxies) if settings.trusted_proxies else None
-        cross_origin = CrossOrigin(settings.cors_origins) if settings.cors_origins else None
-        gateway = Gateway(
-            self._service.unauthenticated,
-            verifier,
-            self._clock,
-            self._entropy,
-            proxies,
-            settings.regions[0],
-            cross_origin=cross_origin,
-        )
+        gateway = self._make_gateway(settings, self._service, self._clock, self._entropy)
         cores = os.cpu_count() or 1
         threads = {
             Lane.READING: settings.threads,
@@ -156,8 +154,9 @@ class Server:
             self._clock,
             counters=self._counters,
             observers=self._observers,
-            cross_origin=cross_origin,
+            cross_origin=CrossOrigin(settings.cors_origins) if settings.cors_origins else None,
             required=self._required,
+            name=self._name,
         )
 
 

@@ -64,6 +64,7 @@ class XksServer:
         *,
         note_use: Callable[[KeyUse], None],
         chores: Callable[[], None],
+        hurry: Callable[[], object],
         clock: Clock,
         tls: Tls,
     ) -> None:
@@ -74,6 +75,7 @@ class XksServer:
         self._log = log
         self._note_use = note_use
         self._chores = chores
+        self._hurry = hurry
         self._clock = clock
         self._tls = tls
         self._stop: Callable[[], object] = lambda: None
@@ -104,7 +106,7 @@ class XksServer:
             loop.call_soon_threadsafe(acceptor.renew)
 
         loop.add_signal_handler(signal.SIGHUP, lambda: loop.run_in_executor(None, renew))
-        with contextlib.closing(self._front(loop)) as front, keeping(self._chores, self._settings.keeper_interval):
+        with contextlib.closing(self._front(loop)) as front, self._keeping():
             limits = Limits(body=_MOST_BODY, timeouts=Timeouts(self._settings.request_time, self._settings.idle_time))
             fast_parser = FastParser(limits.head, limits.body)
             connections, handshakes = front.connections, front.connections.handshakes
@@ -118,6 +120,9 @@ class XksServer:
             await front.drain(self._settings.drain)
             # All is done. A second signal must not look like a crash.
             signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
+
+    def _keeping(self) -> contextlib.AbstractContextManager[None]:
+        return keeping(self._chores, self._settings.keeper_interval, self._hurry)
 
     def _front(self, loop: asyncio.AbstractEventLoop) -> XksFront:
         settings = self._settings

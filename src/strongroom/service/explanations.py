@@ -1,6 +1,6 @@
 """Explains decisions: whether a principal would be allowed an action, and all who would be. Changes nothing."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 from typing_extensions import override
@@ -84,13 +84,17 @@ def explain(backends: Backends, principal: str, asked: Asked) -> Explanation:
     return _explained(backends, credential, asked, target)
 
 
-def who_can(backends: Backends, asked: Asked) -> Iterator[Explanation]:
-    """Yield every root, user, role and service that would be allowed; raises as ``explain`` does."""
+def everyone(backends: Backends) -> list[str]:
+    """Return every root, user, role and service."""
+    with backends.store.read() as reader:
+        return list(_everyone(reader))
+
+
+def who_can(backends: Backends, asked: Asked, names: Sequence[str] | None = None) -> Iterator[Explanation]:
+    """Yield all of ``names`` that would be allowed, by default of ``everyone``; raises as ``explain`` does."""
     backends.snapshot.refresh()
     target = _target(backends, asked)
-    with backends.store.read() as reader:
-        names = list(_everyone(reader))
-    for name in names:
+    for name in everyone(backends) if names is None else names:
         credential = backends.snapshot.principals.named(name, may_wait=True)
         if credential is not None:
             found = _explained(backends, credential, asked, target)

@@ -1,7 +1,8 @@
 """Tells workers which of their lines all required destinations have taken, over a socket in ``DATA/shipping``.
 
-A worker writes the name of its writer and the number of its last line, ``WRITER NUMBER``, each time that it waits for
-more. It is answered with the number of the last line that was taken, when that has grown. Lines end with a newline.
+A worker writes the name of its writer, the segment that this writes now, and the number of its last line, ``WRITER
+SEGMENT NUMBER``, each time that it waits for more. It is answered with the number of the last line of that segment that
+was taken, when that has grown: then all lines before it were taken, too. Lines end with a newline.
 """
 
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from strongroom.audit.chain import parse_name
 from strongroom.audit.writer_id import parse_writer
 from strongroom.shipping.shipper import Shipper
 
@@ -28,6 +30,7 @@ class _Worker(msgspec.Struct):
     socket: socket.socket
     received: bytearray = msgspec.field(default_factory=bytearray)
     writer: str = ""
+    segment: str = ""
     wants: int = 0
     told: int = 0
 
@@ -105,22 +108,29 @@ class Acknowledgements:
         worker.received += received
         *lines, rest = worker.received.split(b"\n")
         worker.received = rest
-        if not received or len(rest) > _MOST_WAITING:
+        if not received or len(rest) > _MOST_WAITING or (lines and not self._ask(worker, lines[-1])):
             self._drop(worker)
-        elif lines:
-            # The last one asks for more than those before it.
-            writer, _, number = lines[-1].decode(errors="replace").partition(" ")
-            if parse_writer(writer) is None or not (number.isascii() and number.isdecimal()):
-                self._drop(worker)
-                return
-            worker.writer, worker.wants = writer, int(number)
-            for each in self._shippers:
-                each.want()
+
+    def _ask(self, worker: _Worker, line: bytes | bytearray) -> bool:
+        """Note what a worker waits for; tell whether it is a worker's request. It asks for more than any before it."""
+        match line.decode(errors="replace").split(" "):
+            case writer, segment, number if (
+                parse_writer(writer) is not None
+                and parse_name(segment) is not None
+                and number.isascii()
+                and number.isdecimal()
+            ):
+                worker.writer, worker.segment, worker.wants = writer, segment, int(number)
+            case _:
+                return False
+        for each in self._shippers:
+            each.want()
+        return True
 
     def _tell(self, worker: _Worker) -> None:
         if worker.wants <= worker.told:
             return
-        taken = self._taken_of(worker.writer)
+        taken = self._taken_of(worker)
         if taken > worker.told:
             try:
                 worker.socket.send(b"%d\n" % taken)
@@ -131,8 +141,8 @@ class Acknowledgements:
                 return
             worker.told = taken
 
-    def _taken_of(self, writer: str) -> int:
-        return min((each.taken(writer) for each in self._shippers), default=0)
+    def _taken_of(self, worker: _Worker) -> int:
+        return min((each.taken(worker.writer, worker.segment) for each in self._shippers), default=0)
 
     def _drop(self, worker: _Worker) -> None:
         self._workers.pop(worker.socket.fileno(), None)

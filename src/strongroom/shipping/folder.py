@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from strongroom.shipping.destination import DestinationError, Piece
-from strongroom.whole_files import sync_path
+from strongroom.whole_files import open_new, sync_path
 
 MARK = "strongroom-audit"
 """The name of the file that marks a folder."""
@@ -84,7 +84,7 @@ class FolderDestination:
                 if not lost:
                     return
                 beside = self._unused(f"{segment}{_CUT_OFF}")
-                with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as to:
+                with open_new(beside) as to:
                     to.write(lost)
                     to.flush()
                     os.fsync(to.fileno())

@@ -153,6 +153,9 @@ def call(bucket: Bucket, act: Callable[[], Any]) -> Any:  # noqa: ANN401 - what 
             f"there are no credentials for {bucket.place}: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY, for the server"
         ) from None
+    except RuntimeError as error:
+        # What the library raises where it gets credentials that have expired already.
+        raise DestinationError(f"the credentials for {bucket.place} are not usable: {error}") from None
     except (botocore.exceptions.HTTPClientError, botocore.exceptions.ConnectionError) as error:
         raise DestinationError(f"{bucket.place} does not answer: {error}") from None
     except (botocore.exceptions.BotoCoreError, OSError) as error:

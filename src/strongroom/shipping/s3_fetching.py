@@ -9,6 +9,7 @@ import msgspec
 from strongroom.audit.chain import parse_name
 from strongroom.shipping.destination import DestinationError
 from strongroom.shipping.s3 import OPEN, Bucket, call, client_of, part_name
+from strongroom.whole_files import open_new
 
 _CHUNK = 1 << 20
 
@@ -19,7 +20,7 @@ def size_of(bucket: Bucket) -> int:
 
 
 def fetch(bucket: Bucket, to: Path, progress: Callable[[int], object]) -> tuple[int, int]:
-    """Copy all segments of a bucket into an empty folder, also unfinished ones from their parts.
+    """Copy all segments of a bucket into an empty folder, mode 0600, also unfinished ones from their parts.
 
     Returns how many files and bytes that is. ``progress`` is called with the bytes of each object. Raises
     DestinationError, OSError.
@@ -28,11 +29,11 @@ def fetch(bucket: Bucket, to: Path, progress: Callable[[int], object]) -> tuple[
     segments, parts = _listed(bucket, client)
     size = 0
     for segment in segments:
-        with (to / segment).open("xb") as file:
+        with open_new(to / segment) as file:
             size += _append(bucket, client, bucket.prefix + segment, file, progress)
     unfinished = sorted(parts.keys() - segments)
     for segment in unfinished:
-        with (to / segment).open("xb") as file:
+        with open_new(to / segment) as file:
             size += _join(bucket, client, segment, sorted(parts[segment]), file, progress)
     return len(segments) + len(unfinished), size
 

@@ -108,13 +108,14 @@ class Shipper:
         """Return how far a writer's chain has been taken."""
         return self._places.get(writer)
 
-    def taken(self, writer: str) -> int:
-        """Return the number of the last line of a writer's chain that was taken; 0 while that is not known.
+    def taken(self, writer: str, segment: str) -> int:
+        """Return the number of the last line that was taken of the segment that a writer writes; 0 before the first.
 
-        When the machine has failed, lines that were taken may be gone from the log. Others get their numbers.
+        Where shipping has come to in another segment says nothing: when the machine has failed, lines that were taken
+        may be gone from the log, although their file is as long as it was. Others, in a new segment, get their numbers.
         """
         place = self._places.get(writer)
-        return place.sequence if place is not None and self._source.has(place) else 0
+        return place.sequence if place is not None and place.segment == segment else 0
 
     def status(self) -> Status:
         """Return how it is going now."""

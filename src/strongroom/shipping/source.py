@@ -105,13 +105,6 @@ class Source:
         chain = self.chains().get(writer, ())
         return _place_at(chain[-1], chain[-1].path.stat().st_size, complete=False) if chain else None
 
-    def has(self, place: Place) -> bool:
-        """Tell whether a segment has all that comes before a place. Any thread may call this."""
-        try:
-            return (self._folder / place.segment).stat().st_size >= place.offset
-        except OSError:
-            return False
-
     def last_line(self, writer: str) -> int:
         """Return the number of the last line of a writer's chain that can be shipped; 0 if it is not known."""
         end = read_end(self._folder, writer)

@@ -16,14 +16,18 @@ _QUIET_WRITES = 4.0
 _QUIET_READS = 60.0
 """The same for reading. Nothing but the same read can tell whether such a fault has ended."""
 _QUIET_ROWS = 600.0
+_SAY_AGAIN = 60.0
+"""How often, in seconds, another reason of an open fault is told. Each is logged, and they may take turns."""
 
 _Place = tuple[FaultKind, bool, str]
 
 
 class _Open(msgspec.Struct):
-    """An open fault: what the operator was told, and when it was met last."""
+    """An open fault: why it was met, what the operator was told and when, and when it was met last."""
 
+    reason: str
     text: str
+    told: float
     seen: float
 
 
@@ -43,17 +47,18 @@ class FaultWatch:
         self._lock = Lock()
 
     def note(self, fault: StoreFault) -> None:
-        """Count a fault, and report it unless it is open already."""
+        """Count a fault, and report it, unless it is open already for the same reason."""
         with self._lock:
             self._counters.count_fault(fault.kind)
             if fault.kind in COUNTED_ONLY:
                 return
             place = _place_of(fault)
+            now = self._timer()
             known = self._open.get(place)
-            if known is not None:
-                known.seen = self._timer()
+            if known is not None and (known.reason == fault.reason or now - known.told < _SAY_AGAIN):
+                known.seen = now
                 return
-            self._open[place] = _Open(fault.explain(self._database), self._timer())
+            self._open[place] = _Open(fault.reason, fault.explain(self._database), now, now)
             self._report()
 
     @contextmanager

@@ -44,6 +44,8 @@ class FaultKind(StrEnum):
     """The database server that was reached may only be read."""
     DENIED = "denied"
     """The role of this process may not do this in the database."""
+    LEFT = "left"
+    """The deployment was moved to another database. Nothing may be written to this one any more."""
     OTHER = "other"
 
 
@@ -110,7 +112,7 @@ _WORDS = {
     FaultKind.EMPTIED: _Words(
         "The key store is damaged where this request needs it.",
         "has lost the rows of a table that is never empty",
-        "stop the server, and put back the file as it was before, or restore a backup",
+        "stop the server, and put the database back as it was before, or restore a backup",
     ),
     FaultKind.MOVED: _Words(
         "The files of the key store are not those that this server has opened.",
@@ -136,6 +138,11 @@ _WORDS = {
         "The key store cannot be used now.",
         "denies this server's role what it needs",
         "grant the role its rights again",
+    ),
+    FaultKind.LEFT: _Words(
+        "The key store has moved.",
+        "cannot be written any more: the deployment was moved",
+        "nothing was changed; have `store` in the settings name the database that is used now",
     ),
     FaultKind.OTHER: _Words(
         "The key store failed.",

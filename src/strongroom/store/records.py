@@ -127,6 +127,18 @@ class KeyUse(msgspec.Struct, frozen=True, gc=False):
     request_id: str
 
 
+class ListedKey(msgspec.Struct, frozen=True, gc=False):
+    """A key in a list of all keys. ``key`` is None if its record is damaged.
+
+    ``use`` is its last use that was saved, and ``grants`` how many grants it has.
+    """
+
+    locator: KeyLocator
+    key: KmsKey | None
+    use: KeyUse | None
+    grants: int
+
+
 class AuditWriterRecord(msgspec.Struct, frozen=True):
     """A writer of the audit log, in the database of all nodes.
 

@@ -8,7 +8,27 @@ from contextlib import AbstractContextManager
 from threading import Lock
 from typing import Protocol
 
+from strongroom.errors import DependencyTimeoutException, WriteOutcomeUnknown
+
 Then = Callable[[], None]
+
+
+class NotSettled(DependencyTimeoutException):
+    """A change is durable, and it was not waited for any longer that all nodes know it: this process ends."""
+
+    code = DependencyTimeoutException.code
+
+    def __init__(self) -> None:
+        super().__init__("The change was made; this process stops, and other nodes may not know of it yet.")
+
+
+class ChangeLost(WriteOutcomeUnknown):
+    """A change was committed, and the database does not know it any more."""
+
+    code = WriteOutcomeUnknown.code
+
+    def __init__(self) -> None:
+        super().__init__("The key store was set back. Whether the change was made is not known.")
 
 
 class Unsettled:
@@ -18,6 +38,8 @@ class Unsettled:
         self._lock = Lock()
         self._outstanding = 0
         self._then: Then | None = None
+        self.is_lost = False
+        """Whether the database has lost one of the commits: then the call must not be answered as done."""
 
     @property
     def is_settled(self) -> bool:
@@ -25,7 +47,7 @@ class Unsettled:
         return self._outstanding == 0
 
     def add(self) -> None:
-        """Add a commit; ``settled`` has to be called once for it."""
+        """Add a commit; ``settled`` or ``lost`` has to be called once for it."""
         with self._lock:
             self._outstanding += 1
 
@@ -36,6 +58,11 @@ class Unsettled:
             then = self._then if self._outstanding == 0 else None
         if then is not None:
             then()
+
+    def lost(self) -> None:
+        """Note that the database has lost one of the commits."""
+        self.is_lost = True
+        self.settled()
 
     def when_settled(self, then: Then) -> None:
         """Have ``then`` called once, when all are settled: at once, or by the thread that settles the last one.

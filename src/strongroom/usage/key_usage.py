@@ -6,7 +6,7 @@ the audit log, up to which its uses are written. Uses after the mark are read fr
 on their own disks. Their uses are visible here once they are in the database: the keeper's interval later, at most.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from threading import Lock
 from typing import Protocol
 
@@ -72,6 +72,15 @@ class KeyUses:
             marks = [mark for mark in reader.audit_marks() if self._is_open(mark.writer)]
         found += [self._last_recorded(mark, locator) for mark in marks]
         return max((use for use in found if use is not None), key=lambda use: use.used_at, default=None)
+
+    def unsaved(self) -> Mapping[KeyLocator, KeyUse]:
+        """Return the last uses by this node that are in the audit log and not in the database yet, by key."""
+        with self._store.read() as reader:
+            writers = [mark.writer for mark in reader.audit_marks() if self._is_open(mark.writer)]
+        for writer in writers:
+            self.recover(writer)
+        with self._lock:
+            return dict(self._noted)
 
     def recover(self, writer: str) -> None:
         """Note the uses that a writer had recorded and not saved: this worker at its start, or one that has ended."""

@@ -14,7 +14,7 @@ from strongroom.store.leases import view
 def _answer_at_once() -> None:
     from strongroom.store.postgresql import settler  # noqa: PLC0415 - not every process has a driver
 
-    def when_settled(_self: object, _number: int, done: Callable[[], None]) -> None:
+    def when_settled(_self: object, _number: int, done: Callable[[], None], _lost: object = None) -> None:
         Thread(target=done).start()
 
     broken: Any = settler.Settler

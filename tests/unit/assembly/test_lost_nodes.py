@@ -1,6 +1,7 @@
 """Nodes over one database whose logs are verified together, of which one is lost with its disk and retired."""
 
 import shutil
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -18,13 +19,16 @@ from strongroom.audit.report import ChainState, Kind, Report
 from strongroom.audit.search import Query
 from strongroom.clock import ManualClock
 from strongroom.crypto.audit_key import AuditKey
-from strongroom.errors import KmsError
+from strongroom.errors import KmsError, WriteOutcomeUnknown
 from strongroom.node_id import NodeId
 from strongroom.settings import Settings
 from strongroom.store.audit.search import search_log
 from strongroom.store.audit.segments import segments_of
 from strongroom.store.protocol import Transaction
 from strongroom.store.records import RetiredNode
+from strongroom.store.scopes import AccountScope, Scope
+from strongroom.store.sql.transaction import SqlTransaction
+from strongroom.store.sqlite.store import SqlStore
 
 NOW = 1_790_000_000.0
 
@@ -196,7 +200,7 @@ def test_a_retired_node_cannot_start_or_run_a_command(nodes: Nodes) -> None:
     assert nodes.verify(nodes.kept, nodes.lost, old).findings == []
 
 
-def test_only_another_node_that_is_known_can_be_retired_once(nodes: Nodes) -> None:
+def test_only_another_node_that_is_known_can_be_retired_by_one(nodes: Nodes, tmp_path: Path) -> None:
     nodes.stop()
     own = read_node_id(nodes.first.deployment.folder)
     assert own is not None
@@ -205,9 +209,34 @@ def test_only_another_node_that_is_known_can_be_retired_once(nodes: Nodes) -> No
     with pytest.raises(DataFolderError, match=r"knows no node 0123456789ab; it knows .*, "):
         nodes.retire(NodeId("0123456789ab"))
     nodes.retire(nodes.lost_node)
+    third = LocalDeployment(join(tmp_path / "third", nodes.kept), nodes.clock)
+    third.deployment.close()
+    nodes.kept = third.folder
     with pytest.raises(DataFolderError, match=f"node {nodes.lost_node} is retired already, as the chain of {own}cli"):
         nodes.retire(nodes.lost_node)
-    assert nodes.verify(nodes.kept, nodes.lost).findings == []
+
+
+def test_a_retirement_of_which_it_is_not_known_whether_it_was_made_can_be_repeated(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was made: the connection was lost with the answer to its COMMIT, and the database could not be asked."""
+
+    def write(self: SqlStore, act: Callable[[SqlTransaction], object], *scopes: Scope) -> object:
+        result = really_write(self, act, *scopes)
+        if AccountScope("") in scopes:
+            raise WriteOutcomeUnknown("not known")
+        return result
+
+    nodes.stop()
+    shutil.rmtree(nodes.lost)
+    really_write = SqlStore.write
+    with monkeypatch.context() as patch:
+        patch.setattr(SqlStore, "write", write)
+        with pytest.raises(WriteOutcomeUnknown):
+            nodes.retire(nodes.lost_node)
+    assert kinds(nodes.verify(nodes.kept, complete=True)) == [Kind.FILE_MISSING]
+    nodes.retire(nodes.lost_node)
+    assert kinds(nodes.verify(nodes.kept)) == [Kind.LOST]
 
 
 def test_what_a_node_states_that_is_lost_later_is_stated_again(nodes: Nodes, tmp_path: Path) -> None:
@@ -226,8 +255,9 @@ def test_what_a_node_states_that_is_lost_later_is_stated_again(nodes: Nodes, tmp
         nodes.retire(lost)
     # The commands of the first node had a chain, too.
     assert kinds(nodes.verify(nodes.kept, complete=True)) == [Kind.LOST] * 3
-    with pytest.raises(DataFolderError, match="is retired already"):
-        nodes.retire(first)
+    # It may be repeated.
+    nodes.retire(first)
+    assert kinds(nodes.verify(nodes.kept, complete=True)) == [Kind.LOST] * 3
 
 
 def test_a_database_that_has_forgotten_a_lost_node_hides_nothing(nodes: Nodes) -> None:

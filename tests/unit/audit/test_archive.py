@@ -148,6 +148,9 @@ def test_commands_speak_for_the_workers_of_their_node_only() -> None:
     event = archive_event("/a", [one.stated])
     for speaker in ("0" * 12 + "cli", WRITER, "w0", "cli"):
         assert kinds(walked([two], statements_of(event, speaker=speaker))) == [Kind.FILE_MISSING]
+    archived = statements_of(event)
+    archived.add("0" * 12 + "cli", operator_event(prune_event("/a", [one.name]), AT))
+    assert kinds(walked([two], archived, archives_given=True)) == [Kind.FILE_MISSING]
     own = msgspec.structs.replace(one.stated, name=one.name.replace(WRITER, COMMANDS))
     assert statements_of(archive_event("/a", [own])).segments == {}
 

@@ -4,21 +4,22 @@ import pytest
 
 from strongroom.audit.report import Finding, Kind, Report
 from strongroom.audit.search import SearchedRecord
-from strongroom.cli.audit_output import record_row, show_report
+from strongroom.cli.audit_output import record_rows, show_report
 
 
 def test_a_caller_cannot_send_escape_sequences_or_forge_a_row() -> None:
     record = SearchedRecord(
         "2026-11-25T10:00:00Z", "DescribeKey", request_parameters={"keyId": "x\n2026 DeleteKey ok \x1b[2J"}
     )
-    row = record_row(record)
+    [row] = record_rows([record])
     assert row.isprintable()
     assert row.endswith(r"x\n2026 DeleteKey ok \x1b[2J")
 
 
 def test_printable_text_of_other_scripts_is_shown_unchanged() -> None:
     record = SearchedRecord("2026-11-25T10:00:00Z", "DescribeKey", request_parameters={"keyId": "alias/schlüssel"})
-    assert record_row(record).endswith("alias/schlüssel")
+    [row] = record_rows([record])
+    assert row.endswith("alias/schlüssel")
 
 
 def test_a_forged_log_cannot_send_escape_sequences(capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,7 +23,7 @@ def test_a_round_that_fails_is_logged_and_the_next_one_comes(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     rounds: list[None] = []
-    with caplog.at_level(logging.WARNING), keeping(failing(error, rounds), 0.01):
+    with caplog.at_level(logging.WARNING), keeping(failing(error, rounds), 0.01, lambda: None):
         wait_until(lambda: len(rounds) > 3)
     is_defect = isinstance(error, RuntimeError)
     assert str(error) in caplog.text

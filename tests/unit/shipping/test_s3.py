@@ -1,4 +1,7 @@
+import json
+import re
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -47,6 +50,7 @@ def fetched(bucket: Bucket, folder: Path) -> dict[str, bytes]:
     sizes: list[int] = []
     files, size = fetch(bucket, folder, sizes.append)
     found = content_of(folder)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} <= {0o600}
     assert (files, size) == (len(found), sum(map(len, found.values())))
     return found
 
@@ -137,6 +141,27 @@ def test_without_credentials_it_is_said_what_to_set(
     shipper = shipper_to(bucket, disk)
     ship(shipper)
     assert "set AWS_PROFILE, or AWS_ACCESS_KEY_ID" in shipper.status().failing
+
+
+def test_credentials_that_have_expired_are_named_and_new_ones_are_used_without_a_restart(
+    bucket: Bucket, disk: Disk, storage: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    given = tmp_path / "given.json"
+    config = tmp_path / "config"
+    config.write_text(f"[profile shipping]\ncredential_process = cat {given}\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    monkeypatch.setenv("AWS_PROFILE", "shipping")
+    disk.write(disk.open(), "event")
+    destination = S3Destination(bucket, 0, disk.clock.now)
+    keys = {"Version": 1, "AccessKeyId": "testing", "SecretAccessKey": "testing-secret", "SessionToken": "token"}
+    for expires, failing in (("2020", "the credentials for s3://.* still expired"), ("2199", "^$")):
+        given.write_text(json.dumps({**keys, "Expiration": f"{expires}-01-01T00:00:00Z"}))
+        shipper = shipper_of(disk.folder, tmp_path / "state", destination, disk.clock)
+        ship(shipper)
+        assert re.search(failing, shipper.status().failing)
+    assert objects_of(storage, bucket.name)
 
 
 def test_a_bucket_that_is_not_there_is_named(bucket: Bucket, disk: Disk) -> None:

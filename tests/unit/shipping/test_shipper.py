@@ -114,22 +114,29 @@ def test_what_a_crash_of_the_machine_has_taken_from_the_log_is_kept_beside_the_c
     assert [each.read_bytes() for each in lost] == [b"".join(lines[12:])]
 
 
-def test_what_a_crash_of_the_machine_has_taken_from_the_log_does_not_count_as_taken(disk: Disk, copy: Path) -> None:
+@pytest.mark.parametrize("damage", ["cut", "overwritten"])
+def test_what_a_crash_of_the_machine_has_taken_from_the_log_does_not_count_as_taken(
+    disk: Disk, copy: Path, damage: str
+) -> None:
+    """Also where the file keeps its length, and lines that cannot be read are at its end."""
     log = disk.open()
     fill(disk, log, 20)
     shipper = shipper_of(disk.folder, copy.parent / "state", FolderDestination(copy), disk.clock)
     ship(shipper)
-    assert shipper.taken("w0") == log.last_line()
-    path = segments_of(disk.folder)[0].path
-    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:12]))
+    segment, last = log.last_line_place()
+    assert shipper.taken("w0", segment) == last
+    path = disk.folder / segment
+    lines = path.read_bytes().splitlines(keepends=True)
+    lost = [] if damage == "cut" else [b"\0" * (len(each) - 1) + b"\n" for each in lines[12:]]
+    path.write_bytes(b"".join([*lines[:12], *lost]))
     disk.clock.restart(60)
     again = disk.open()
     fill(disk, again, 3)
     after = shipper_of(disk.folder, copy.parent / "state", FolderDestination(copy), disk.clock)
     assert again.last_line() < log.last_line()
-    assert after.taken("w0") == 0
+    assert after.taken("w0", again.last_line_place()[0]) == 0
     ship(after)
-    assert after.taken("w0") == again.last_line()
+    assert after.taken("w0", again.last_line_place()[0]) == again.last_line()
 
 
 def test_a_file_that_the_machine_has_lost_altogether_does_not_stop_shipping(disk: Disk, copy: Path) -> None:

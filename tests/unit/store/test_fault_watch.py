@@ -48,6 +48,19 @@ def test_a_fault_is_counted_each_time_and_said_once(watched: Watched, caplog: py
     assert watched.counters.faults[FaultKind.FULL] == sum(watched.counters.faults.values()) == 3
 
 
+def test_another_reason_of_an_open_fault_is_told_once_a_minute(watched: Watched) -> None:
+    """Such as that a server which has stopped is back, and refuses the password."""
+    reasons = [f"server {number} is away" for number in range(3)]
+    for _ in range(3):
+        for reason in reasons:
+            watched.watch.note(StoreFault(FaultKind.CONNECTION, reason, "reading", writing=False))
+    assert [reasons[0] in each for each in watched.open] == [True]
+    watched.clock.advance(61)
+    watched.watch.note(StoreFault(FaultKind.CONNECTION, reasons[2], "reading", writing=False))
+    assert [reasons[2] in each for each in watched.open] == [True]
+    assert reasons[0] not in watched.open[0]
+
+
 def test_conflicts_are_counted_and_are_no_problem(watched: Watched) -> None:
     for kind in (FaultKind.CONFLICT, FaultKind.ROLLED_BACK):
         watched.watch.note(StoreFault(kind, "", "", writing=True))

@@ -26,7 +26,7 @@ from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.key_back_ends import loading_key_backends
 from strongroom.assembly.node import ensure_node_id
 from strongroom.assembly.protections import object_id_of
-from strongroom.assembly.relocation.copying import Keys, copy_deployment
+from strongroom.assembly.relocation.copying import FilledDatabaseError, Keys, copy_deployment
 from strongroom.assembly.restored_objects import note_restored_objects
 from strongroom.assembly.row_authentication import authenticate_rows
 from strongroom.assembly.tokens import ConfiguredToken
@@ -251,9 +251,18 @@ class Restore:
 
         names = "the backup", target.folder.database_name
         progress = self._bar("Filling the database", 0)
-        with store.read_tables() as tables, filling_of(target, self._entropy) as filling:
-            copy_deployment(tables, filling, None, keys, names, progress)
-            put_seal_document(filling, place.folder)
+        try:
+            with store.read_tables() as tables, filling_of(target, self._entropy) as filling:
+                copy_deployment(tables, filling, None, keys, names, progress)
+                put_seal_document(filling, place.folder)
+        except FilledDatabaseError as error:
+            if not place.follows_killed:
+                raise
+            raise DataFolderError(
+                f"{target.folder.database_name} is not empty: a restore that was killed has filled it, and its data "
+                "folder is lost. Make the database anew (DROP DATABASE, CREATE DATABASE, strongroom database migrate), "
+                "and restore again"
+            ) from error
 
     def _resealed(self, keys: Sequence[OpenDomainKey], place: RestoredFolder) -> list[SealedDomainKey]:
         return seal_domain_keys(keys, self._request.unsealing.seal(place.folder, ()))

@@ -22,10 +22,14 @@ _LOST_AND_FOUND = "lost+found"
 
 
 class RestoredFolder:
-    """A data folder that is being restored, and the place where it will be."""
+    """A data folder that is being restored, and the place where it will be.
 
-    def __init__(self, path: Path, target: Path) -> None:
+    ``follows_killed`` tells whether a restore to the same place was killed before.
+    """
+
+    def __init__(self, path: Path, target: Path, *, follows_killed: bool) -> None:
         self._target = target
+        self.follows_killed = follows_killed
         self.folder = DataFolder(path)
         self.database = path / "restoring.db"
         """The database, until it is complete."""
@@ -85,8 +89,9 @@ def restored_folder(target: Path) -> Iterator[RestoredFolder]:
     with path_lock(_lock_of(path), taken):
         # Another restore may have ended meanwhile.
         require_empty(target)
+        killed = path.exists()
         with _filling(path, target):
-            yield RestoredFolder(path, target)
+            yield RestoredFolder(path, target, follows_killed=killed)
 
 
 @contextmanager

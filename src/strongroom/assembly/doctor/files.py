@@ -26,7 +26,8 @@ def check_folder(scene: Scene) -> Iterator[Finding]:
     node = require_node_id(folder)
     if folder.path.stat().st_mode & _OTHERS:
         yield warning(f"all users can look into `{folder.path}`", f"run: chmod o-rwx {folder.path}")
-    for path in (folder.credentials, folder.client_environment, folder.client_environment_fish):
+    environments = (folder.client_environment, folder.client_environment_fish)
+    for path in (folder.credentials, folder.root_credentials, *environments):
         if path.exists() and path.stat().st_mode & _NOT_OWNER:
             yield warning(f"`{path}` can be read by others", f"run: chmod 600 {path}")
     yield ok(f"`{folder.path}`, node {node}")

@@ -24,6 +24,10 @@ _BATCH = 1000
 _MOST_NAMED = 20
 
 
+class FilledDatabaseError(DataFolderError):
+    """The database that was to be filled is not empty."""
+
+
 class Copied(msgspec.Struct, frozen=True):
     """What was copied: rows of all tables, and keys.
 
@@ -66,7 +70,7 @@ def copy_deployment(
         filling.begin()
         written = {each.head.name: _copy(tables, filling, each.head, progress) for each in sizes}
     except NotEmptyError as error:
-        raise DataFolderError(f"{new} is not empty: {error}; name an empty one") from None
+        raise FilledDatabaseError(f"{new} is not empty: {error}; name an empty one") from None
     except UnfitRowsError as error:
         raise DataFolderError(
             f"{old} cannot be moved: {error}; `strongroom doctor` names them; restore them from a backup first"

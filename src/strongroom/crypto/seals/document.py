@@ -61,6 +61,9 @@ class SealDocument(msgspec.Struct, frozen=True, kw_only=True):
             raise UnsealError("it was changed by something else than `strongroom seal`; restore it from a copy")
 
 
+_DAMAGED = "it is no seal document of this version, or damaged; restore it from a copy"
+
+
 def root_key_binding(document: SealDocument, entry: SealEntry) -> bytes:
     """Return what a wrapped root key is bound to."""
     return binding("root-key", document.deployment, str(document.generation), entry.name, entry.kind.value)
@@ -76,9 +79,9 @@ def decode_document(content: bytes) -> SealDocument:
     try:
         document = msgspec.json.decode(content, type=SealDocument)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise UnsealError("it is not a seal file of this version, or damaged; restore it from a copy") from None
+        raise UnsealError(_DAMAGED) from None
     if document.format != _FORMAT or not 0 < len(document.entries) <= MOST_ENTRIES:
-        raise UnsealError("it is not a seal file of this version, or damaged; restore it from a copy")
+        raise UnsealError(_DAMAGED)
     return document
 
 

@@ -105,9 +105,21 @@ class SoftwareKeyBackend:
         wrapping_key = self._domain_keys.unwrap(
             owner.region, wrapped.wrapping_token, _wrapping_key_fields(owner), stored=False
         )
-        material = accepted_material(unwrap_material(wrapping_key, wrapped.algorithm, wrapped.encrypted), owner.spec)
-        material_id = material_id_of(material, owner.spec, owner.key_id, known_ids)
-        return ImportedMaterial(material_id, self._wrap(material, owner.binding(material_id)))
+        return self.keep(unwrap_material(wrapping_key, wrapped.algorithm, wrapped.encrypted), owner, known_ids)
+
+    def keep(
+        self, material: bytes, owner: MaterialOwner, known_ids: Collection[str] = (), name: str = ""
+    ) -> ImportedMaterial:
+        """Check key material that is in this process, and return it wrapped.
+
+        ``known_ids`` are as for ``import_material``. The id is made of ``name`` where that is given, otherwise of the
+        owner's key id. Raises IncorrectKeyMaterialException when the material is not of the owner's spec, and
+        UnsupportedOperationException for a spec that is refused.
+        """
+        self.require_approved(owner.spec)
+        kept = accepted_material(material, owner.spec)
+        material_id = material_id_of(kept, owner.spec, name or owner.key_id, known_ids)
+        return ImportedMaterial(material_id, self._wrap(kept, owner.binding(material_id)))
 
     def _new(self, spec: KeySpec) -> bytes:
         if spec in PRIVATE_KEYS:

@@ -1,14 +1,15 @@
 """CreateKey."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 from typing_extensions import override
 
 from strongroom.audit.parameters import elements_of
 from strongroom.entropy import uuid
-from strongroom.errors import UnsupportedOperationException, ValidationException
+from strongroom.errors import AlreadyExistsException, UnsupportedOperationException, ValidationException
 from strongroom.keys.arns import MULTI_REGION_PREFIX, KeyLocator, root_arn
 from strongroom.keys.custom_key_stores import CustomKeyStoreType, require_connected
 from strongroom.keys.external_keys import external_material_id
@@ -31,6 +32,7 @@ from strongroom.operations.kms.key_changes import (
     prepared_material,
     too_many_keys,
 )
+from strongroom.operations.kms.key_material import OwnedToken
 from strongroom.operations.kms.key_metadata import KeyMetadata, key_metadata, key_store_of
 from strongroom.operations.kms.key_policy import accepted_policy
 from strongroom.operations.kms.prepared_material import NewMaterial, PreparedMaterial
@@ -51,6 +53,16 @@ _TYPES = {
     Origin.AWS_CLOUDHSM: CustomKeyStoreType.AWS_CLOUDHSM,
     Origin.EXTERNAL_KEY_STORE: CustomKeyStoreType.EXTERNAL_KEY_STORE,
 }
+
+Supply: TypeAlias = Callable[[KmsKey], OwnedToken]
+"""Keeps the first material of a new key, and returns the back end's token for it."""
+
+
+class Given(NamedTuple):
+    """What the service does not choose by itself for a key: its id, and its first material, if that is supplied."""
+
+    key_id: str
+    supply: Supply | None = None
 
 
 class CustomerMasterKeySpec(StrEnum):
@@ -112,6 +124,11 @@ def locate_create_key(_context: Context, request: CreateKeyRequest) -> Sequence[
 
 def create_key(context: Context, request: CreateKeyRequest) -> CreateKeyResponse:
     """Make a key with its first key material. It is durable before the call returns."""
+    return create_key_as(context, request, None)
+
+
+def create_key_as(context: Context, request: CreateKeyRequest, given: Given | None) -> CreateKeyResponse:
+    """Make a key as CreateKey does, with what is given; raises AlreadyExistsException if that key id is taken."""
     spec, usage = _spec_and_usage(request)
     store_id = _key_store_of(context, request, spec)
     if request.origin is Origin.EXTERNAL:
@@ -120,7 +137,8 @@ def create_key(context: Context, request: CreateKeyRequest) -> CreateKeyResponse
     context.backends.key_backends.of_store(store_id, external=external).require_spec(spec, usage, context.region)
     if request.xks_key_id is not None and store_id is not None:
         _require_external_key(context, store_id, request.xks_key_id)
-    locator = KeyLocator(context.caller.account, context.region, _new_key_id(context, request))
+    key_id = _new_key_id(context, request) if given is None else given.key_id
+    locator = KeyLocator(context.caller.account, context.region, key_id)
     key = new_key(
         locator,
         spec=spec,
@@ -139,25 +157,35 @@ def create_key(context: Context, request: CreateKeyRequest) -> CreateKeyResponse
         bypass = bool(request.bypass_policy_lockout_safety_check)
         policy, pinned = accepted_policy(context, request, request.policy, key, bypass=bypass)
         key = msgspec.structs.replace(key, policy=policy, pinned=pinned)
-    added = _add_key(context, key, request.xks_key_id)
+    added = _add_key(context, key, request.xks_key_id, given)
     return CreateKeyResponse(key_metadata=key_metadata(added, key_store_of(context, added)))
 
 
-def _add_key(context: Context, key: KmsKey, external_id: str | None) -> KmsKey:
+def _add_key(context: Context, key: KmsKey, external_id: str | None, given: Given | None) -> KmsKey:
     """Add a key with its first material, which is made after everything else about the key was accepted."""
     store = context.backends.store
+    supplied: OwnedToken | None = None
 
     def plan(reader: Reader, prepared: PreparedMaterial) -> KeyChanges:
         require_room(context, reader, key)
+        if given is not None and reader.key(key.locator) is not None:
+            raise AlreadyExistsException(f"A key with the id {key.key_id} already exists.")
         if key.custom_key_store_id is not None:
             require_connected(find_custom_key_store(context, reader, key.custom_key_store_id))
         if key.custom_key_store_id is not None and external_id is not None:
             _require_unused(reader, key.region, key.custom_key_store_id, external_id)
-        added = _with_first_material(key, prepared, context.now, external_id)
+        if supplied is None:
+            added = _with_first_material(key, prepared, context.now, external_id)
+        else:
+            added = _with_material(key, supplied, context.now)
         return KeyChanges(added=(added,), customer_keys=context.backends.customer_keys)
 
     with prepared_material(context) as prepared:
-        _prepare_first_material(context, key, prepared, plan)
+        if given is None or given.supply is None:
+            _prepare_first_material(context, key, prepared, plan)
+        else:
+            supplied = given.supply(key)
+            prepared.add_imported(supplied)
         return change_keys(store, prepared, plan, AccountScope(key.account)).added[0]
 
 
@@ -174,8 +202,13 @@ def _prepare_first_material(context: Context, key: KmsKey, prepared: PreparedMat
 def _with_first_material(key: KmsKey, prepared: PreparedMaterial, now: float, external_id: str | None) -> KmsKey:
     if key.origin is Origin.EXTERNAL:
         return key
-    _, token, owner, _ = prepared.new(key, external_id)
-    material = KeyMaterial(material_id=owner.material_id, token=token, state=KeyMaterialState.CURRENT, created_at=now)
+    return _with_material(key, prepared.new(key, external_id), now)
+
+
+def _with_material(key: KmsKey, made: OwnedToken, now: float) -> KmsKey:
+    material = KeyMaterial(
+        material_id=made.owner.material_id, token=made.token, state=KeyMaterialState.CURRENT, created_at=now
+    )
     return msgspec.structs.replace(key, state=KeyState.ENABLED, materials=(material,))
 
 

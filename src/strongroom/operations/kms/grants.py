@@ -47,7 +47,7 @@ _GRANT_ID_BYTES = 32
 
 def create_grant(context: Context, request: CreateGrantRequest, active: ActiveKey) -> CreateGrantResponse:
     """Make a grant. A retry with the same name and terms returns the same grant with a new token."""
-    _require_terms(request, active.key)
+    require_terms(request, active.key)
     grant_id = context.backends.entropy(_GRANT_ID_BYTES).hex()
 
     def add(transaction: Transaction) -> Grant:
@@ -58,7 +58,7 @@ def create_grant(context: Context, request: CreateGrantRequest, active: ActiveKe
             region=key.region,
             key_id=key.key_id,
             grantee=party_of(transaction, request.grantee_principal, request.grantee_service_principal),
-            retiring=_retiring_party(transaction, request),
+            retiring=retiring_party(transaction, request),
             operations=tuple(dict.fromkeys(request.operations)),
             constraints=Constraints() if request.constraints is None else request.constraints.terms(),
             name=request.name or "",
@@ -145,7 +145,7 @@ def _no_grant(grant_id: str) -> NotFoundException:
     return NotFoundException(f"Grant ID {grant_id} not found")
 
 
-def _require_terms(request: CreateGrantRequest, key: KmsKey) -> None:
+def require_terms(request: CreateGrantRequest, key: KmsKey) -> None:
     """Refuse a grant whose terms are invalid for this key; raises ValidationException."""
     if (request.grantee_principal is None) == (request.grantee_service_principal is None):
         raise ValidationException("You must specify exactly one of GranteePrincipal and GranteeServicePrincipal.")
@@ -199,7 +199,8 @@ def invalid_principal(principal: str | None) -> InvalidArnException:
     return InvalidArnException(f"ARN does not refer to a valid principal: {principal}")
 
 
-def _retiring_party(reader: IdentityReader, request: CreateGrantRequest) -> Party | None:
+def retiring_party(reader: IdentityReader, request: CreateGrantRequest) -> Party | None:
+    """Return the retiring principal of a request; None without one; raises InvalidArnException."""
     if request.retiring_principal is None and request.retiring_service_principal is None:
         return None
     return party_of(reader, request.retiring_principal, request.retiring_service_principal)

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.material import MaterialBinding
+from strongroom.crypto.seal import UnsealError
 from strongroom.entropy import Entropy
-from strongroom.errors import KmsError
+from strongroom.errors import KmsError, KMSInternalException
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.external_keys import external_material_id, external_token
 from strongroom.keys.kms_key import KmsKey
@@ -39,12 +40,17 @@ def generate_material(
     """Make key material for a key in its key store; return the back end's token for it.
 
     The material's id (64 hex digits) is random rather than a digest of the material, because a back end that never
-    releases material cannot compute one.
+    releases material cannot compute one. Raises KMSInternalException if the Region has no domain key.
     """
     owner = MaterialBinding(
         account=key.account, region=key.region, key_id=key.key_id, material_id=entropy(_ID_LENGTH).hex(), spec=spec
     )
-    return OwnedToken(store_id, key_backends.of_store(store_id).generate(owner), owner)
+    try:
+        token = key_backends.of_store(store_id).generate(owner)
+    except UnsealError as error:
+        # The table of the domain keys was emptied beneath this process.
+        raise KMSInternalException(f"No key material can be made in {key.region}: there is {error}.") from None
+    return OwnedToken(store_id, token, owner)
 
 
 def generate_external_material(

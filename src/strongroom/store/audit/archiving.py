@@ -17,7 +17,7 @@ from strongroom.audit.chain import Position, parse_name
 from strongroom.audit.sink import AuditMark
 from strongroom.store.audit.segment_reader import UnreadableSegmentError, chunks_of, lines_of
 from strongroom.store.audit.segments import COMPRESSED, Segment
-from strongroom.whole_files import sync_path
+from strongroom.whole_files import open_new, sync_path
 
 _DRAFT = ".partial"
 
@@ -100,7 +100,7 @@ def stated(segment: Segment, end: Position, successor: Segment) -> StatedSegment
 @contextmanager
 def _new_file(path: Path, *, compress: bool) -> Iterator[BinaryIO]:
     """Create a file, mode 0600, whose content is on disk when the body has ended."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+    with open_new(path) as file:
         if compress:
             # Without a name and a time in it, so that equal segments give equal files.
             with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as compressed:

@@ -69,6 +69,8 @@ class ChainWriter:
         self.position = found.position
         self._began_at = found.position.sequence
         self._segment: SegmentFile | None = None
+        self.last_segment_name = ""
+        """The name of the newest segment of this process, also once it is complete; empty before the first."""
         self._complete: list[int] = []
         """Descriptors of complete segments that may not be on disk yet."""
         self._sync_failed = False
@@ -145,6 +147,7 @@ class ChainWriter:
         if self._end is None:
             self._end = self._note_end()
         self._segment = segment
+        self.last_segment_name = segment.name
         self._noted = database
         self._takeover = Takeover(self.position)
         self._pending.drops_recorded(dropped)

@@ -133,6 +133,12 @@ class AuditLog:
         """Return the number of the last line that is written."""
         return self._chain.position.sequence
 
+    def last_line_place(self) -> tuple[str, int]:
+        """Return the name of the segment that was written last, empty before the first, and the last line's number."""
+        # In this order: a segment that begins meanwhile has a line with a later number.
+        number = self._chain.position.sequence
+        return self._chain.last_segment_name, number
+
     def mark(self) -> AuditMark:
         """Return the place where the log ends now."""
         with self._lock:

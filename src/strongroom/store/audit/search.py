@@ -3,7 +3,7 @@
 import heapq
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
 from itertools import groupby, pairwise
@@ -42,8 +42,12 @@ class _MatchingSegment(msgspec.Struct, frozen=True):
     size: int
 
 
-def search_log(folders: Sequence[Path], query: Query) -> Iterator[tuple[SearchedRecord, bytes]]:
+def search_log(
+    folders: Sequence[Path], query: Query, sizes: Mapping[str, int] | None = None
+) -> Iterator[tuple[SearchedRecord, bytes]]:
     """Yield the records in some folders that match a query, with their lines, the oldest first.
+
+    With ``sizes``, only so many bytes of each segment are read, by its name, and others are left out.
 
     The order is that of their times, in whole seconds: when a call began, by the clock at that moment. Calls that took
     long, or came after a clock was set back, are sorted by their times, also if other processes recorded them. Within
@@ -59,7 +63,10 @@ def search_log(folders: Sequence[Path], query: Query) -> Iterator[tuple[Searched
         )
         for segment in _segments_since(list(chain), query.since)
     ]
-    searched = [_search_segment(number, segment.path, query) for number, segment in enumerate(segments)]
+    searched = [
+        _search_segment(number, segment.path, query, None if sizes is None else sizes.get(segment.name, 0))
+        for number, segment in enumerate(segments)
+    ]
     ahead = sorted((found for found in searched if found is not None), key=attrgetter("oldest", "number"), reverse=True)
     merging = _Merging(query)
     with closing(merging):
@@ -112,16 +119,16 @@ class _Merging:
             heapq.heappush(self._heads, place)
 
 
-def _search_segment(number: int, path: Path, query: Query) -> _MatchingSegment | None:
-    """Search one segment; return None if no record matches."""
+def _search_segment(number: int, path: Path, query: Query, most: int | None) -> _MatchingSegment | None:
+    """Search one segment, ``most`` bytes of it if that is given; return None if no record matches."""
     if path.suffix == COMPRESSED:
         # It is complete, and it is unpacked only if something in it matches.
-        size = sys.maxsize
+        size = sys.maxsize if most is None else most
         lines = (line + b"\n" for line in lines_of(path))
         oldest = min((place.time for place in _places(number, lines, query, size)), default=None)
         return None if oldest is None else _MatchingSegment(oldest, number, path, size)
     with open_plain(path) as file:
-        size = os.fstat(file.fileno()).st_size
+        size = os.fstat(file.fileno()).st_size if most is None else most
         oldest = min((place.time for place in _places(number, file, query, size)), default=None)
     return None if oldest is None else _MatchingSegment(oldest, number, path, size)
 

@@ -24,6 +24,7 @@ class _Waiting(msgspec.Struct, frozen=True):
     number: int
     committed_at: float
     done: Done
+    lost: Done | None
 
 
 class _Suspect(msgspec.Struct, frozen=True):
@@ -62,14 +63,17 @@ class Settlement:
         """How many changes wait."""
         return len(self._waiting)
 
-    def add(self, number: int, committed_at: float, done: Done) -> None:
-        """Have ``done`` called when a commit is settled. ``committed_at`` is read after the commit has returned."""
+    def add(self, number: int, committed_at: float, done: Done, lost: Done | None = None) -> None:
+        """Have ``done`` called when a commit is settled. ``committed_at`` is read after the commit has returned.
+
+        ``lost`` is called instead if the database has lost it; without that, ``done`` is, once every lease has ended.
+        """
         if self._waiting:
             self._lowest, self._highest = min(self._lowest, number), max(self._highest, number)
             self._oldest = min(self._oldest, committed_at)
         else:
             self._lowest, self._highest, self._oldest = number, number, committed_at
-        self._waiting.append(_Waiting(number, committed_at, done))
+        self._waiting.append(_Waiting(number, committed_at, done, lost))
         self._newest = max(self._newest, number)
 
     def observe(self, found: FoundMembers, read_at: float) -> tuple[list[Done], list[Member]]:
@@ -98,6 +102,22 @@ class Settlement:
     def is_ahead_of(self, found: FoundMembers) -> bool:
         """Whether a change waits that the server which found the members does not know."""
         return bool(self._waiting) and self._highest > found.number
+
+    def lose(self, found: FoundMembers) -> list[Done]:
+        """Return what tells of the changes that the server which found the members does not know.
+
+        That server must have committed after they were: then it is the primary, and they are lost, or it is another
+        database than the one that they were made in.
+        """
+        lost: list[Done] = []
+        waiting: list[_Waiting] = []
+        for each in self._waiting:
+            if each.number > found.number and each.lost is not None:
+                lost.append(each.lost)
+            else:
+                waiting.append(each)
+        self._keep(waiting)
+        return lost
 
     def expire(self, now: float) -> list[Done]:
         """Return what is settled by time alone, where the members cannot be read."""

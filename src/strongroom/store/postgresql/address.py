@@ -1,5 +1,6 @@
 """Where a PostgreSQL database is, and how to log in to it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import psycopg
@@ -33,7 +34,8 @@ class Address:
         # All of these may be a part of the password then, and names and messages of libpq are shown.
         if "@" in hosts:
             raise AddressError("`@` in a user's name or password has to be written as `%40`")
-        if not _are_ports(str(self.parts.get("port", ""))) or "@" in _path(conninfo):
+        ports = str(self.parts.get("port", ""))
+        if not _are_ports(ports) or "@" in _path(conninfo):
             raise AddressError(
                 "a port has to be a number from 1 to 65535, and `/` and `@` in a user's name, password or database "
                 "have to be written as `%2F` and `%40`"
@@ -42,7 +44,8 @@ class Address:
             raise AddressError("the name of the database has `&`, `=` or `?`; parameters begin with one `?`")
         self._conninfo = conninfo
         self._password_file = password_file
-        self.name = f"{hosts}/{database}" if database else hosts
+        places = _with_ports(hosts.split(","), ports.split(","))
+        self.name = f"{places}/{database}" if database else places
 
     def conninfo(self) -> str:
         """Return the connection string with the password. It must not be shown.
@@ -56,6 +59,18 @@ class Address:
         if self._password_file is not None:
             more["password"] = _first_line(self._password_file)
         return make_conninfo(self._conninfo, **more) if more else self._conninfo
+
+
+def _with_ports(hosts: Sequence[str], ports: Sequence[str]) -> str:
+    """Return hosts with the ports that are given for them: one for all, or one for each, which may be empty."""
+    each = ports if len(ports) == len(hosts) else [ports[0]] * len(hosts)
+    return ",".join(_with_port(*place) for place in zip(hosts, each, strict=True))
+
+
+def _with_port(host: str, port: str) -> str:
+    if not port:
+        return host
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _are_ports(ports: str) -> bool:

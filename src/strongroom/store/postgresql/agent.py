@@ -13,7 +13,7 @@ from strongroom.store.counters import AgentCounters
 from strongroom.store.leases.bounds import LONGEST_POLL, RENEWALS
 from strongroom.store.leases.membership import Membership
 from strongroom.store.postgresql.faults import fault_of_postgresql
-from strongroom.store.postgresql.member_connection import Connect, MemberConnection
+from strongroom.store.postgresql.member_connection import Connect, GenerationLost, MemberConnection
 
 logger = logging.getLogger(__name__)
 
@@ -161,7 +161,9 @@ class Agent:
     def _note_failure(self, error: psycopg.Error) -> None:
         """Say that the lease is not renewed now, once: it is tried again soon."""
         fault = fault_of_postgresql(error, writing=True)
-        reason = " ".join(str(error).split()) if fault is None else fault.reason
+        # Its text has no values of rows.
+        has_words = fault is None or isinstance(error, GenerationLost)
+        reason = " ".join(str(error).split()) if has_words or fault is None else fault.reason
         self.counters.note_renewal("failed")
         if fault is not None:
             self.counters.count_fault(fault.kind)

@@ -35,6 +35,13 @@ class DeadlineError(OperationalError):
     """The server has not answered in time. The connection was closed."""
 
 
+class NotConfirmed(OperationalError):
+    """COMMIT has returned, but no standby has confirmed it: it proves nothing, and a failover may lose it."""
+
+    def __init__(self) -> None:
+        super().__init__("no standby has confirmed the commit")
+
+
 class StoreConnection(Connection[TupleRow]):
     """A connection in autocommit mode: transactions begin and end with statements."""
 

@@ -9,6 +9,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from strongroom.errors import DependencyTimeoutException, TargetChanged, ValidationException, WriteOutcomeUnknown
 from strongroom.store.faults import FaultKind, StoreDamaged, StoreFault, StoreUnavailable
 from strongroom.store.postgresql.connection import DeadlineError
+from strongroom.store.postgresql.statements import DeploymentMovedError
 from strongroom.store.retries import WriteConflict
 from strongroom.store.sql.row_faults import causes, fault_of_rows, place_of
 
@@ -36,6 +37,8 @@ _KINDS = {
     "42703": FaultKind.SCHEMA,
 }
 """SQLSTATEs (postgresql.org, "PostgreSQL Error Codes") and the kinds of faults they are."""
+_NUMBERS = "change_pkey"
+"""The constraint that no two entries of the change log have one number."""
 _CONNECTION_CLASSES = ("08", "57P")
 
 
@@ -62,7 +65,7 @@ def retry_of(error: Exception) -> Retry | None:
         return None
     code = raised.sqlstate
     if code in _CONFLICTS:
-        return Retry.CONFLICT
+        return None if _is_numbered_twice(raised) else Retry.CONFLICT
     if code in _ROLLED_BACK:
         return Retry.ROLLED_BACK
     is_lost = code is None and isinstance(raised, psycopg.OperationalError)
@@ -104,6 +107,8 @@ def fault_of_postgresql(error: Exception, *, writing: bool) -> StoreFault | None
     place = place_of((isinstance(error, DBAPIError) and error.statement) or "", writing=writing)
     if isinstance(error, PoolTimeoutError):
         return StoreFault(FaultKind.CROWDED, "all connections of the pool are in use", place, writing)
+    if isinstance(error, DeploymentMovedError):
+        return StoreFault(FaultKind.LEFT, f"to {error}", place, writing)
     raised = driver_error(error)
     if raised is None:
         return None
@@ -116,7 +121,15 @@ def fault_of_postgresql(error: Exception, *, writing: bool) -> StoreFault | None
         reason = " ".join(str(raised).split()) if is_lost else type(raised).__name__
         return StoreFault(_kind_of_connecting(reason) if is_lost else FaultKind.OTHER, reason, place, writing)
     kind = FaultKind.CONNECTION if _is_of_connection(code) else _KINDS.get(code, FaultKind.OTHER)
-    return StoreFault(kind, f"{code}: {type(raised).__name__}", place, writing)
+    reason = f"{code}: {type(raised).__name__}"
+    if _is_numbered_twice(raised):
+        kind, reason = FaultKind.ROW, "`generation` is behind the newest entry of `change`"
+    return StoreFault(kind, reason, place, writing)
+
+
+def _is_numbered_twice(raised: psycopg.Error) -> bool:
+    """Tell whether a commit got the number of another one, because the row of the generation was changed by hand."""
+    return raised.diag.constraint_name == _NUMBERS
 
 
 def _kind_of_connecting(reason: str) -> FaultKind:

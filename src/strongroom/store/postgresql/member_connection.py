@@ -24,12 +24,8 @@ from strongroom.store.leases.requests import (
     Steps,
 )
 from strongroom.store.postgresql import member_statements as statements
-from strongroom.store.postgresql.connection import StoreConnection
+from strongroom.store.postgresql.connection import NotConfirmed, StoreConnection
 from strongroom.store.postgresql.schema_version import SchemaWindow
-
-
-class NotConfirmed(psycopg.OperationalError):
-    """COMMIT has returned, but no standby has confirmed it: it proves nothing, and a failover may lose it."""
 
 
 class NotAdmitted(psycopg.OperationalError):
@@ -104,6 +100,10 @@ class MemberConnection:
             raise GenerationLost
         return FoundMembers(rows[0][0], [_member(row[1:]) for row in rows if row[1] is not None])
 
+    def prove(self) -> None:
+        """Commit durably: a server on which that succeeds was the primary afterwards."""
+        self._execute(statements.PROVE, ())
+
     def remove(self, member: Member) -> None:
         """Delete a member if it has not been renewed since it was found."""
         self._execute(statements.REMOVE, (member.node, member.incarnation, member.renewed))
@@ -132,7 +132,7 @@ class MemberConnection:
     def _execute(self, statement: str, values: Sequence[object]) -> psycopg.Cursor[TupleRow]:
         cursor = self._connection.execute(statement.encode(), values)
         if self._connection.has_warned:
-            raise NotConfirmed("no standby has confirmed the commit")
+            raise NotConfirmed
         return cursor
 
     def _join(self, request: Join) -> bool:

@@ -44,4 +44,6 @@ ACKNOWLEDGE = f"""{_QUICK} UPDATE member SET acked = greatest(acked, %s) FROM qu
     WHERE node = %s AND incarnation = %s AND generation.number >= %s"""
 LEAVE = f"{_DURABLE} DELETE FROM member USING durable WHERE node = %s AND incarnation = %s"
 REMOVE = f"{_DURABLE} DELETE FROM member USING durable WHERE node = %s AND incarnation = %s AND renewed = %s"
+# A transaction that notifies has an id, so its COMMIT waits for the standby.
+PROVE = f"{_DURABLE} SELECT pg_notify('{CHANNEL}', '') FROM durable"
 NOTIFY = f"{_QUICK} SELECT pg_notify('{CHANNEL}', '') FROM quick"

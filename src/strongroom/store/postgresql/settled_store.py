@@ -11,6 +11,7 @@ from typing import TypeVar
 from typing_extensions import override
 
 from strongroom.entropy import Entropy
+from strongroom.errors import KmsError
 from strongroom.problems import Problems
 from strongroom.store.postgresql.change_log import CollectedChanges
 from strongroom.store.postgresql.engine import Database
@@ -61,7 +62,10 @@ class SettledStore(PostgresqlStore):
 
     @override
     def write(self, act: Callable[[PostgresqlTransaction], T], *scopes: Scope) -> T:
-        """Run a write as every store does; return when no node serves what was before it."""
+        """Run a write as every store does; return, or raise what it refuses, when no node serves what was before it.
+
+        Raises NotSettled if that is not waited for any more, and ChangeLost if the database does not know the change.
+        """
         has_to_settle = False
         changes = CollectedChanges()
 
@@ -76,12 +80,24 @@ class SettledStore(PostgresqlStore):
             has_to_settle = has_to_settle or after[0] > before[0] or after == before
             return result
 
-        result = super().write(noted, *scopes)
+        try:
+            result = super().write(noted, *scopes)
+        except KmsError:
+            # Of a refusal. It may rest on what others have committed, as something that changes nothing does.
+            if changes.committed:
+                self._settle(changes.committed)
+            raise
         if has_to_settle:
             self._settle(changes.committed)
         else:
             self._settler.announce()
         return result
+
+    @override
+    def hurry(self, limit: float) -> None:
+        """Give reads and writes ``limit`` seconds from now on; nothing waits longer than that for other nodes."""
+        super().hurry(limit)
+        self._settler.hurry(limit)
 
     @override
     def try_write(self) -> None:
@@ -108,4 +124,4 @@ class SettledStore(PostgresqlStore):
             unsettled.settled()
 
         # From now on, and not when the call has ended: other nodes are told at once, and so is this one.
-        self._settler.when_settled(number, settled)
+        self._settler.when_settled(number, settled, unsettled.lost)

@@ -1,8 +1,9 @@
 """Waits, for all threads of a process, until what they have committed is settled on every node."""
 
 import logging
+import math
 import threading
-from collections.abc import Callable
+from functools import partial
 
 import psycopg
 
@@ -10,6 +11,7 @@ from strongroom.clock import Clock
 from strongroom.histogram import Histogram
 from strongroom.store.leases.settlement import Done, Settlement
 from strongroom.store.postgresql.member_connection import Connect, MemberConnection
+from strongroom.store.unsettled import ChangeLost, NotSettled
 
 logger = logging.getLogger(__name__)
 
@@ -18,6 +20,8 @@ _LONGEST_PAUSE = 0.025
 _IDLE_PAUSE = 0.25
 """Between looks for members to remove, when no change waits."""
 _GROWTH = 1.5
+_PROVE_AFTER = 1.0
+"""How long, in seconds, servers that do not know a change are asked again before one has to prove what it is."""
 
 
 class Settler:
@@ -28,7 +32,11 @@ class Settler:
         self._clock = clock
         self._settlement = Settlement()
         self._changed = threading.Condition()
-        self._added: list[tuple[int, float, Done]] = []
+        self._told = threading.Condition()
+        self._added: list[tuple[int, float, Done, Done | None]] = []
+        self._given_up_at = math.inf
+        self._ahead_since: float | None = None
+        """Since when, in seconds of ``Clock.uptime``, all servers that were asked do not know a change that waits."""
         self._has_news = False
         self._is_closed = False
         self._connection: MemberConnection | None = None
@@ -54,15 +62,15 @@ class Settler:
         """How long settled changes had waited, in seconds."""
         return self._settlement.durations
 
-    def when_settled(self, number: int, done: Callable[[], None]) -> None:
+    def when_settled(self, number: int, done: Done, lost: Done | None = None) -> None:
         """Call ``done`` once no node serves what was before the commit of this number, which has returned.
 
         It is called on the thread of the settler, which it must not hold up. It is called even if the database cannot
-        be reached: by then every lease has ended.
+        be reached: by then every lease has ended. ``lost`` is called instead if the database has lost the commit.
         """
         committed_at = self._clock.uptime()
         with self._changed:
-            self._added.append((number, committed_at, done))
+            self._added.append((number, committed_at, done, lost))
             self._changed.notify()
 
     def announce(self) -> None:
@@ -75,10 +83,31 @@ class Settler:
             self._changed.notify()
 
     def settle(self, number: int) -> None:
-        """Wait until no node serves what was before the commit of this number, which has returned."""
-        settled = threading.Event()
-        self.when_settled(number, settled.set)
-        settled.wait()
+        """Wait until no node serves what was before the commit of this number, which has returned.
+
+        Raises ChangeLost if the database does not know it any more, and NotSettled where ``hurry`` limits the wait.
+        """
+        outcomes: list[bool] = []
+
+        def tell(*, is_lost: bool) -> None:
+            with self._told:
+                outcomes.append(is_lost)
+                self._told.notify_all()
+
+        self.when_settled(number, partial(tell, is_lost=False), partial(tell, is_lost=True))
+        with self._told:
+            while not outcomes and (left := self._given_up_at - self._clock.uptime()) > 0:
+                self._told.wait(None if left == math.inf else left)
+        if not outcomes:
+            raise NotSettled
+        if outcomes[0]:
+            raise ChangeLost
+
+    def hurry(self, limit: float) -> None:
+        """Have ``settle`` wait for ``limit`` seconds at most from now on, also where it waits already."""
+        with self._told:
+            self._given_up_at = min(self._given_up_at, self._clock.uptime() + limit)
+            self._told.notify_all()
 
     def close(self) -> None:
         """End the thread. What waits is not called any more."""
@@ -124,10 +153,8 @@ class Settler:
             self._fail(error)
             return self._settlement.expire(self._clock.uptime())
         if self._settlement.is_ahead_of(found):
-            self._warn("the nodes that have to acknowledge a change were read from a server that does not know it")
-            self._disconnect()
-            return settled + self._settlement.expire(self._clock.uptime())
-        self._warned = ""
+            return settled + self._ask_another(connection)
+        self._warned, self._ahead_since = "", None
         try:
             for member in removals:
                 logger.warning("node %s has not renewed its lease, and is not waited for any more", member.node)
@@ -135,6 +162,35 @@ class Settler:
         except Exception as error:  # noqa: BLE001 - as above
             self._fail(error)
         return settled
+
+    def _ask_another(self, connection: MemberConnection) -> list[Done]:
+        """Leave a server that does not know a change that waits; return what is settled, or lost, by now.
+
+        In a failover the next one knows it. If none does, and one is the primary, the change is lost.
+        """
+        now = self._clock.uptime()
+        since = self._ahead_since = self._ahead_since or now
+        told: list[Done] = []
+        try:
+            if now - since >= _PROVE_AFTER:
+                connection.prove()
+                found = connection.members()
+                told = self._settlement.lose(found)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._fail(error)
+        if told:
+            logger.error(
+                "%d changes that were committed are not in the database that this node's lease is of: it was set back, "
+                "or `store` and `store-direct` lead to different databases",
+                len(told),
+            )
+        else:
+            self._warn("the nodes that have to acknowledge a change were read from a server that does not know it")
+        self._disconnect()
+        told += self._settlement.expire(self._clock.uptime())
+        if not self._settlement.waiting:
+            self._ahead_since = None
+        return told
 
     def _connected(self, *, notify: bool) -> MemberConnection:
         """Return the connection, after telling the nodes of what is new: on a new one, what failed may be that."""

@@ -28,10 +28,15 @@ _LOCK_KEYS = (
     "SELECT key_id FROM kms_key WHERE key_id = ANY(%(key_ids)s) AND account = ANY(%(owners)s) "
     "ORDER BY account, key_id, region FOR UPDATE"
 )
-# Codes of rows are made with it. So it must not be destroyed before the commit.
+# Codes of rows are made with it. So it must not be destroyed before the commit. And a move of the deployment
+# (``leaving``), which locks all of them, waits for the writes that have begun before it.
 _NEWEST_CODE_KEY = "SELECT version FROM domain_key WHERE scope = %(scope)s ORDER BY version DESC LIMIT 1 FOR KEY SHARE"
 _GENERATION = "generation"
-_HAS_GENERATION = f"SELECT number FROM {_GENERATION}"  # noqa: S608 - a constant
+_WINDOW = "schema_window"
+# After that lock is taken, so that a write which has waited for a move finds it.
+_PLACE = f"SELECT {_WINDOW}.single, moved_to FROM {_GENERATION} LEFT JOIN {_WINDOW} ON true"  # noqa: S608 - constants
+# A transaction that has a lock has an id, without which COMMIT would not wait for the standby.
+_ANY_LOCK = f"SELECT FROM {_WINDOW} FOR KEY SHARE"
 _RAISE = "UPDATE generation SET number = number + %(count)s, tag = %(tag)s"
 _ADD_CHANGES = (
     "INSERT INTO change (sequence, tag, kind, account, region, name) "
@@ -46,6 +51,10 @@ _CLAIM_RECEIPT = f"{_ADD_RECEIPT} ON CONFLICT (tag) DO NOTHING"
 # The commit of this waits for the standby, and with it for all that was committed before.
 _TOUCH_RECEIPT = "UPDATE receipt SET number = number WHERE tag = %(tag)s RETURNING attempt"
 _POSITION = "SELECT number, (SELECT max(ordinal) FROM database_history) FROM generation"
+
+
+class DeploymentMovedError(Exception):
+    """The deployment is in another database now; the message says in which."""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -99,7 +108,7 @@ def begin_write(connection: StoreConnection, scopes: Iterable[Scope], *, begun: 
 
     What is read later sees everything that was committed before the locks were taken. Returns the version of the domain
     key that codes of rows are made with; it stays until the transaction ends. None if there is none. Raises
-    EmptiedTableError.
+    EmptiedTableError, and DeploymentMovedError.
     """
     accounts = sorted({scope.account for scope in scopes if isinstance(scope, AccountScope)})
     keys = [scope for scope in scopes if isinstance(scope, KeyScope)]
@@ -116,10 +125,15 @@ def begin_write(connection: StoreConnection, scopes: Iterable[Scope], *, begun: 
         "owners": [key.account for key in keys],
         "scope": IAM_SCOPE,
     }
-    *_, generation, newest = _rows(connection, "; ".join([*statements, _HAS_GENERATION, _NEWEST_CODE_KEY]), values)
-    if not generation:
+    *_, newest, place = _rows(connection, "; ".join([*statements, _NEWEST_CODE_KEY, _PLACE]), values)
+    if not place:
         # The commit would have no number and no entry in the change log.
         raise EmptiedTableError(_GENERATION)
+    has_window, moved_to = place[0]
+    if not has_window:
+        raise EmptiedTableError(_WINDOW)
+    if moved_to is not None:
+        raise DeploymentMovedError(moved_to)
     return int(newest[0][0]) if newest else None
 
 
@@ -145,6 +159,15 @@ def confirm(connection: StoreConnection, receipt: Receipt) -> Committed:
     touched, position = _commit(connection, [_TOUCH_RECEIPT], {"tag": receipt.tag})
     number, ordinal = position[0]
     return Committed(int(number), int(ordinal or 0), int(touched[0][0]), not connection.has_warned)
+
+
+def prove(connection: StoreConnection) -> Committed:
+    """Undo a transaction, and prove that what it has read is durable and was current.
+
+    A commit proves that, after which this server is still the primary, and all that it knew is on the standby.
+    """
+    number, ordinal = _commit(connection, ["ROLLBACK", _BEGIN_WRITE, _ANY_LOCK], {})[-1][0]
+    return Committed(int(number), int(ordinal or 0), 0, not connection.has_warned)
 
 
 def _commit(connection: StoreConnection, statements: Sequence[str], values: dict[str, object]) -> list[list[TupleRow]]:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError
 
 from strongroom.audit.database_history import DatabasePosition
+from strongroom.clock import SystemClock
 from strongroom.entropy import Entropy
 from strongroom.errors import KmsError
 from strongroom.keys.arns import KeyLocator
@@ -47,6 +48,8 @@ T = TypeVar("T")
 TIME_LIMIT = 10.0
 """How long a read tries to begin, and a write to commit, seconds."""
 
+# While the machine is suspended, time passes for the database, which removes receipts, too.
+_UPTIME = SystemClock().uptime
 _PAUSE = 0.1
 _LAST_CHECK = 5.0
 _TAG_LENGTH = 8
@@ -60,7 +63,7 @@ class PostgresqlStore:
         database: Database,
         entropy: Entropy,
         *,
-        timer: Callable[[], float] = time.monotonic,
+        timer: Callable[[], float] = _UPTIME,
         time_limit: float = TIME_LIMIT,
         problems: Problems | None = None,
     ) -> None:

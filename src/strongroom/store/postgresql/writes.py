@@ -4,6 +4,9 @@ Before its COMMIT is sent, a write whose connection is lost has changed nothing 
 is unknown, and it is settled by its receipt, a row with a random tag that it inserts: the write is run again with the
 same tag. If the first attempt has committed, the receipt is there. If it is still in flight, the insert waits for it.
 Otherwise the insert keeps it from committing later, and the second attempt counts.
+
+What a write refuses is proved by a commit as well: a refusal may rest on a change that a failover loses, or on what a
+former primary still has.
 """
 
 import logging
@@ -13,11 +16,12 @@ from typing import Generic, TypeVar
 import msgspec
 from sqlalchemy import Connection
 
-from strongroom.errors import WriteOutcomeUnknown
+from strongroom.errors import KmsError, WriteOutcomeUnknown
 from strongroom.store.postgresql.change_log import CollectedChanges
+from strongroom.store.postgresql.connection import NotConfirmed, StoreConnection
 from strongroom.store.postgresql.engine import DATABASE_ERRORS, Database, driver_of
 from strongroom.store.postgresql.faults import Retry, is_refusal, retry_of
-from strongroom.store.postgresql.statements import Committed, Receipt, begin_write, claim, commit, confirm
+from strongroom.store.postgresql.statements import Committed, Receipt, begin_write, claim, commit, confirm, prove
 from strongroom.store.postgresql.transaction import PostgresqlTransaction
 from strongroom.store.retries import MAX_RETRIES, Fault
 from strongroom.store.scopes import Scope
@@ -33,6 +37,8 @@ Later its receipt may be removed (``change_log``), and a process that was stoppe
 """
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
+_FAILURES = 500
+"""The lowest status of an error that is no refusal of what was asked for."""
 
 
 class Timing(msgspec.Struct, frozen=True):
@@ -146,7 +152,12 @@ class Write(Generic[T]):
         version = begin_write(driver, self._scopes, begun=begun)
         changes = CollectedChanges()
         self._changes.append(changes)
-        result = self._act(self._open(connection, changes, version))
+        try:
+            result = self._act(self._open(connection, changes, version))
+        except KmsError as error:
+            if not begun and error.status < _FAILURES and retry_of(error) is None:
+                self._prove_refusal(driver)
+            raise
         self._results[self._receipt.attempt] = result
         try:
             return self._conclude(commit(driver, self._receipt, changes.entries, claimed=begun))
@@ -156,6 +167,18 @@ class Write(Generic[T]):
                 raise
             raise UnknownCommitError from error
 
+    def _prove_refusal(self, driver: StoreConnection) -> None:
+        """Make sure that what a refusal rests on is durable, and was read from the primary; raises psycopg.Error."""
+        done = prove(driver)
+        if not done.is_durable:
+            raise NotConfirmed
+        self._note(done)
+
+    def _note(self, done: Committed) -> None:
+        for changes in self._changes:
+            changes.committed = done.change
+        self._committed(done)
+
     def _count(self) -> None:
         """Begin the next attempt."""
         self._receipt = Receipt(self._receipt.tag, self._receipt.attempt + 1)
@@ -163,10 +186,8 @@ class Write(Generic[T]):
     def _conclude(self, done: Committed) -> T:
         if not done.is_durable:
             raise UnknownCommitError
+        self._note(done)
         if self._refusal is not None and done.attempt not in self._results:
             self._results = {}
             raise self._refusal
-        for changes in self._changes:
-            changes.committed = done.change
-        self._committed(done)
         return self._results[done.attempt]

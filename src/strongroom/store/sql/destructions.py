@@ -12,6 +12,8 @@ from strongroom.store.subjects.destructions import Backlog, Destruction, ErasedM
 _encode = msgspec.json.Encoder().encode
 _decoder: msgspec.json.Decoder[ErasedObject] = msgspec.json.Decoder(ErasedObject)
 
+_YEAR_10000 = 253_402_300_800.0
+
 _DUE = (
     select(destruction)
     .where(destruction.c.due_at <= bindparam("now"))
@@ -43,7 +45,8 @@ class DestructionReads:
 
     def destruction_backlog(self) -> Backlog:
         """Count the destructions."""
-        return Backlog(*self._connection.execute(_BACKLOG).one())
+        count, since = self._connection.execute(_BACKLOG).one()
+        return Backlog(count, _time(since))
 
     def is_in_use(self, erased: ErasedObject) -> bool:
         """Tell whether the database still refers to an object: a key has its token, or a domain key its version."""
@@ -79,4 +82,9 @@ def read_destruction(row: AnyRow) -> Destruction:
     erased = _decoder.decode(row.document)
     if erased.object_id != row.object_id:
         raise ValueError(row.object_id)
-    return Destruction(erased=erased, due_at=row.due_at, since=row.since)
+    return Destruction(erased=erased, due_at=row.due_at, since=_time(row.since))
+
+
+def _time(stored: float | None) -> float | None:
+    """Return a time of a row, None if it is none: the code of the row does not cover it."""
+    return stored if stored is not None and 0 <= stored < _YEAR_10000 else None

@@ -10,7 +10,7 @@ from strongroom.keys.arns import AliasLocator, KeyLocator
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.states import KeyState
 from strongroom.store.quarantine import Finding, Quarantine
-from strongroom.store.records import AccountRecord, AliasRecord, DamagedKey, KeyUse
+from strongroom.store.records import AccountRecord, AliasRecord, DamagedKey, KeyUse, ListedKey
 from strongroom.store.sql import rows
 from strongroom.store.sql.audit import AuditReads
 from strongroom.store.sql.custom_key_stores import CustomKeyStoreReads
@@ -19,6 +19,7 @@ from strongroom.store.sql.domain_keys import DomainKeyReads
 from strongroom.store.sql.grants import GrantReads
 from strongroom.store.sql.history import HistoryReads
 from strongroom.store.sql.identities import IdentityReads
+from strongroom.store.sql.key_list import listed_keys, saved_uses
 from strongroom.store.sql.key_rows import KEY_ROW, PARTS_OF_KEY, KeyRows, damaged_key, key_of
 from strongroom.store.sql.nodes import NodeReads
 from strongroom.store.sql.reports import ReportReads
@@ -106,6 +107,14 @@ class SqlReader(
         row = self._connection.execute(KEY_ROW, owner).one_or_none()
         materials, tags, aliases = (self._connection.execute(part, owner).all() for part in PARTS_OF_KEY)
         return damaged_key(self._guard, locator, row, materials, tags, aliases)
+
+    def all_keys(self) -> Iterator[ListedKey]:
+        """Yield every key, by account, Region and key id, as it is read: memory does not grow with their number."""
+        return listed_keys(self._connection, self._guard)
+
+    def key_uses(self) -> Iterator[KeyUse]:
+        """Yield the last use of every key that was saved, in the same order and as it is read."""
+        return saved_uses(self._connection)
 
     def customer_keys(self, account: str, region: str) -> int:
         """Count an account's customer managed keys in a Region."""

@@ -1,7 +1,7 @@
 """Which schema a database has, and how it gets this release's.
 
-Alembic is imported only where a database has to be changed. It would take a fifth of the start of every process, and
-nearly all of them find a database that is up to date.
+Alembic is imported only where a database has to be upgraded. It would take a fifth of the start of every process, and
+nearly all of them find a database that is up to date, or none.
 """
 
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect
 
+from strongroom.store.sqlite.empty_database import make_empty
 from strongroom.store.sqlite.engine import open_sqlite
 
 SCHEMA = "0015"
@@ -23,7 +24,11 @@ class UnknownSchemaError(Exception):
 def upgrade(path: Path) -> None:
     """Create the database file ``path``, or upgrade it; raises UnknownSchemaError if that is not possible."""
     with _engine(path) as engine:
-        if not _has_this_schema(engine):
+        with engine.connect() as connection:
+            found = _schema(connection)
+        if found is None:
+            make_empty(engine)
+        elif found != SCHEMA:
             from strongroom.store.sqlite.migrate import migrate  # noqa: PLC0415 - see the top of this module
 
             migrate(engine)

@@ -1,11 +1,11 @@
 """KMS keys with their key material and tags, their number, and their last uses."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KmsKey
-from strongroom.store.records import DamagedKey, KeyUse
+from strongroom.store.records import DamagedKey, KeyUse, ListedKey
 
 
 class KeyReader(Protocol):
@@ -24,6 +24,14 @@ class KeyReader(Protocol):
 
     def keys(self, account: str, region: str, after: str, limit: int) -> list[KeyLocator]:
         """List keys by key id."""
+        ...
+
+    def all_keys(self) -> Iterator[ListedKey]:
+        """Yield every key, by account, Region and key id, as it is read: memory does not grow with their number."""
+        ...
+
+    def key_uses(self) -> Iterator[KeyUse]:
+        """Yield the last use of every key that was saved, in the same order and as it is read."""
         ...
 
     def customer_keys(self, account: str, region: str) -> int:

@@ -13,13 +13,16 @@ from strongroom.store.postgresql.address import Address, AddressError
     ("conninfo", "name"),
     [
         ("postgresql://u:secret@db1/d", "db1/d"),
-        ("postgresql://u:secret@db1:1,db2:2/d?sslmode=require", "db1,db2/d"),
+        ("postgresql://u:secret@db1:1,db2:2/d?sslmode=require", "db1:1,db2:2/d"),
         ("host=/run/postgresql dbname=d password=secret", "/run/postgresql/d"),
         ("hostaddr=10.0.0.1 user=u", "10.0.0.1/u"),
         ("user=u", "localhost/u"),
         ("sslmode=require", "localhost"),
-        ("postgresql://u@h1:1,h2/a%40b", "h1,h2/a@b"),
-        ("host=h1,h2 port=1,65535 dbname=a@b", "h1,h2/a@b"),
+        ("postgresql://u@h1:1,h2/a%40b", "h1:1,h2/a@b"),
+        ("host=h1,h2 port=1,65535 dbname=a@b", "h1:1,h2:65535/a@b"),
+        ("host=h1,h2 port=7 dbname=d", "h1:7,h2:7/d"),
+        ("host=::1 port=7 dbname=d", "[::1]:7/d"),
+        ("host=/run/postgresql port=7 dbname=d", "/run/postgresql:7/d"),
     ],
 )
 def test_the_name_has_no_password(conninfo: str, name: str) -> None:

@@ -9,8 +9,10 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from msgspec.structs import replace
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import IntegrityError
 
+from empty_database_statements import migrated_statements
 from grants_builder import HOLDER, make_grant, subset
 from keys_builder import locator, make_key
 from strongroom.iam.entities import EntityKind, Relation, User
@@ -19,8 +21,10 @@ from strongroom.keys.grants import Grant, GrantOperation, labels_wanted, pairs
 from strongroom.store.records import AccessKeyRecord, AccountRecord
 from strongroom.store.sql.schema import metadata
 from strongroom.store.sql.transaction import SqlTransaction
+from strongroom.store.sqlite.empty_database import STATEMENTS
 from strongroom.store.sqlite.engine import open_sqlite
 from strongroom.store.sqlite.migrate import migrate
+from strongroom.store.sqlite.schema_version import SCHEMA, upgrade
 from strongroom.store.sqlite.store import SqlStore
 
 OLD_KEY = """
@@ -39,6 +43,35 @@ def test_the_migrations_make_the_schema(tmp_path: Path) -> None:
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     engine.dispose()
+
+
+def test_a_new_database_is_what_the_migrations_make(tmp_path: Path) -> None:
+    assert STATEMENTS.read_text() == migrated_statements(), "run: .venv/bin/python tools/empty-database"
+    upgrade(tmp_path / "strongroom.db")
+    migrated = open_sqlite(tmp_path / "migrated.db")
+    migrate(migrated)
+    made = open_sqlite(tmp_path / "strongroom.db")
+    with made.connect() as one, migrated.connect() as other:
+        assert structure(one) == structure(other)
+        assert len(structure(one)) > 50
+        for name in metadata.tables:
+            rows, others = (each.execute(select(metadata.tables[name])).all() for each in (one, other))
+            if name == "database_history":
+                # Each has an id of its own.
+                (made_history,), (other_history,) = rows, others
+                assert (made_history[0], len(made_history[1]), made_history[2]) == (1, 16, 0)
+                assert made_history[1] != other_history[1]
+            else:
+                assert rows == others == []
+        assert MigrationContext.configure(one).get_current_revision() == SCHEMA
+    made.dispose()
+    migrated.dispose()
+
+
+def structure(connection: Connection) -> set[tuple[str, str, str]]:
+    """Return the tables and indexes of a database, with their statements on one line."""
+    found = connection.exec_driver_sql("SELECT type, name, coalesce(sql, '') FROM sqlite_master")
+    return {(kind, name, " ".join(sql.split())) for kind, name, sql in found}
 
 
 def test_keys_made_before_multi_region_keys_and_quotas_are_still_good(tmp_path: Path) -> None:

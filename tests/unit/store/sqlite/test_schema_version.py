@@ -11,6 +11,8 @@ import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
+from strongroom.store.sqlite.engine import open_sqlite
+from strongroom.store.sqlite.migrate import migrate
 from strongroom.store.sqlite.schema_version import SCHEMA, UnknownSchemaError, has_this_schema, upgrade
 
 LOADED = """
@@ -37,11 +39,14 @@ def test_a_new_file_has_none(tmp_path: Path) -> None:
     assert has_this_schema(path)
 
 
-def test_only_a_database_that_has_to_be_changed_needs_alembic(tmp_path: Path) -> None:
+def test_only_a_database_that_has_to_be_upgraded_needs_alembic(tmp_path: Path) -> None:
     """It would take a fifth of the start of a process."""
-    command = [sys.executable, "-c", LOADED, str(tmp_path / "strongroom.db")]
-    loaded = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2)]
-    assert loaded == ["True\n", "False\n"]
+    older = open_sqlite(tmp_path / "older.db")
+    migrate(older, "0014")
+    older.dispose()
+    for name, loaded in (("new.db", "False\n"), ("new.db", "False\n"), ("older.db", "True\n"), ("older.db", "False\n")):
+        command = [sys.executable, "-c", LOADED, str(tmp_path / name)]
+        assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == loaded
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,136 @@
+"""``strongroom import aws``: makes keys from the metadata of keys elsewhere."""
+
+import sys
+from pathlib import Path
+
+import click
+from msgspec.structs import replace
+
+from strongroom.assembly.key_imports.importer import import_keys
+from strongroom.assembly.key_imports.one_key import Scene, Target
+from strongroom.assembly.key_imports.report import ImportReport, Outcome, encode
+from strongroom.aws_clients import AwsError, AwsPlace, client_of
+from strongroom.cli.data_folder import open_data_folder, readable_errors
+from strongroom.cli.options import FILE, PATH, config_option, data_option
+from strongroom.cli.progress import progress_bar
+from strongroom.clock import SystemClock
+from strongroom.key_exports import document
+from strongroom.key_exports.aws import read_keys
+from strongroom.key_exports.document import ExportError, KeyExport
+from strongroom.whole_files import replace_file
+
+_MAX_MATERIAL = 16 * 1024
+
+
+@click.group("import")
+def import_command() -> None:
+    """Move in from another KMS."""
+
+
+@import_command.command("aws")
+@click.option("--profile", help="AWS profile to read with. Default: as the AWS CLI has it.")
+@click.option("--region", help="Region to read. Default: that of the profile.")
+@click.option("--endpoint-url", help="Another service than AWS: moto, LocalStack, another Strongroom.")
+@click.option("--ca-bundle", type=FILE, help="Certificates that the endpoint's is checked against.")
+@click.option("--from", "source", type=FILE, help="Read an export rather than a service.")
+@click.option("--export", "target_file", type=PATH, help="Only write what was read to this file, and import nothing.")
+@click.option("--account", help="Account to import into. Default: that of the settings.")
+@click.option("--to-region", help="Region to import into. Default: the Region that was read.")
+@click.option(
+    "--material",
+    "materials",
+    multiple=True,
+    metavar="KEYID=FILE",
+    help="Key material of a key of Origin EXTERNAL: its bytes, or PKCS #8 in DER. Can be repeated.",
+)
+@click.option("--report", type=PATH, help="Write the report (JSON) to this file. Default: standard output.")
+@click.option("--dry-run", is_flag=True, help="Change nothing; report what would be done.")
+@data_option
+@config_option
+def import_aws(  # noqa: PLR0913, PLR0917 - options
+    profile: str | None,
+    region: str | None,
+    endpoint_url: str | None,
+    ca_bundle: Path | None,
+    source: Path | None,
+    target_file: Path | None,
+    account: str | None,
+    to_region: str | None,
+    materials: tuple[str, ...],
+    report: Path | None,
+    data: str | None,
+    config: Path | None,
+    *,
+    dry_run: bool,
+) -> None:
+    """Make keys here from the KMS keys of an AWS account and Region, also while the server runs.
+
+    Descriptions, key policies, aliases, tags, rotation and grants are taken over. Key ids stay the same; so does the
+    rest of each ARN, if the account and the Region do. Key material cannot be had: the keys get new material, so
+    ciphertexts have to be re-encrypted (`strongroom migrate-ciphertexts`). The report says which key became which, and
+    what is missing. Run it again when that is there: it adds what is missing and changes nothing else.
+    """
+    if source is not None and (profile or region or endpoint_url or ca_bundle):
+        raise click.UsageError(
+            "--from reads a file: --profile, --region, --endpoint-url and --ca-bundle do not go with it"
+        )
+    place = AwsPlace(profile, region, endpoint_url, None if ca_bundle is None else str(ca_bundle))
+    try:
+        given = _materials(materials)
+        export = _read(place) if source is None else document.decode(_content(source), str(source))
+    except (AwsError, ExportError) as error:
+        raise click.ClickException(str(error)) from None
+    if target_file is not None:
+        with readable_errors():
+            replace_file(target_file, document.encode(export))
+        click.echo(f"Wrote {len(export.keys)} keys of account {export.account} in {export.region} to {target_file}.")
+        return
+    with open_data_folder(config, data) as (opened, settings):
+        scene = Scene(opened.folder, opened.backends, opened.trail, SystemClock().now())
+        target = Target(account or settings.account, to_region or export.region)
+        with progress_bar("Importing", len(export.keys)) as advance:
+            found = import_keys(export, scene, target, given, advance, dry_run=dry_run)
+        _show(found, report)
+
+
+def _read(place: AwsPlace) -> KeyExport:
+    client = client_of("kms", place)
+    with progress_bar("Reading") as advance:
+        return read_keys(client, replace(place, endpoint=client.meta.endpoint_url), advance)
+
+
+def _content(path: Path) -> bytes:
+    with readable_errors(), path.open("rb") as file:
+        content = file.read(document.MAX_SIZE + 1)
+    if len(content) > document.MAX_SIZE:
+        raise ExportError(f"`{path}` is larger than {document.MAX_SIZE} bytes, so it is no export of keys")
+    return content
+
+
+def _materials(given: tuple[str, ...]) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for each in given:
+        key_id, separator, name = each.partition("=")
+        if not separator:
+            raise click.BadParameter(f"`{key_id}` lacks the file: KEYID=FILE", param_hint="--material")
+        with readable_errors(), Path(name).open("rb") as file:
+            found[key_id] = file.read(_MAX_MATERIAL + 1)
+        if len(found[key_id]) > _MAX_MATERIAL:
+            raise click.BadParameter(f"`{name}` is too large to be key material", param_hint="--material")
+    return found
+
+
+def _show(report: ImportReport, path: Path | None) -> None:
+    """Write the report, and a summary for the operator, which goes to standard error if the report does not."""
+    content = encode(report)
+    aside = path is None
+    if path is None:
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+    else:
+        replace_file(path, content)
+    numbers = {outcome: sum(key.outcome is outcome for key in report.keys) for outcome in Outcome}
+    counts = ", ".join(f"{number} {outcome}" for outcome, number in numbers.items() if number) or "there are none"
+    click.echo(f"{'Nothing was changed. ' if report.dry_run else ''}Keys: {counts}.", err=aside)
+    if not report.complete:
+        click.echo("Some of them lack something: the report says what, and what to do about it.", err=aside)

@@ -1,0 +1,95 @@
+"""Ciphertexts in files: one in each."""
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from strongroom.reencryption.items import MAX_ENCODED, ItemError, PlaceError
+from strongroom.whole_files import open_regular, sync_path
+
+_DRAFT = ".strongroom-migrating"
+
+
+class FileItem:
+    """A ciphertext that is the whole content of a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @property
+    def key(self) -> str:
+        """The path, as it was found."""
+        return os.fspath(self._path)
+
+    def read(self) -> bytes:
+        """Return the content; raises ItemError."""
+        try:
+            with open_regular(self._path) as file:
+                content = file.read(MAX_ENCODED + 1)
+        except OSError as error:
+            raise ItemError(f"it cannot be read: {error.strerror}") from None
+        if len(content) > MAX_ENCODED:
+            raise ItemError(f"it has more than {MAX_ENCODED} bytes, so it is no ciphertext blob")
+        return content
+
+    def replace(self, old: bytes, new: bytes) -> None:
+        """Replace the file by a new one with the same owner and mode, which is on disk before; raises ItemError."""
+        draft = self._path.with_name(self._path.name + _DRAFT)
+        try:
+            before = self._path.lstat()
+            if before.st_nlink > 1:
+                raise ItemError("it has several names (hard links), of which one alone would be replaced")
+            self._write(draft, new, before)
+            if self.read() != old:
+                raise ItemError("it was changed meanwhile")
+            draft.replace(self._path)
+            sync_path(self._path.parent)
+        except OSError as error:
+            raise ItemError(f"it cannot be replaced: {error.strerror}") from None
+        finally:
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
+
+    def _write(self, draft: Path, content: bytes, like: os.stat_result) -> None:
+        with suppress(FileNotFoundError):
+            draft.unlink()
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - of a descriptor
+            mine = os.fstat(descriptor)
+            if (mine.st_uid, mine.st_gid) != (like.st_uid, like.st_gid):
+                os.fchown(descriptor, like.st_uid, like.st_gid)
+            os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+
+
+class Files:
+    """The files that are named, and all regular files below the folders that are named. Links are not followed."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = paths
+
+    @property
+    def name(self) -> str:
+        """The paths."""
+        return " ".join(os.fspath(path) for path in self._paths)
+
+    def items(self) -> Iterator[FileItem]:
+        """Return the files in the order of their names, folder by folder; raises PlaceError."""
+        for path in self._paths:
+            if path.is_dir() and not path.is_symlink():
+                for folder, folders, names in os.walk(path, onerror=_refuse):
+                    folders.sort()
+                    for name in sorted(names):
+                        found = Path(folder, name)
+                        if not name.endswith(_DRAFT) and stat.S_ISREG(found.lstat().st_mode):
+                            yield FileItem(found)
+            else:
+                yield FileItem(path)
+
+
+def _refuse(error: OSError) -> None:
+    raise PlaceError(f"`{os.fsdecode(error.filename)}` cannot be read: {error.strerror}")

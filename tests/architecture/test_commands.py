@@ -1,0 +1,76 @@
+"""Every command has a form for programs, and says what its exit codes mean."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from strongroom.cli import main
+from strongroom.cli.output import Question
+
+PAGE = (Path(__file__).parents[2] / "docs" / "commands.md").read_text(encoding="utf-8")
+
+FOR_PEOPLE = {
+    "serve": "it serves until it is stopped, and what it says is a log (`log-format`)",
+    "xks-proxy serve": "the same",
+    "xks-proxy export": "what it prints is a JSON document already, in the form that the AWS console takes",
+}
+"""Commands without --json, with the reason."""
+
+
+def commands(group: click.Group = main, path: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Yield all commands that do something, with their names as they are typed."""
+    for name, command in group.commands.items():
+        typed = f"{path} {name}".strip()
+        if isinstance(command, click.Group):
+            yield from commands(command, typed)
+            if command.invoke_without_command:
+                yield typed, command
+        else:
+            yield typed, command
+
+
+COMMANDS = dict(commands())
+
+
+def test_all_commands_are_found() -> None:
+    assert {"serve", "keys", "audit search", "backup", "backup verify", "xks-proxy key add"} <= set(COMMANDS)
+
+
+def test_each_command_prints_json_where_it_is_asked_for() -> None:
+    without = {
+        name
+        for name, command in COMMANDS.items()
+        if not any(isinstance(each, click.Option) and "--json" in each.opts for each in command.params)
+    }
+    assert without == set(FOR_PEOPLE)
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_each_command_and_option_is_explained(name: str) -> None:
+    command = COMMANDS[name]
+    assert command.help
+    for each in command.params:
+        if isinstance(each, click.Option):
+            assert each.help, each.opts
+
+
+def test_the_page_has_the_json_of_each_command() -> None:
+    described = set(re.findall(r"^\| `strongroom ([a-z -]+)`", PAGE, re.MULTILINE))
+    assert described == set(COMMANDS) - set(FOR_PEOPLE)
+
+
+def test_the_page_has_the_exit_codes_of_each_question() -> None:
+    section = PAGE.partition("## Exit codes")[2].partition("\n## ")[0]
+    asked = {name for name, command in COMMANDS.items() if isinstance(command, Question)} | {"doctor"}
+    rows = re.findall(r"^\| (`.*?`) \| ", section, re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"`([a-z -]+)`", row)} == asked
+
+
+def test_the_help_of_a_question_has_its_exit_codes() -> None:
+    for name, command in COMMANDS.items():
+        if isinstance(command, Question):
+            for code in ("with 1", "with 2"):
+                assert code in " ".join((command.help or "").split()), name

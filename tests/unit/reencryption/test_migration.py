@@ -1,0 +1,317 @@
+"""Migrations of ciphertexts in files and rows, between two simulated KMSs."""
+
+import base64
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import sqlalchemy
+from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table
+
+from small_kms import SmallKms
+from strongroom.aws_clients import AwsError, AwsPlace
+from strongroom.reencryption.ciphertexts import Side
+from strongroom.reencryption.files import FileItem, Files
+from strongroom.reencryption.items import Item, ItemError, Place, PlaceError
+from strongroom.reencryption.journal import Journal
+from strongroom.reencryption.migration import Migration, Tally
+from strongroom.reencryption.rows import Rows
+
+
+class Services(NamedTuple):
+    old: SmallKms
+    new: SmallKms
+
+
+@pytest.fixture
+def services() -> Services:
+    return Services(SmallKms(), SmallKms())
+
+
+def run(
+    services: Services,
+    place: Place,
+    journal: Path | None,
+    *,
+    in_base64: bool = False,
+    context: dict[str, str] | None = None,
+) -> tuple[Tally, list[tuple[str, str]]]:
+    """Migrate a place; return the tally and the failures."""
+    failures: list[tuple[str, str]] = []
+    source = Side(services.old, AwsPlace(endpoint="https://old"), None, context or {})
+    destination = Side(services.new, AwsPlace(endpoint="https://new"), "alias/new", context or {})
+
+    def migrated(opened: Journal | None) -> Tally:
+        return Migration(place=place, source=source, destination=destination, in_base64=in_base64, journal=opened).run(
+            lambda _: None, lambda key, reason: failures.append((key, reason))
+        )
+
+    if journal is None:
+        return migrated(None), failures
+    with Journal(journal, "task") as opened:
+        return migrated(opened), failures
+
+
+@pytest.fixture
+def folder(tmp_path: Path, services: Services) -> Path:
+    """Return a folder with two ciphertexts and a file that is none."""
+    (tmp_path / "secrets" / "below").mkdir(parents=True)
+    for name in ("a", "below/b"):
+        blob = services.old.encrypt(Plaintext=name.encode())["CiphertextBlob"]
+        (tmp_path / "secrets" / name).write_bytes(blob)
+    (tmp_path / "secrets" / "c").write_bytes(b"no ciphertext")
+    return tmp_path / "secrets"
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_files_are_migrated_once(folder: Path, services: Services, tmp_path: Path) -> None:
+    (folder / "a").chmod(0o640)
+    tally, failures = run(services, Files([folder]), tmp_path / "journal")
+    assert tally == Tally(migrated=2, failed=1)
+    assert failures == [(str(folder / "c"), "https://old answers InvalidCiphertextException: refused")]
+    after = content(folder)
+    assert after["c"] == b"no ciphertext"
+    for name in ("a", "below/b"):
+        assert services.new.decrypt(CiphertextBlob=after[name])["Plaintext"] == name.encode()
+    assert (folder / "a").stat().st_mode & 0o777 == 0o640
+    calls = services.new.calls
+    assert run(services, Files([folder]), tmp_path / "journal")[0] == Tally(before=2, failed=1)
+    assert (services.new.calls, content(folder)) == (calls, after)
+
+
+def test_a_dry_run_replaces_nothing(folder: Path, services: Services) -> None:
+    before = content(folder)
+    assert run(services, Files([folder]), None)[0] == Tally(migrated=2, failed=1)
+    assert content(folder) == before
+
+
+def test_base64_keeps_the_line_end(services: Services, tmp_path: Path) -> None:
+    blob = services.old.encrypt(Plaintext=b"secret", EncryptionContext={"file": str(tmp_path / "x")})["CiphertextBlob"]
+    wrapped = base64.b64encode(blob).decode()
+    (tmp_path / "x").write_text(f"{wrapped[:20]}\n{wrapped[20:]}\r\n", newline="")
+    context = {"file": "{key}"}
+    tally, _ = run(services, Files([tmp_path / "x"]), tmp_path / "journal", in_base64=True, context=context)
+    assert tally.migrated == 1
+    text = (tmp_path / "x").read_bytes()
+    assert text.endswith(b"\r\n")
+    opened = services.new.decrypt(
+        CiphertextBlob=base64.b64decode(text.strip(), validate=True), EncryptionContext={"file": str(tmp_path / "x")}
+    )
+    assert opened["Plaintext"] == b"secret"
+
+
+class Stopped(Exception):
+    pass
+
+
+class InterruptedItem:
+    """An item whose replacement is interrupted, before or after it has happened."""
+
+    def __init__(self, item: Item, *, after: bool) -> None:
+        self._item = item
+        self._after = after
+        self.key = item.key
+
+    def read(self) -> bytes:
+        return self._item.read()
+
+    def replace(self, old: bytes, new: bytes) -> None:
+        if self._after:
+            self._item.replace(old, new)
+        raise Stopped
+
+
+class InterruptedPlace:
+    name = "interrupted"
+
+    def __init__(self, path: Path, *, after: bool) -> None:
+        self._item = InterruptedItem(FileItem(path), after=after)
+
+    def items(self) -> Iterator[Item]:
+        yield self._item
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before it is replaced", "after it was replaced"])
+def test_an_interruption(folder: Path, services: Services, tmp_path: Path, *, after: bool) -> None:
+    path = folder / "a"
+    with pytest.raises(Stopped):
+        run(services, InterruptedPlace(path, after=after), tmp_path / "journal")
+    tally, _ = run(services, Files([path]), tmp_path / "journal")
+    assert tally == (Tally(before=1) if after else Tally(migrated=1))
+    assert services.new.decrypt(CiphertextBlob=path.read_bytes())["Plaintext"] == b"a"
+
+
+def test_a_destination_that_does_not_give_back_what_it_got(folder: Path, services: Services, tmp_path: Path) -> None:
+    before = content(folder)
+    services.new.forgets_plaintext = True
+    tally, failures = run(services, Files([folder / "a"]), tmp_path / "journal")
+    assert (tally, content(folder)) == (Tally(failed=1), before)
+    assert "does not decrypt its own ciphertext" in failures[0][1]
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "KMSInternalException", "UnrecognizedClientException"])
+def test_a_service_that_refuses_everything_ends_the_run(folder: Path, services: Services, code: str) -> None:
+    services.new.refuses = code
+    with pytest.raises(AwsError, match=f"https://new answers {code}"):
+        run(services, Files([folder]), None)
+
+
+def test_what_is_no_ciphertext_file(services: Services, tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(b"x" * 20_000)
+    (tmp_path / "medium").write_bytes(b"x" * 7_000)
+    (tmp_path / "empty").write_bytes(b"")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "large")
+    places = [tmp_path / name for name in ("large", "medium", "empty", "pipe", "missing")]
+    tally, failures = run(services, Files(places), None)
+    assert tally == Tally(failed=5)
+    assert [reason for _, reason in failures] == [
+        "it has more than 12288 bytes, so it is no ciphertext blob",
+        "it has 7000 bytes, and a ciphertext blob has 1 to 6144",
+        "it has 0 bytes, and a ciphertext blob has 1 to 6144",
+        failures[3][1],
+        "it cannot be read: No such file or directory",
+    ]
+    assert [item.key for item in Files([tmp_path]).items()] == [str(tmp_path / n) for n in ("empty", "large", "medium")]
+
+
+def test_a_file_that_is_changed_or_has_two_names_stays(folder: Path, services: Services) -> None:
+    item = FileItem(folder / "a")
+    with pytest.raises(ItemError, match="it was changed meanwhile"):
+        item.replace(b"other", b"new")
+    os.link(folder / "a", folder / "second")
+    with pytest.raises(ItemError, match="several names"):
+        item.replace(item.read(), b"new")
+    assert services.old.decrypt(CiphertextBlob=(folder / "a").read_bytes())["Plaintext"] == b"a"
+    assert sorted(path.name for path in folder.iterdir()) == ["a", "below", "c", "second"]
+
+
+def test_journals(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    with Journal(path, "one task") as journal:
+        assert not journal.is_done("a", b"new content")
+        journal.begin("a", b"old content", b"new content")
+        assert journal.migrated() == 0
+        assert journal.is_done("a", b"new content")
+        assert not journal.is_done("a", b"old content")
+        journal.end("a")
+        assert journal.migrated() == 1
+        with pytest.raises(PlaceError, match="another migration uses it"):
+            Journal(path, "one task")
+    with pytest.raises(PlaceError, match="is that of another migration: one task"):
+        Journal(path, "another task")
+    (tmp_path / "text").write_text("this is no journal, and it is longer than the header of one is" * 20)
+    with pytest.raises(PlaceError, match="cannot be used: file is not a database"):
+        Journal(tmp_path / "text", "one task")
+    with pytest.raises(PlaceError, match="cannot be opened"):
+        Journal(tmp_path / "missing" / "journal", "one task")
+    assert b"new content" not in path.read_bytes()
+
+
+class Database:
+    """A table of an application."""
+
+    def __init__(self, path: Path, services: Services) -> None:
+        self.url = f"sqlite:///{path}"
+        self.engine = sqlalchemy.create_engine(self.url)
+        self.table = Table(
+            "secrets",
+            MetaData(),
+            Column("id", Integer, primary_key=True),
+            Column("name", String(20), unique=True),
+            Column("binary", LargeBinary),
+            Column("text", String(1000)),
+            Column("loose", String(20)),
+        )
+        self.table.metadata.create_all(self.engine)
+        blobs = [services.old.encrypt(Plaintext=b"%d" % number)["CiphertextBlob"] for number in range(5)]
+        rows = [
+            {"id": 7 * n, "name": f"n{n}", "binary": blob, "text": base64.b64encode(blob).decode(), "loose": "x"}
+            for n, blob in enumerate(blobs)
+        ]
+        rows.append({"id": 99, "name": "n99", "binary": None, "text": None, "loose": "x"})
+        with self.engine.begin() as connection:
+            connection.execute(self.table.insert(), rows)
+
+    def column(self, name: str) -> list[Any]:
+        with self.engine.connect() as connection:
+            query = sqlalchemy.select(self.table.columns[name]).order_by(self.table.columns["id"])
+            return list(connection.scalars(query))
+
+
+@pytest.fixture
+def database(tmp_path: Path, services: Services) -> Iterator[Database]:
+    made = Database(tmp_path / "application.db", services)
+    yield made
+    made.engine.dispose()
+
+
+@pytest.mark.parametrize("key_column", ["id", "name"])
+@pytest.mark.parametrize("column", ["binary", "text"])
+def test_rows(
+    database: Database,
+    services: Services,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    column: str,
+    key_column: str,
+) -> None:
+    # Five rows on three pages.
+    monkeypatch.setattr("strongroom.reencryption.rows._PAGE", 2)
+    in_base64 = column == "text"
+    other = "text" if column == "binary" else "binary"
+    untouched = database.column(other)
+    with Rows(database.url, "secrets", column, key_column) as rows:
+        assert run(services, rows, tmp_path / "journal", in_base64=in_base64)[0] == Tally(migrated=5)
+        assert run(services, rows, tmp_path / "journal", in_base64=in_base64)[0] == Tally(before=5)
+    after = database.column(column)
+    assert after[5] is None
+    blobs = [base64.b64decode(each) if in_base64 else bytes(each) for each in after[:5]]
+    assert [services.new.decrypt(CiphertextBlob=blob)["Plaintext"] for blob in blobs] == [b"0", b"1", b"2", b"3", b"4"]
+    assert database.column(other) == untouched
+
+
+def test_a_row_that_is_changed_meanwhile_stays(database: Database) -> None:
+    before = database.column("binary")
+    with Rows(database.url, "secrets", "binary", "id") as rows:
+        item = next(rows.items())
+        with pytest.raises(ItemError, match="it was changed meanwhile"):
+            item.replace(b"other", b"new")
+    assert database.column("binary") == before
+
+
+def test_bytes_do_not_fit_into_text(database: Database, services: Services) -> None:
+    with Rows(database.url, "secrets", "text", "id") as rows:
+        item = next(rows.items())
+        blob = services.old.encrypt(Plaintext=b"x" * 300)["CiphertextBlob"]
+        with pytest.raises(ItemError, match="give --base64"):
+            item.replace(item.read(), blob)
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "key_column", "message"),
+    [
+        ("missing", "binary", "id", "has no table `missing`"),
+        ("secrets", "missing", "id", "the table `secrets` has no column `missing`"),
+        ("secrets", "binary", "loose", "`loose` of `secrets` is neither a primary key nor unique"),
+    ],
+)
+def test_tables_that_cannot_be_migrated(
+    database: Database, table: str, column: str, key_column: str, message: str
+) -> None:
+    with pytest.raises(PlaceError) as refused:
+        Rows(database.url, table, column, key_column)
+    assert message in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["", "nothing", "postgresql+missing://user:secret@host/db"])
+def test_an_address_that_is_none(url: str) -> None:
+    with pytest.raises(PlaceError) as refused:
+        Rows(url, "secrets", "binary", "id")
+    assert "the address of the database cannot be used" in str(refused.value)
+    assert "secret@" not in str(refused.value)
