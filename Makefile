@@ -4,11 +4,10 @@ ROUNDS := 5
 SECONDS := 2
 KEYS := 300000
 MINUTES := 10
-# Two pytest workers for each core: half of the time, tests wait for processes, leases and clocks.
-TESTERS := $(shell expr 2 \* `nproc`)
-# All tests of a file run in one worker and share its fixtures. Files start in their usual order: by default those with
-# many tests start first, and one long test would start last, with the other workers idle.
-PARALLEL = -n $(TESTERS) --dist loadfile --no-loadscope-reorder
+ENGINE := docker
+# One pytest worker for each core. All tests of a file run in one worker and share its fixtures. Files start in their usual
+# order: by default those with many tests start first, and one long test would start last, with the other cores idle.
+PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 # These load the machine, or measure memory or time, so they run one by one, after all others.
 SERIAL := tests/overload
 # What uses keys, for the runs with keys in a token.
@@ -23,7 +22,7 @@ POSTGRESQL_TESTS := --ignore=tests/contract/test_matrix.py tests/contract tests/
 	$(addprefix tests/conformance/test_,postgresql.py postgresql_connections.py regions_of_nodes.py)
 # Where this is set, as in many container images, every process would compile all our modules again: half of its start.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help demo demo-identities demo-hardware serve quick test test-hardware test-nodes test-postgresql lint check format bench bench-scale bench-backup bench-decisions bench-move bench-fronts bench-hardware bench-leases bench-nodes soak faults fuzz lock
+.PHONY: help demo demo-identities demo-hardware serve quick test test-hardware test-nodes test-postgresql lint check format bench bench-scale bench-backup bench-decisions bench-move bench-fronts bench-hardware bench-leases bench-nodes soak faults fuzz dist image man lock
 
 help: ## Show these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -56,6 +55,7 @@ test: ## Run every test under coverage: in parallel, then alone those that load 
 	@{ command -v swtpm && pkg-config --exists tss2-esys && command -v gcc; } >/dev/null || tools/apt swtpm libtss2-dev pkg-config gcc python3-dev
 	@tools/venv dev
 	@tools/venv tpm
+	@tools/venv packaging
 	@.venv/bin/coverage erase
 	@.venv/bin/coverage run -m pytest $(PARALLEL) $(SERIAL:%=--ignore=%)
 	@.venv/bin/coverage run -m pytest $(PARALLEL) -r fE $(KEY_TESTS) --key-protection pkcs11-full
@@ -150,6 +150,18 @@ faults: ## Kill, cut the power, flip bits, copy wrongly, ROUNDS times each, and 
 fuzz: ## Fuzz every parser, guided by coverage (MINUTES=10); what breaks one is kept in tests/fuzz/seeds
 	@tools/venv fuzz
 	@PYTHONPATH=tools:tests/support:tests/fuzz .venv/bin/python tests/fuzz/coverage_guided.py --minutes $(MINUTES)
+
+dist: ## Build the wheel and the source distribution in ./dist, the same bytes each time
+	@tools/venv dev
+	@.venv/bin/python -m hatchling build 2>&1
+
+image: ## Build the container image (ENGINE=docker, podman or buildah)
+	@tools/venv demo
+	@$(ENGINE) build --tag strongroom:$$(.venv/bin/strongroom --version | sed 's/.* //') --tag strongroom:latest .
+
+man: ## Make the manual page of the help of the commands
+	@tools/venv dev
+	@.venv/bin/python tools/man_page.py >deploy/man/strongroom.1
 
 lock: ## Lock the newest releases of all requirements, at least a week old
 	@requirements/compile --upgrade

@@ -15,6 +15,8 @@ PAGE = (Path(__file__).parents[2] / "docs" / "commands.md").read_text(encoding="
 FOR_PEOPLE = {
     "serve": "it serves until it is stopped, and what it says is a log (`log-format`)",
     "xks-proxy serve": "the same",
+    "import aws": "its report is a JSON document already",
+    "completion": "what it prints is a script for a shell",
     "xks-proxy export": "what it prints is a JSON document already, in the form that the AWS console takes",
 }
 """Commands without --json, with the reason."""

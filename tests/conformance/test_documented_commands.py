@@ -66,6 +66,11 @@ INSTALLS = "installs it with pip, from an index"
 REAL_AWS = "needs an account of AWS"
 DATABASE = "for a database server; tests/support/postgresql.py sets the same limits, and connects"
 OF_NODES = "needs several nodes; test_nodes_command.py and test_audit_of_nodes.py run the same"
+INSTALLED = "installs what is built; tests/packaging/test_wheel.py does it without an index"
+AS_ROOT = "changes the machine, as root, under systemd"
+UNIT = "a part of a unit of systemd"
+ENGINE = "needs a container engine; tests/packaging/test_container.py says what is checked"
+CLUSTER = "needs a cluster of Kubernetes; tests/packaging/test_chart.py renders the chart"
 SET_UP = "needs a database server; tests/conformance/test_postgresql.py runs the same"
 LISTED = "needs keys and a log; test_keys_command.py and test_audit_commands.py run the same"
 CONFIGURED = "tests/unit/cli/test_config.py runs it on settings of all kinds"
@@ -87,6 +92,16 @@ LEFT_OUT = {
     ("docs/events.md", "{"): AN_EVENT,
     ("docs/audit-shipping.md", "strongroom audit fetch"): SHIPPED,
     ("docs/audit-shipping.md", "strongroom audit verify"): SHIPPED,
+    ("docs/install.md", "python3 -m venv ~/strongroom"): INSTALLED,
+    ("docs/install.md", "python3 -m venv /opt/strongroom"): AS_ROOT,
+    ("docs/install.md", "cd /etc/strongroom"): AS_ROOT,
+    ("docs/install.md", "[Service]"): UNIT,
+    ("docs/install.md", "make image"): ENGINE,
+    ("docs/install.md", "docker compose up"): ENGINE,
+    ("docs/install.md", "export STRONGROOM_DB_PASSWORD"): ENGINE,
+    ("docs/install.md", "helm install kms"): CLUSTER,
+    ("docs/install.md", "strongroom database migrate"): CLUSTER,
+    ("docs/install.md", "replicas: 3"): CLUSTER,
     ("README.md", "strongroom serve [--data DIR]"): PLACEHOLDERS,
     ("README.md", "strongroom account create ID"): PLACEHOLDERS,
     ("README.md", "strongroom dev"): PLACEHOLDERS,
@@ -105,7 +120,6 @@ LEFT_OUT = {
     ("CONTRIBUTING.md", "def test_the_condition_keys"): CHANGE,
     ("CONTRIBUTING.md", '"aws:'): CHANGE,
     ("RELEASING.md", ".ci/run"): SUITE,
-    ("RELEASING.md", "tools/venv dev"): RELEASE,
     ("RELEASING.md", "python3 -m venv /tmp/wheel"): RELEASE,
     ("RELEASING.md", "(cd dist &&"): RELEASE,
     ("docs/operations.md", "strongroom audit archive"): PLACEHOLDERS,

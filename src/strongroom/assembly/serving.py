@@ -41,11 +41,13 @@ class Serving(msgspec.Struct, frozen=True):
     """A server that accepts connections: its URL, and how to give it settings that were read anew.
 
     ``renew`` takes the settings of ``settings.reloaded``. It reads files, so it is not for the event loop. It raises
-    SettingsError, and changes nothing, if a certificate cannot be used.
+    SettingsError, and changes nothing, if a certificate cannot be used. ``when_stopping`` takes what shall be called,
+    on the event loop, when the server begins to stop.
     """
 
     url: str
     renew: Callable[[Settings], None]
+    when_stopping: Callable[[Callable[[], None]], None]
 
 
 def serve_as(
@@ -119,7 +121,7 @@ def serve_as(
             set_log_level(renewed)
             server.renew(renewed)
 
-        server.run(lambda url: ready(Serving(url, renew)))
+        server.run(lambda url: ready(Serving(url, renew, server.when_stopping)))
 
 
 @contextmanager

@@ -201,8 +201,8 @@ def _announce(settings: Settings, url: str, *, as_json: bool) -> None:
             "url": url,
             "account": settings.account,
             "regions": settings.regions,
-            "accessKeyId": key and key.access_key_id,
-            "secretAccessKey": key and key.secret,
+            "access_key_id": key and key.access_key_id,
+            "secret_access_key": key and key.secret,
             "data": str(folder.path),
         }
         say(json.dumps(facts))

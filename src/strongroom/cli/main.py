@@ -11,6 +11,7 @@ from strongroom.cli.audit_search import search
 from strongroom.cli.audit_shipping import fetch, shipping
 from strongroom.cli.backup import backup
 from strongroom.cli.clock import clock
+from strongroom.cli.completion import completion
 from strongroom.cli.config import config
 from strongroom.cli.database import database
 from strongroom.cli.dev import dev
@@ -27,6 +28,7 @@ from strongroom.cli.keys import keys
 from strongroom.cli.migrate import migrate
 from strongroom.cli.migrate_ciphertexts import migrate_ciphertexts
 from strongroom.cli.nodes import nodes
+from strongroom.cli.ready import ready
 from strongroom.cli.restore import restore
 from strongroom.cli.seal import seal
 from strongroom.cli.serve import serve
@@ -43,7 +45,7 @@ def main() -> None:
 for command in (
     *(serve, init, account, service, seal, hsm, domain_keys, key, keys, identity_provider, explain_command),
     *(who_can_command, dev, import_command, audit, clock, config, database, migrate, migrate_ciphertexts, backup),
-    *(restore, doctor, nodes, xks_proxy, events),
+    *(restore, doctor, nodes, xks_proxy, events, ready, completion),
 ):
     main.add_command(command)
 for command in (search, archive, prune, retire, shipping, fetch):

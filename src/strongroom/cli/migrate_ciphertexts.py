@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import click
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from strongroom.aws_clients import AwsError, AwsPlace, client_of
 from strongroom.cli.options import FILE, PATH, READABLE
+from strongroom.cli.output import json_option, show
 from strongroom.cli.progress import progress_bar
 from strongroom.reencryption.ciphertexts import Side
 from strongroom.reencryption.files import Files
@@ -74,6 +75,7 @@ class _Bucket(NamedTuple):
 @click.option("--bucket-profile", help="AWS profile for the bucket.")
 @click.option("--bucket-region", help="Region of the bucket.")
 @click.option("--bucket-endpoint-url", help="URL of the object storage. Default: that of Amazon S3.")
+@json_option
 @click.pass_context
 def migrate_ciphertexts(  # noqa: PLR0913, PLR0917 - options
     ctx: click.Context,
@@ -103,6 +105,7 @@ def migrate_ciphertexts(  # noqa: PLR0913, PLR0917 - options
     bucket_profile: str | None,
     bucket_region: str | None,
     bucket_endpoint_url: str | None,
+    as_json: bool,  # noqa: FBT001 - an option
 ) -> None:
     """Re-encrypt ciphertexts of one KMS under a key of another.
 
@@ -127,7 +130,7 @@ def migrate_ciphertexts(  # noqa: PLR0913, PLR0917 - options
             tally = _run(place, source, destination, journal_file, task, in_base64=in_base64)
     except (AwsError, PlaceError) as error:
         raise click.ClickException(str(error)) from None
-    _show(tally, dry_run=dry_run)
+    show({"dry_run": dry_run, **asdict(tally)}, [_words(tally, dry_run=dry_run)], as_json=as_json)
     if tally.failed:
         ctx.exit(_FAILURES)
 
@@ -207,8 +210,8 @@ def _text(path: Path | None) -> str | None:
     return None if path is None else str(path)
 
 
-def _show(tally: Tally, *, dry_run: bool) -> None:
+def _words(tally: Tally, *, dry_run: bool) -> str:
     done = "could be re-encrypted; nothing was replaced" if dry_run else "re-encrypted"
     before = f", {tally.before} before" if tally.before else ""
     left = f", {tally.failed} left as they were (above)" if tally.failed else ""
-    click.echo(f"{tally.migrated} {done}{before}{left}.")
+    return f"{tally.migrated} {done}{before}{left}."

@@ -9,6 +9,7 @@ from strongroom.cli.data_folder import readable_errors
 from strongroom.server.tls import Tls
 from strongroom.settings import Settings
 from strongroom.settings_sources import changed, reloaded
+from strongroom.supervisor.service_manager import ServiceManager
 
 logger = logging.getLogger(__name__)
 
@@ -16,8 +17,11 @@ logger = logging.getLogger(__name__)
 class Reload:
     """The settings of a server, as they were read and as it runs with them: there its ports have numbers."""
 
-    def __init__(self, read: Callable[[], Settings], as_read: Settings, running: Settings) -> None:
+    def __init__(
+        self, read: Callable[[], Settings], as_read: Settings, running: Settings, service_manager: ServiceManager
+    ) -> None:
         """``read`` reads the settings as the start did; raises SettingsError or OSError."""
+        self._service_manager = service_manager
         self._read = read
         self._as_read = as_read
         self._running = running
@@ -26,8 +30,15 @@ class Reload:
         """Read settings and certificates anew, and call ``renew`` with the settings to run with from now on.
 
         If anything in them cannot be used, one line of the log says so, and all stays as it is. Settings that need a
-        restart are named.
+        restart are named. The service manager hears when that begins, and that it is over.
         """
+        self._service_manager.reloading()
+        try:
+            self._read_again(renew)
+        finally:
+            self._service_manager.ready()
+
+    def _read_again(self, renew: Callable[[Settings], None]) -> None:
         try:
             with readable_errors():
                 read = self._read()

@@ -36,6 +36,8 @@ from strongroom.server.tls import Tls
 from strongroom.settings import Settings, address_of
 from strongroom.settings_sources import variables_without_effect
 from strongroom.supervisor.hardening import harden_process, has_swap_space, lock_memory
+from strongroom.supervisor.process_slot import HEARTBEAT_INTERVAL
+from strongroom.supervisor.service_manager import ServiceManager
 from strongroom.supervisor.signals import RELOAD_SIGNAL, survive_signals
 from strongroom.supervisor.supervisor import ProcessError, Supervisor
 from strongroom.telemetry.log_queue import LogQueue
@@ -95,6 +97,7 @@ def _fail(why: str, log: LogQueue) -> NoReturn:
 
 def _serve(settings: Settings, log: LogQueue, read: Callable[[], Settings]) -> None:
     exit_on_stop_signals(_STOPPED)
+    service_manager = ServiceManager.of(os.environ, os.getpid())
     require_open_files()
     Tls(settings)
     with ExitStack() as held:
@@ -102,12 +105,13 @@ def _serve(settings: Settings, log: LogQueue, read: Callable[[], Settings]) -> N
         running = _with_ports(settings, held, _AFTER_ORPHANS if lock.waited else 0.0)
         running = msgspec.structs.replace(running, workers=_workers(settings))
         unsealed = _ready_folder(running)
-        announce = partial(_announce, running, _write_environment(running))
-        reload = Reload(read, settings, running)
+        announce = partial(_announce, running, _write_environment(running), service_manager)
+        reload = Reload(read, settings, running, service_manager)
         if _serves_alone(running):
-            serve_as(running, None, log, partial(_announce_alone, announce, reload), lock.close, unsealed)
+            ready = partial(_announce_alone, announce, reload, service_manager)
+            serve_as(running, None, log, ready, lock.close, unsealed)
         else:
-            _supervise(Supervisor(running, lock.folder, reload.again, unsealed), announce)
+            _supervise(Supervisor(running, lock.folder, reload.again, unsealed, service_manager), announce)
     say(_STOPPED)
 
 
@@ -150,12 +154,22 @@ def _supervise(supervisor: Supervisor, announce: Callable[[], None]) -> None:
         raise SystemExit(1)
 
 
-def _announce_alone(announce: Callable[[], None], reload: Reload, serving: Serving) -> None:
+def _announce_alone(
+    announce: Callable[[], None], reload: Reload, service_manager: ServiceManager, serving: Serving
+) -> None:
     """Announce a server of one process, on its event loop, and have SIGHUP reload its settings from now on."""
     loop = asyncio.get_running_loop()
     # On a thread, because it reads files.
     loop.add_signal_handler(RELOAD_SIGNAL, lambda: loop.run_in_executor(None, reload.again, serving.renew))
+    serving.when_stopping(service_manager.stopping)
     announce()
+    _keep_alive(loop, service_manager)
+
+
+def _keep_alive(loop: asyncio.AbstractEventLoop, service_manager: ServiceManager) -> None:
+    """Let the service manager hear from this event loop, again and again. A supervisor does so by itself."""
+    service_manager.alive()
+    loop.call_later(HEARTBEAT_INTERVAL, _keep_alive, loop, service_manager)
 
 
 def _write_environment(settings: Settings) -> tuple[Path, Path] | None:
@@ -172,10 +186,11 @@ def _url(settings: Settings) -> str:
     return f"{settings.scheme}://{settings.listen}"
 
 
-def _announce(settings: Settings, environment: tuple[Path, Path] | None) -> None:
-    """Print where the server listens, and the command that makes the AWS clients of a shell use it."""
-    served = f"account {settings.account} in {', '.join(settings.regions)} at {_url(settings)}"
-    say(f"Strongroom {__version__} serves {served}")
+def _announce(settings: Settings, environment: tuple[Path, Path] | None, service_manager: ServiceManager) -> None:
+    """Say where the server listens, and print the command that makes the AWS clients of a shell use it."""
+    served = f"serves account {settings.account} in {', '.join(settings.regions)} at {_url(settings)}"
+    say(f"Strongroom {__version__} {served}")
+    service_manager.ready(served)
     if settings.metrics_listen is not None:
         say(f"Metrics are at http://{settings.metrics_listen}/metrics")
     if environment is not None:

@@ -32,7 +32,7 @@ class AccountExistsError(ValueError):
     """There is an account of this number already."""
 
 
-class NewAccount(msgspec.Struct, frozen=True, rename="camel"):
+class NewAccount(msgspec.Struct, frozen=True):
     """A new account and its root access key."""
 
     account: str

@@ -32,7 +32,7 @@ class FaultError(ValueError):
     """A fault cannot be injected; the message says why."""
 
 
-class Fault(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What happens to calls of an operation: an ``error`` of AWS by its code, a ``delay`` in seconds, or both.
 
     ``times`` is to how many calls it happens, None for all of them until it is cleared. ``account`` has whose calls
@@ -51,7 +51,7 @@ class Fault(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=T
         require_account(self.account)
 
 
-class InjectedFault(msgspec.Struct, frozen=True, rename="camel"):
+class InjectedFault(msgspec.Struct, frozen=True):
     """A fault as it is now: ``times`` counts down."""
 
     id: int

@@ -30,22 +30,28 @@ class SealedListener:
 
     @contextmanager
     def listening(self, host: str, port: int) -> Iterator[None]:
-        """Answer until the block ends."""
+        """Answer until the block ends. Connections are accepted from its beginning on."""
         loop = asyncio.new_event_loop()
+        started = threading.Event()
         with closing(join_port(host, port)) as listener:
-            thread = threading.Thread(target=self._run, args=(loop, listener), name="sealed", daemon=True)
+            thread = threading.Thread(target=self._run, args=(loop, listener, started), name="sealed", daemon=True)
             thread.start()
+            # A loop that is stopped before its server is made fails.
+            started.wait()
             try:
                 yield
             finally:
                 loop.call_soon_threadsafe(loop.stop)
                 thread.join()
 
-    def _run(self, loop: asyncio.AbstractEventLoop, listener: socket.socket) -> None:
+    def _run(self, loop: asyncio.AbstractEventLoop, listener: socket.socket, started: threading.Event) -> None:
         with closing(loop):
-            server = loop.run_until_complete(
-                asyncio.start_server(self._answer, sock=listener, ssl=self._context, limit=_MOST_HEAD)
-            )
+            try:
+                server = loop.run_until_complete(
+                    asyncio.start_server(self._answer, sock=listener, ssl=self._context, limit=_MOST_HEAD)
+                )
+            finally:
+                started.set()
             loop.run_forever()
             server.close()
             for task in asyncio.all_tasks(loop):

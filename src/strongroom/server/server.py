@@ -73,6 +73,7 @@ class Server:
         self._name = name
         self._tls = tls
         self._renewed: Callable[[], object] | None = None
+        self._stopping: Callable[[], None] | None = None
         self._service = service
         self._chores = chores
         self._hurry = hurry
@@ -91,6 +92,10 @@ class Server:
         listener = join_port(*self._settings.address)
         with contextlib.closing(listener), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(self._serve(listener, ready))
+
+    def when_stopping(self, stopping: Callable[[], None]) -> None:
+        """Have ``stopping`` called on the event loop when the server has been told to stop and begins to drain."""
+        self._stopping = stopping
 
     def renew(self, settings: Settings) -> None:
         """Take on the settings that can change while it serves (``settings.RELOADED``). Any thread may call this.
@@ -120,6 +125,8 @@ class Server:
 
             listen = listening(loop, connect, self._tls, _BACKLOG)
             await acceptor.run(listen, handshakes, lambda: ready(url_of(self._settings, listener)))
+            if self._stopping is not None:
+                self._stopping()
             await front.drain(self._settings.drain)
             # All is done. A second signal, as supervisors and terminals may send it, must not look like a crash.
             signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)

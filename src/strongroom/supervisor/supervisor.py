@@ -21,6 +21,7 @@ from types import FrameType
 from strongroom.crypto.seal import Unsealed
 from strongroom.settings import Settings
 from strongroom.supervisor.process_slot import AGENT, EVENT_SENDER, HEARTBEAT_INTERVAL, SHIPPER, ProcessSlot, worker
+from strongroom.supervisor.service_manager import ServiceManager
 from strongroom.supervisor.signals import RELOAD_SIGNAL, STOP_SIGNALS
 
 logger = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class Supervisor:
     must name a port, not 0, so that all workers share it.
     ``lock`` is the file descriptor of the data folder's lock, which every process inherits. ``reload`` reads the
     settings anew after SIGHUP, and calls its argument with those to run with from now on. ``unsealed`` is for workers.
+    ``service_manager`` hears that the supervisor lives, and when it stops.
     """
 
     def __init__(
@@ -49,8 +51,10 @@ class Supervisor:
         lock: int,
         reload: Callable[[Callable[[Settings], None]], None],
         unsealed: Unsealed | None = None,
+        service_manager: ServiceManager | None = None,
     ) -> None:
         self._reload = reload
+        self._service_manager = service_manager or ServiceManager()
         self._reloading = False
         self._drain = settings.drain
         agent = [ProcessSlot(AGENT, settings, lock)] if settings.is_on_postgresql else []
@@ -130,10 +134,12 @@ class Supervisor:
         now = time.monotonic()
         if now >= self._checked_at + HEARTBEAT_INTERVAL:
             self._checked_at = now
+            self._service_manager.alive()
             for slot in self._slots:
                 slot.check_heartbeat()
 
     def _stop(self, wakeup: int) -> bool:
+        self._service_manager.stopping()
         # Processes that ended together have sent one SIGCHLD, which may have been read already.
         codes = [code for _slot, code in self._reap()]
         for slots in reversed(self._stages):

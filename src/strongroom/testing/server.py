@@ -30,8 +30,8 @@ class Server:
         self.data = Path(facts["data"])
         self.account = Account(
             account=facts["account"],
-            access_key_id=facts["accessKeyId"],
-            secret_access_key=facts["secretAccessKey"],
+            access_key_id=facts["access_key_id"],
+            secret_access_key=facts["secret_access_key"],
             url=self.url,
             region=self.regions[0],
         )
@@ -46,8 +46,8 @@ class Server:
         made = self._control.post("/accounts", {"account": account})
         return Account(
             account=made["account"],
-            access_key_id=made["accessKeyId"],
-            secret_access_key=made["secretAccessKey"],
+            access_key_id=made["access_key_id"],
+            secret_access_key=made["secret_access_key"],
             url=self.url,
             region=self.regions[0],
         )
