@@ -5,9 +5,11 @@ SECONDS := 2
 KEYS := 300000
 MINUTES := 10
 ENGINE := docker
-# One pytest worker for each core. All tests of a file run in one worker and share its fixtures. Files start in their usual
-# order: by default those with many tests start first, and one long test would start last, with the other cores idle.
-PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
+# Two pytest workers for each core: half of the time, tests wait for processes, leases and clocks.
+TESTERS := $(shell expr 2 \* `nproc`)
+# All tests of a file run in one worker and share its fixtures. Files start in their usual order: by default those with
+# many tests start first, and one long test would start last, with the other workers idle.
+PARALLEL = -n $(TESTERS) --dist loadfile --no-loadscope-reorder
 # These load the machine, or measure memory or time, so they run one by one, after all others.
 SERIAL := tests/overload
 # What uses keys, for the runs with keys in a token.

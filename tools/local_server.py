@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-STARTING = 30
-STOPPING = 30
+STOPPING = 120
+"""Seconds that a stop may take, on a busy machine."""
 
 
 class Process(Protocol):

@@ -201,7 +201,8 @@ def test_with_the_public_key_the_database_is_only_read(scene: Scene, tmp_path: P
     told = succeed(away, "audit", "verify", "--public-key", str(pem))
     assert "The log is whole." in told
     assert "without the database" not in told
-    assert succeed(away, "audit", "search", "--key", "alias/payroll").count("Encrypt") == 2
+    search = ("audit", "search", "--key", "alias/payroll")
+    assert succeed(away, *search) == succeed(scene.data, *search)
     assert {path.name for path in away.iterdir()} <= names
     with closing(sqlite3.connect(away / "strongroom.db")) as database:
         database.execute("UPDATE alembic_version SET version_num = '0001'")

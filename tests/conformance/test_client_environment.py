@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from free_ports import free_port
 from local_server import RunningServer, running_server
 from programs import program
 from server_processes import wait_until
@@ -117,7 +118,6 @@ def in_shell(shell: str, file: Path, script: str, environment: dict[str, str]) -
     )
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("shell", PACKAGES)
 def test_clients_reach_the_server_from_a_shell_that_points_elsewhere(
     server: RunningServer, corporate: dict[str, str], shell: str
@@ -187,16 +187,9 @@ def test_a_server_that_is_ready_has_written_the_files(tmp_path: Path, workers: s
             assert f"http://127.0.0.1:{port}" in (data / "env.sh").read_text()
             assert (data / "env.fish").exists()
             process.terminate()
-            assert process.wait(30) == 0
+            assert process.wait(60) == 0
         finally:
             process.kill()
-
-
-def free_port() -> int:
-    """Return a loopback port that nothing listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def accepts(port: int) -> bool:

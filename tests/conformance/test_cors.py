@@ -193,7 +193,6 @@ def sts_call(server: RunningServer) -> Call:
     return kms_call(server, "") | {"service": "sts", "target": ""} | form
 
 
-@pytest.mark.timeout(180)
 def test_a_page_of_an_allowed_origin_calls(listed: RunningServer, page: Page, tmp_path: Path) -> None:
     kms = client_of(listed)
     key_id = kms.create_key()["KeyMetadata"]["KeyId"]
@@ -213,7 +212,6 @@ def test_a_page_of_an_allowed_origin_calls(listed: RunningServer, page: Page, tm
     assert all(len(result["headers"]["x-amzn-requestid"]) == 36 for result in results)
 
 
-@pytest.mark.timeout(180)
 def test_a_page_of_another_origin_cannot_call(
     listed: RunningServer, open_to_all: RunningServer, folder: Path, tmp_path: Path
 ) -> None:

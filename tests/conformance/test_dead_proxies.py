@@ -116,7 +116,7 @@ def test_the_deadline_is_a_quarter_of_a_second(tmp_path: Path, log: Path, stub: 
         assert "" in outcomes
         begun = time.perf_counter()
         assert "did not respond in time" in outcome_of(kms, stub, key_id, 0.26)
-        assert 0.24 < time.perf_counter() - begun < 1
+        assert 0.24 < time.perf_counter() - begun < 5
 
 
 def outcome_of(kms: KMSClient, stub: XksStub, key_id: str, after: float) -> str:

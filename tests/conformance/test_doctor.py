@@ -211,7 +211,6 @@ def test_problems_that_a_server_tells_of(prepared: Prepared, tmp_path: Path) -> 
     assert examine(data, "--quick").told("problems") == "no server runs that could tell of any"
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("how", How)
 def test_random_damage_is_told_in_words(prepared: Prepared, tmp_path: Path, how: How) -> None:
     """What no check expects ends as ``unknown`` with the name of an error: there must be none of that."""

@@ -302,7 +302,6 @@ def served(clone: Clone) -> Iterator[Clone]:
     assert "Traceback" not in (clone.folder.parent / "log").read_text()
 
 
-@pytest.mark.timeout(180)
 def test_the_readme(served: Clone) -> None:
     assert SERVE in blocks_of("README.md")
     printed = served.run(script_of("README.md"))
@@ -311,26 +310,22 @@ def test_the_readme(served: Clone) -> None:
     assert "a secret\n" in printed
 
 
-@pytest.mark.timeout(180)
 def test_the_page_on_identities(served: Clone) -> None:
     printed = served.run(". strongroom-data/env.sh\n" + script_of("docs/identities.md"))
     assert "because     arn:aws:iam::000000000000:user/ann inline policy decrypt-payroll" in printed
 
 
-@pytest.mark.timeout(180)
 def test_the_page_on_the_xks_proxy(served: Clone) -> None:
     printed = served.run(". strongroom-data/env.sh\n" + script_of("docs/xks-proxy.md"))
     assert "key payroll-2026" in printed
     assert (served.folder / "acme.json").stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.timeout(180)
 def test_the_page_on_moving_in(served: Clone) -> None:
     printed = served.run(". strongroom-data/env.sh\n" + script_of("docs/moving-in.md"))
     assert "1 could be re-encrypted; nothing was replaced.\n1 re-encrypted.\n" in printed
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("page", [page for page in PAGES if page not in SERVED | ACTIVATED and script_of(page)])
 def test_other_pages(clone: Clone, page: str) -> None:
     clone.run(script_of(page))

@@ -14,10 +14,11 @@ from mypy_boto3_kms.client import KMSClient
 from accounts import strongroom
 from client_errors import error_code_of
 from clients import client_of
+from free_ports import free_port
 from local_server import RunningServer, running_server
 from scrapes import scrape
 from server_processes import is_alive, wait_until
-from shipping import free_port, process_of
+from shipping import process_of
 from strongroom.events.webhook import read_secrets, signature_of
 from tls_files import Pair, self_signed
 from webhooks import receiver

@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pytest
 from botocore.credentials import Credentials
 from mypy_boto3_iam.client import IAMClient
 
@@ -115,7 +114,6 @@ def test_a_user_manages_its_own_without_naming_itself(identities: Identities) ->
         assert f"on resource: {other.arn}" in refusal["Message"]
 
 
-@pytest.mark.timeout(60)
 def test_the_last_use_is_written_down_within_the_keepers_interval(iam: IAMClient, identities: Identities) -> None:
     user = identities.user(allow(do="kms:ListKeys"))
     never: Any = iam.get_access_key_last_used(AccessKeyId=user.access_key_id)

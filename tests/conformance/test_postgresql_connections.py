@@ -13,9 +13,10 @@ from mypy_boto3_kms.client import KMSClient
 
 from clients import client_of
 from database_tls import Authority, end_connections, require_scram, set_password, use_certificate
+from free_ports import free_port
 from nodes import Node, initialize
 from pgbouncer import Pgbouncer
-from postgresql import SERVER, Cluster, free_port, prepared_cluster
+from postgresql import SERVER, Cluster, prepared_cluster
 from server_processes import wait_until
 
 SETTINGS = {"STRONGROOM_LEASE": "2", "STRONGROOM_WORKERS": "1", "STRONGROOM_STORE_TIMEOUT": "2"}

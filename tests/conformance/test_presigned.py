@@ -51,7 +51,6 @@ def test_a_url_of_boto3(server: RunningServer, method: str) -> None:
     assert identity == {"UserId": ACCOUNT, "Account": ACCOUNT, "Arn": ROOT}
 
 
-@pytest.mark.timeout(120)
 def test_a_token_for_kubernetes_made_by_the_aws_cli(server: RunningServer, tmp_path: Path) -> None:
     environment = server.environment | {"AWS_STS_REGIONAL_ENDPOINTS": "regional"}
     command = [str(AWS), "eks", "get-token", "--cluster-name", "blue", "--region", "us-east-1"]

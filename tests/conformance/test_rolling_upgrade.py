@@ -123,7 +123,6 @@ def kms_of(node: Node) -> KMSClient:
     )
 
 
-@pytest.mark.timeout(300)
 def test_no_call_fails_while_nodes_are_upgraded_one_by_one(postgresql: Cluster, tmp_path: Path) -> None:
     code = make_next_release(tmp_path / "next")
     with (

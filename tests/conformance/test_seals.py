@@ -24,7 +24,7 @@ from strongroom.http.listeners import claim_port
 from terminals import clients_environment, server_in_terminal, shown_by, shown_to_others
 
 PASSPHRASE = "correct horse battery staple"
-PATIENCE = 30.0
+PATIENCE = 120.0
 WORKERS = 2
 
 

@@ -76,12 +76,12 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 @pytest.mark.parametrize("begun", [b"", b"POST / HT", b"POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\nabc"])
 def test_a_stalled_client_is_dropped(quick: RunningServer, begun: bytes) -> None:
     url = urlsplit(quick.endpoint)
-    with socket.create_connection((url.hostname or "", url.port or 0), timeout=10) as connection:
+    with socket.create_connection((url.hostname or "", url.port or 0), timeout=60) as connection:
         connection.sendall(begun)
         started = time.monotonic()
         with contextlib.suppress(ConnectionResetError):
             assert connection.recv(1) == b""
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 15
 
 
 def test_a_client_that_trickles_its_request_is_dropped_too(quick: RunningServer) -> None:
@@ -152,4 +152,4 @@ def test_a_restart_keeps_everything_and_adds_regions(tmp_path: Path) -> None:
         limits = Path(f"/proc/{server.process.pid}/limits").read_text()
         assert limits.split("Max core file size")[1].split()[:2] == ["0", "0"]
         os.kill(server.process.pid, signal.SIGINT)
-        assert server.process.wait(30) == 0
+        assert server.process.wait(60) == 0

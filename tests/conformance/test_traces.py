@@ -141,10 +141,10 @@ def test_a_receiver_that_does_not_answer_stops_nothing(
             begun = time.monotonic()
             for _ in range(300):
                 kms.encrypt(KeyId=key_id, Plaintext=b"x")
-            assert time.monotonic() - begun < 15
+            assert time.monotonic() - begun < 60
             begun = time.monotonic()
             assert server.stop() == 0
-            assert time.monotonic() - begun < 12
+            assert time.monotonic() - begun < 40
     log = (tmp_path / "log").read_text()
     assert "Traceback" not in log
     assert len(log.splitlines()) <= 2

@@ -228,7 +228,7 @@ def test_a_database_that_another_release_has_upgraded_ends_it(tmp_path: Path) ->
     with running_proxy(own, tmp_path / "proxy.log") as proxy:
         with closing(sqlite3.connect(own / "strongroom.db")) as connection, connection:
             connection.execute("UPDATE alembic_version SET version_num = '9999'")
-        assert proxy.process.wait(30) == 1
+        assert proxy.process.wait(60) == 1
     assert "another release" in (tmp_path / "proxy.log").read_text().splitlines()[-1]
 
 

@@ -101,7 +101,7 @@ class Load:
 
 def readiness(node: Node) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{node.port}/readyz", timeout=20) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{node.port}/readyz", timeout=60) as answer:
             return 200, answer.read().decode()
     except urllib.error.HTTPError as refused:
         with refused:
@@ -123,7 +123,7 @@ def test_a_stop_of_all_processes_at_once_answers_calls_before_the_lease_ends(nod
     wait_until(lambda: load.calls > CALLS)
     for process in tree_of(node.supervisor):
         os.kill(process, signal.SIGTERM)
-    assert node.server.process.wait(60) == 0
+    assert node.server.process.wait(180) == 0
     load.end()
     assert "DependencyTimeoutException" not in load.refusals
     assert members(node) == []
@@ -175,6 +175,7 @@ def test_an_agent_that_hangs_is_replaced_and_the_workers_stay(node: Node) -> Non
 
 
 def test_no_agent_outlives_its_supervisor(node: Node) -> None:
+    node.environment["STRONGROOM_LEASE"] = "60"
     node.start()
     processes = tree_of(node.supervisor)
     assert len(processes) == 3
@@ -183,7 +184,7 @@ def test_no_agent_outlives_its_supervisor(node: Node) -> None:
     # The row of the killed start is this node's own: it need not wait for the end of that lease.
     began = time.monotonic()
     node.start()
-    assert time.monotonic() - began < 10 * LEASE
+    assert time.monotonic() - began < 50
     client_of(node.server).create_key()
     assert len(members(node)) == 1
 
@@ -216,7 +217,7 @@ def test_a_stop_does_not_wait_long_for_a_database_that_hangs(node: Node, postgre
     with postgresql.frozen():
         began = time.monotonic()
         assert node.stop() == 0
-        assert time.monotonic() - began < 40
+        assert time.monotonic() - began < 100
     assert "changes of other nodes wait for the lease of this one to end" in node.logs[-1].read_text()
 
 

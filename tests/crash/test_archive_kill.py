@@ -52,7 +52,6 @@ def duration(data: Path, *arguments: str) -> float:
     return time.monotonic() - begun
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("compress", [(), ("--compress",)])
 def test_an_archive_that_is_killed_loses_nothing_and_doubles_nothing(
     data: Path, tmp_path: Path, compress: tuple[str, ...]
@@ -85,7 +84,6 @@ def test_an_archive_that_is_killed_loses_nothing_and_doubles_nothing(
     assert len(searched.splitlines()) == CALLS
 
 
-@pytest.mark.timeout(300)
 def test_pruning_that_is_killed_is_stated_before_anything_is_gone(data: Path, tmp_path: Path) -> None:
     archive = tmp_path / "archive"
     succeed(data, "audit", "archive", "--to", str(archive))

@@ -72,7 +72,6 @@ def kill_after(seconds: float, arguments: list[str]) -> int:
         return process.wait()
 
 
-@pytest.mark.timeout(300)
 def test_a_backup_that_is_killed_leaves_no_file_that_passes_for_one(made: Folder, tmp_path: Path) -> None:
     folder = tmp_path / "backups"
     folder.mkdir()
@@ -98,7 +97,6 @@ def test_a_backup_that_is_killed_leaves_no_file_that_passes_for_one(made: Folder
     assert verified(left, made.root_key)
 
 
-@pytest.mark.timeout(300)
 def test_a_restore_that_is_killed_leaves_nothing_or_all(made: Folder, tmp_path: Path) -> None:
     numbers = itertools.count()
 
@@ -121,7 +119,7 @@ def test_a_restore_that_is_killed_leaves_nothing_or_all(made: Folder, tmp_path: 
         if (hidden / "root.key").exists() and not (hidden / "strongroom.db").exists():
             # Also if it is served under its hidden name, no new keys are begun there.
             served = command("serve", "--data", hidden, "--listen", "127.0.0.1:0")
-            done = subprocess.run(served, capture_output=True, text=True, check=False, timeout=60)
+            done = subprocess.run(served, capture_output=True, text=True, check=False, timeout=180)
             assert done.returncode != 0
             assert "was served before" in done.stderr
         # The next attempt removes what was left.
@@ -131,7 +129,6 @@ def test_a_restore_that_is_killed_leaves_nothing_or_all(made: Folder, tmp_path: 
     assert killed
 
 
-@pytest.mark.timeout(120)
 def test_a_verification_that_is_killed_changes_nothing(made: Folder) -> None:
     before = made.backup.read_bytes()
     verify = command("backup", "verify", made.backup, "--root-key", made.root_key)

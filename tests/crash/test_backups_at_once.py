@@ -52,7 +52,7 @@ def halted(folder: Path, pattern: str, *arguments: object) -> Iterator[subproces
 def refusal(*arguments: object) -> str:
     """Return the one line with which a command fails."""
     with started(*arguments) as process:
-        output, errors = process.communicate(timeout=60)
+        output, errors = process.communicate(timeout=180)
     assert process.returncode == 1
     (line,) = errors.splitlines()
     assert output == ""
@@ -61,7 +61,7 @@ def refusal(*arguments: object) -> str:
 
 def is_whole(backup: Path, data: Path) -> bool:
     with started("backup", "verify", backup, "--root-key", data / "root.key") as process:
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=180)
     return process.returncode == 0 and f"{KEYS} keys" in output
 
 
@@ -84,7 +84,6 @@ def test_two_backups_in_one_file(data: Path, tmp_path: Path) -> None:
     assert is_whole(tmp_path / "made", data)
 
 
-@pytest.mark.timeout(180)
 def test_of_backups_at_once_that_keep_one_there_is_one_at_the_end(data: Path, tmp_path: Path) -> None:
     backup = ("backup", "--data", data, "--unencrypted", "--keep", "1", "--to", tmp_path)
     for _ in range(2):

@@ -12,14 +12,12 @@ ROUNDS = 4
 """Kills of each kind. ``make faults`` does any number."""
 
 
-@pytest.mark.timeout(300)
 def test_domain_keys_are_rotated_wholly_or_resumed(tmp_path: Path) -> None:
     tally = DomainKeyCampaign(tmp_path, seeded(1)).run(ROUNDS)
     assert tally.injected == 2 * ROUNDS
     assert any("killed" in name for name in tally.outcomes)
 
 
-@pytest.mark.timeout(300)
 def test_keys_move_into_a_token_wholly_or_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in new_token(tmp_path).items():
         monkeypatch.setenv(name, value)

@@ -6,7 +6,6 @@ import threading
 import time
 from pathlib import Path
 
-import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
 from accounts import succeed
@@ -54,7 +53,6 @@ def work(server: RunningServer, done: Acknowledged, failures: list[BaseException
         failures.append(error)
 
 
-@pytest.mark.timeout(240)
 def test_every_acknowledged_key_alias_and_ciphertext_survives_kill_9(tmp_path: Path) -> None:
     done, failures = Acknowledged(), list[BaseException]()
     for kill in range(KILLS):

@@ -93,7 +93,6 @@ def scene(tmp_path: Path, postgresql: Cluster) -> Iterator[Scene]:
         yield Scene(tmp_path / "data", postgresql, name)
 
 
-@pytest.mark.timeout(300)
 def test_a_move_that_is_killed_is_finished_by_the_next(scene: Scene) -> None:
     kills = dict.fromkeys(scene.moves, 0)
     limits = dict.fromkeys(scene.moves, 2.0)

@@ -25,7 +25,7 @@ def test_workers_end_soon_after_their_supervisor_was_killed(tmp_path: Path) -> N
         server.process.kill()
         began = time.monotonic()
         wait_until(lambda: not any(map(is_alive, workers)))
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 60
 
 
 @pytest.mark.parametrize("count", ["1", str(WORKERS)])
@@ -57,7 +57,7 @@ def test_orphans_that_still_hold_the_folder_are_waited_for(tmp_path: Path) -> No
             holder.wait()
             assert announced(process)
             process.terminate()
-            assert process.wait(30) == 0
+            assert process.wait(60) == 0
     finally:
         holder.kill()
         holder.wait()

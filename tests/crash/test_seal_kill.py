@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
 from campaign import seeded
 from seal_campaign import SealCampaign
 
@@ -11,7 +9,6 @@ ROUNDS = 3
 """Kills of each kind. ``make faults`` does any number."""
 
 
-@pytest.mark.timeout(300)
 def test_seals_are_changed_wholly_or_not_at_all(tmp_path: Path) -> None:
     tally = SealCampaign(tmp_path, seeded(1)).run(ROUNDS)
     assert tally.injected == 3 * (ROUNDS - 1)

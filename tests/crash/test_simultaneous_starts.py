@@ -1,24 +1,16 @@
 """Of two servers that are started at one moment, one serves; the last line of the other says why it does not."""
 
-import socket
 import time
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from free_ports import free_port
 from server_processes import PATIENCE
 from started_servers import announced, started
 
 ROUNDS = 4
-
-
-def free_port(host: str) -> int:
-    """Return a port that was free a moment ago."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 @pytest.mark.parametrize(

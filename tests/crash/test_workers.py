@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, HTTPClientError
 
 from accounts import succeed
 from clients import client_of, client_with, credentials_of
@@ -38,8 +38,11 @@ def workers(tmp_path: Path) -> Iterator[RunningServer]:
 class Storm:
     """Clients that use one key all the time, each over a connection of its own, and remember when they began to."""
 
-    def __init__(self, clients: list[Any], key_id: str) -> None:
+    def __init__(self, clients: list[Any], key_id: str, log: Path) -> None:
+        """``log`` is the server's, which is shown if a client gets no answer."""
         self._key_id = key_id
+        self._log = log
+        self._unanswered: list[str] = []
         self._ended = threading.Event()
         self._uses: list[tuple[float, bool]] = []
         self._threads = [threading.Thread(target=self._use, args=(client,)) for client in clients]
@@ -53,6 +56,7 @@ class Storm:
         self._ended.set()
         for thread in self._threads:
             thread.join()
+        assert self._unanswered == [], self._log.read_text()
 
     def _use(self, client: Any) -> None:
         while not self._ended.is_set():
@@ -61,6 +65,9 @@ class Storm:
                 client.encrypt(KeyId=self._key_id, Plaintext=b"x")
             except ClientError:
                 self._uses.append((began, False))
+            except HTTPClientError as error:
+                self._unanswered.append(f"after {time.monotonic() - began:.3f} s: {error}")
+                return
             else:
                 self._uses.append((began, True))
 
@@ -71,6 +78,7 @@ class Storm:
             found = [succeeded for began, succeeded in list(self._uses) if began > since]
             if len(found) >= 3 * len(self._threads):
                 return found
+            assert self._unanswered == []
             time.sleep(0.005)
         raise AssertionError("the clients do not get on")
 
@@ -87,8 +95,7 @@ def clients_of(server: RunningServer, person: Person) -> list[Any]:
     return [client_with(server, "kms", person.credentials) for _ in range(USERS)]
 
 
-@pytest.mark.timeout(300)
-def test_no_worker_is_ever_stale(workers: RunningServer) -> None:
+def test_no_worker_is_ever_stale(workers: RunningServer, tmp_path: Path) -> None:
     kms: Any = client_of(workers)
     iam: Any = client_with(workers, "iam", credentials_of(workers))
     identities = Identities(workers, iam)
@@ -106,7 +113,7 @@ def test_no_worker_is_ever_stale(workers: RunningServer) -> None:
     def switch(status: str) -> None:
         iam.update_access_key(**user, AccessKeyId=person.access_key_id, Status=status)
 
-    with Storm(clients_of(workers, person), key_id) as storm:
+    with Storm(clients_of(workers, person), key_id, tmp_path / "log") as storm:
         storm.settle(time.monotonic())
         storm.race(lambda: kms.disable_key(**key), lambda: kms.enable_key(**key))
         storm.race(lambda: switch("Inactive"), lambda: switch("Active"))
@@ -114,6 +121,7 @@ def test_no_worker_is_ever_stale(workers: RunningServer) -> None:
         iam.delete_user_policy(**user, PolicyName="own")
         grant()
         storm.race(lambda: kms.revoke_grant(**key, GrantId=granted[-1]), grant)
+    assert "ended with" not in (tmp_path / "log").read_text()
 
 
 def last_use(client: Any, key_id: str) -> Any:

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
 from backup_campaign import BackupCampaign
 from campaign import first_lines, seeded
 
@@ -11,7 +9,6 @@ BACKUPS = 2
 """``make faults`` makes many more."""
 
 
-@pytest.mark.timeout(240)
 def test_every_backup_is_restored(tmp_path: Path) -> None:
     tally = BackupCampaign(tmp_path, seeded(1)).run(BACKUPS)
     assert not tally.lost, first_lines(tally.lost)

@@ -12,7 +12,6 @@ ROUNDS = 3
 """``make faults`` does many more."""
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize(("how", "was_killed"), [(How.FLIP, True), (How.VALUE, False), (How.CUT, True)])
 def test_nothing_wrong_is_answered(tmp_path: Path, how: How, *, was_killed: bool) -> None:
     campaign = DamageCampaign(tmp_path, seeded(len(how)), how, was_killed=was_killed)

@@ -11,7 +11,6 @@ ROUNDS = 3
 """``make faults`` runs many more."""
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize(("durability", "workers"), [("write", 1), ("fsync", 2)])
 def test_nothing_acknowledged_is_lost(tmp_path: Path, durability: str, workers: int) -> None:
     tally = KillCampaign(tmp_path, seeded(workers), durability, workers).run(ROUNDS)

@@ -36,7 +36,7 @@ CONTROLS = {
 @pytest.mark.parametrize("rules", CONTROLS.values(), ids=CONTROLS.keys())
 def test_a_broken_rule_is_found(postgresql: Cluster, tmp_path: Path, rules: StormRules) -> None:
     """Else the storm could not find anything."""
-    for seed in range(5):
+    for seed in range(10):
         if storm(postgresql, tmp_path / "storm", rules, seed, races=30, most_seconds=20).stale:
             return
     pytest.fail("no use was stale")
@@ -54,7 +54,7 @@ def test_no_use_misses_a_change_after_a_failover(tmp_path: Path) -> None:
     ids=["caches are filled from any server", "leases are renewed by reads"],
 )
 def test_a_broken_rule_is_found_after_a_failover(tmp_path: Path, rules: FailoverRules) -> None:
-    for seed in range(3):
+    for seed in range(10):
         if failover_storm(tmp_path / f"storm-{seed}", rules, seed, races=20).stale:
             return
     pytest.fail("no use was stale")

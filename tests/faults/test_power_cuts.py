@@ -11,7 +11,6 @@ CUTS = 4
 """``make faults`` makes many more."""
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("durability", ["write", "fsync"])
 def test_nothing_acknowledged_is_lost(tmp_path: Path, durability: str) -> None:
     """With ``fsync``, no audit record of an answered call is lost either."""

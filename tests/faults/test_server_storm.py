@@ -4,13 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from cut_off_node import DISTURBANCES, changes_behind
 from postgresql import Cluster
-from server_storm import StormRules, server_storm
+from server_storm import LEASE, StormRules, server_storm
 
 
 def test_nothing_is_stale_or_lost(postgresql: Cluster, tmp_path: Path) -> None:
     """``make faults`` runs longer ones, also over a database that fails over."""
-    outcome = server_storm(postgresql, tmp_path / "storm", StormRules(changes=400, most_seconds=30), seed=1)
+    rules = StormRules(changes=200, disturbances=5, most_seconds=120)
+    outcome = server_storm(postgresql, tmp_path / "storm", rules, seed=1)
     assert outcome.stale == []
     assert outcome.lost == []
     assert outcome.acknowledged > 50
@@ -18,11 +20,22 @@ def test_nothing_is_stale_or_lost(postgresql: Cluster, tmp_path: Path) -> None:
     assert outcome.disturbances.total() >= 5
 
 
-@pytest.mark.parametrize("broken", ["changes are answered at once", "leases are ignored"])
-def test_a_broken_rule_is_found(postgresql: Cluster, tmp_path: Path, broken: str) -> None:
+@pytest.mark.parametrize(
+    ("broken", "lease"),
+    [
+        # Until its lease ends, a node serves: clients have to use it before.
+        ("changes are answered at once", 30.0),
+        ("leases are ignored", LEASE),
+    ],
+)
+def test_a_broken_rule_is_found(postgresql: Cluster, tmp_path: Path, broken: str, lease: float) -> None:
     """Else the storm could not find anything."""
-    rules = StormRules(changes=1000, most_seconds=12, only=("agent stopped", "network lost"), broken=broken)
-    for seed in range(3):
-        if server_storm(postgresql, tmp_path / f"storm-{seed}", rules, seed).stale:
-            return
-    pytest.fail("nothing was stale")
+    rules = StormRules(changes=0, most_seconds=0, broken=broken, lease=lease)
+    found = changes_behind(postgresql, tmp_path / "nodes", rules)
+    assert [each for each in DISTURBANCES if not found[each].stale] == []
+
+
+def test_a_node_that_is_cut_off_is_not_stale(postgresql: Cluster, tmp_path: Path) -> None:
+    for found in changes_behind(postgresql, tmp_path / "nodes", StormRules(changes=0, most_seconds=0)).values():
+        assert found.stale == []
+        assert found.after > 0

@@ -22,7 +22,6 @@ EXPECTED = {"KMSInternalException", "DependencyTimeoutException", "ThrottlingExc
 Fault = Callable[[RunningServer], AbstractContextManager[None]]
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("fault", [without_descriptors, without_memory])
 def test_the_server_goes_on_when_the_resource_is_there_again(tmp_path: Path, fault: Fault) -> None:
     ledger, data, log = Ledger(), tmp_path / "data", tmp_path / "log"

@@ -11,7 +11,6 @@ FAULTS = len(Fault)
 """Each once; ``make faults`` injects many more."""
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("protection", ["pkcs11-root", "pkcs11-full"])
 def test_nothing_is_lost_and_other_calls_go_on(tmp_path: Path, protection: str) -> None:
     campaign = TokenCampaign(tmp_path, seeded(1), protection)

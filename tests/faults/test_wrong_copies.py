@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
 from campaign import first_lines, seeded
 from wrong_copies import WrongCopyCampaign
 
@@ -11,7 +9,6 @@ COPIES = 2
 """``make faults`` makes many more."""
 
 
-@pytest.mark.timeout(240)
 def test_a_copy_is_refused_or_right(tmp_path: Path) -> None:
     tally = WrongCopyCampaign(tmp_path, seeded(1)).run(COPIES)
     assert tally.injected == COPIES

@@ -133,7 +133,7 @@ def send(server: RunningServer, request: Raw, change: Callable[[Raw], object] | 
     """Send a request on a new connection, after applying ``change`` to it if given."""
     if change is not None:
         change(request)
-    connection = http.client.HTTPConnection(urlsplit(server.endpoint).netloc, timeout=30)
+    connection = http.client.HTTPConnection(urlsplit(server.endpoint).netloc, timeout=120)
     try:
         connection.request(request.method, request.path, request.body, request.headers)
         response = connection.getresponse()

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 _CHUNK = 65536
-_PATIENCE = 10.0
+_PATIENCE = 60.0
 _COMMIT = b"COMMIT\0"
 """The end of a message of the simple query protocol whose last statement is COMMIT."""
 

@@ -19,7 +19,7 @@ from clients import Raw, client_of, send
 from local_server import RunningServer, running_server
 from scrapes import scrape_until
 
-PATIENCE = 30
+PATIENCE = 120
 _NOBODY = 65534
 _PAGE = 4096
 

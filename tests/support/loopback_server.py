@@ -14,7 +14,7 @@ from strongroom.operations.lanes import Lane
 from strongroom.server.front import Capacity, Front
 from strongroom.service.counters import CallCounters
 
-PATIENCE = 5.0
+PATIENCE = 30.0
 LEASE_WAIT = 0.3
 """How long a request waits for a lease of the node, seconds."""
 
@@ -26,10 +26,10 @@ class LoopbackServer:
         self.front = front
         self.counters = counters
         self._direct = direct
-        self._port = port
+        self.port = port
 
     async def connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_connection("127.0.0.1", self._port)
+        return await asyncio.open_connection("127.0.0.1", self.port)
 
     def request(self, operation: str, **body: object) -> bytes:
         return request_bytes(self._direct.kms_request(self._direct.profile(), operation, {}, body))
@@ -49,7 +49,7 @@ class LoopbackServer:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait until a condition holds; raises TimeoutError after some seconds."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.001)
 
@@ -63,12 +63,11 @@ async def status_of(reader: asyncio.StreamReader) -> int:
 
 
 @asynccontextmanager
-async def loopback_server(direct: DirectClient) -> AsyncIterator[LoopbackServer]:
+async def loopback_server(direct: DirectClient, limits: Limits) -> AsyncIterator[LoopbackServer]:
     loop, deployment = asyncio.get_running_loop(), direct.local.deployment
     threads: dict[Lane, int] = {lane: 1 for lane in Lane if lane is not Lane.INLINE}
     capacity = Capacity(threads, 100, 1 << 20, LEASE_WAIT)
     parts = (loop, direct.gateway, deployment.service, deployment.log, capacity, direct.local.clock)
-    limits = Limits()
     counters = CallCounters()
     with closing(Front(*parts, counters=counters)) as front:
         fast_parser = FastParser(limits.head, limits.body)
@@ -82,9 +81,11 @@ async def loopback_server(direct: DirectClient) -> AsyncIterator[LoopbackServer]
             await front.drain(1)
 
 
-def run(direct: DirectClient, scenario: Callable[[LoopbackServer], Awaitable[None]]) -> None:
+def run(
+    direct: DirectClient, scenario: Callable[[LoopbackServer], Awaitable[None]], limits: Limits | None = None
+) -> None:
     async def main() -> None:
-        async with loopback_server(direct) as loopback:
+        async with loopback_server(direct, limits or Limits()) as loopback:
             await scenario(loopback)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

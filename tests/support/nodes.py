@@ -11,8 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+import warm_commands
+from free_ports import free_port
 from local_server import RunningServer, running_server
-from postgresql import SERVER, Cluster, free_port
+from postgresql import SERVER, Cluster
 from request_balancer import RequestBalancer
 from server_processes import is_alive, tree_of
 from stalling_proxy import StallingProxy
@@ -140,9 +142,11 @@ class Node:
 
 
 def strongroom_on(environment: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run ``strongroom`` with settings from the environment."""
-    command = [sys.executable, "-m", "strongroom", *arguments]
+    """Run ``strongroom`` with settings from the environment; in a fork, as ``accounts.strongroom`` does."""
     merged = {**os.environ, **environment}
+    if warm_commands.can_run(merged):
+        return warm_commands.command(*arguments, environment=environment)
+    command = [sys.executable, "-m", "strongroom", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=_COMMAND, env=merged)
 
 

@@ -19,7 +19,8 @@ from typing import Any
 
 from typing_extensions import override
 
-from postgresql import DatabaseServer, free_port, programs, unprivileged
+from free_ports import free_port
+from postgresql import DatabaseServer, programs, unprivileged
 from programs import program
 from server_processes import tree_of
 

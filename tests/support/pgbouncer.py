@@ -13,7 +13,8 @@ from typing import ClassVar, Self
 
 import psycopg
 
-from postgresql import Cluster, free_port, unprivileged
+from free_ports import free_port
+from postgresql import Cluster, unprivileged
 from programs import program
 
 _CONFIGURATION = """

@@ -6,7 +6,6 @@ As root, its programs run as the user ``nobody``, because they refuse to run as 
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 import psycopg
 from typing_extensions import override
 
+from free_ports import free_port
 from programs import APT
 from strongroom.entropy import system_entropy
 from strongroom.store.postgresql.engine import open_postgresql, transaction
@@ -65,14 +65,6 @@ def programs() -> Path:
 
 def _installed() -> list[Path]:
     return [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/postgres")]
-
-
-def free_port() -> int:
-    """Return a port of the loopback interface that nothing listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
 
 
 def unprivileged(command: list[str]) -> list[str]:

@@ -51,7 +51,7 @@ def request_bytes(request: Raw | HttpRequest, *more: str) -> bytes:
 def exchange(server: RunningServer, data: bytes) -> bytes:
     """Send bytes as they are, and return all that comes back until the server closes."""
     url = urlsplit(server.endpoint)
-    with socket.create_connection((url.hostname or "", url.port or 0), timeout=30) as connection:
+    with socket.create_connection((url.hostname or "", url.port or 0), timeout=120) as connection:
         connection.sendall(data)
         received = b""
         try:

@@ -10,7 +10,7 @@ from prometheus_client.samples import Sample
 
 from local_server import RunningServer
 
-PATIENCE = 20
+PATIENCE = 120
 
 
 class ScrapedMetrics:

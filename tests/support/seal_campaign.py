@@ -13,6 +13,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import warm_commands
 from campaign import Random, Tally
 from local_deployment import LocalDeployment
 from strongroom.clock import ManualClock
@@ -28,7 +29,7 @@ class SealCampaign:
         self._choose = choose
         self._passphrase = folder / "passphrase"
         self._passphrase.write_text("correct horse battery staple\n")
-        self._environment = {**os.environ, "STRONGROOM_SEAL_PASSPHRASE_FILE": str(self._passphrase)}
+        self._environment = {"STRONGROOM_SEAL_PASSPHRASE_FILE": str(self._passphrase)}
         local = LocalDeployment(self.data, ManualClock(time.time()))  # noqa: TID251 - commands have the real clock
         with closing(local.deployment):
             self.key_id = local.call("CreateKey")["KeyMetadata"]["KeyId"]
@@ -52,7 +53,7 @@ class SealCampaign:
         if limit is None:
             # The first one is measured, and not killed.
             begun = time.monotonic()
-            self._seal(*command)
+            subprocess.run(self._command(*command), check=True, capture_output=True, env=self._whole_environment())
             self._seconds[name] = time.monotonic() - begun
         else:
             code = self._kill(command, limit * self._choose.uniform(0.3, 1.1))
@@ -70,7 +71,7 @@ class SealCampaign:
 
     def _kill(self, command: tuple[str, ...], after: float) -> int:
         with subprocess.Popen(
-            self._command(*command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=self._environment
+            self._command(*command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=self._whole_environment()
         ) as process:
             try:
                 process.wait(after)
@@ -80,13 +81,7 @@ class SealCampaign:
 
     def _require_open(self) -> None:
         """Require that the folder opens, that its key is there and its material loads, and that all seals open."""
-        checked = subprocess.run(
-            [sys.executable, "-m", "strongroom", "doctor", "--json", "--data", str(self.data)],
-            capture_output=True,
-            text=True,
-            check=False,
-            env=self._environment,
-        )
+        checked = warm_commands.command("doctor", "--json", "--data", str(self.data), environment=self._environment)
         checks = {each["check"]: each for each in json.loads(checked.stdout)["checks"]}
         # A warning says that there is one seal only.
         assert checks["root-key"]["status"] in {"ok", "warning"}, checks["root-key"]
@@ -105,11 +100,12 @@ class SealCampaign:
         return [each["name"] for each in json.loads(self._seal("status", "--json"))["seals"]]
 
     def _seal(self, *command: str) -> str:
-        done = subprocess.run(
-            self._command(*command), capture_output=True, text=True, check=False, env=self._environment
-        )
+        done = warm_commands.command("seal", *command, "--data", str(self.data), environment=self._environment)
         assert done.returncode == 0, f"seal {' '.join(command)}: {done.stderr}"
         return done.stdout
+
+    def _whole_environment(self) -> dict[str, str]:
+        return {**os.environ, **self._environment}
 
     def _command(self, *command: str) -> list[str]:
         return [sys.executable, "-m", "strongroom", "seal", *command, "--data", str(self.data)]

@@ -12,8 +12,8 @@ import pytest
 
 from local_server import RunningServer
 
-PATIENCE = 30
-"""Seconds to wait for a condition."""
+PATIENCE = 120
+"""Seconds to wait for a condition, on a busy machine."""
 
 
 def children_of(pid: int) -> list[int]:
@@ -41,7 +41,7 @@ def is_alive(pid: int) -> bool:
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
-    """Wait until a condition holds; raises AssertionError after 30 seconds."""
+    """Wait until a condition holds; raises AssertionError after two minutes."""
     end = time.monotonic() + PATIENCE
     while not holds():
         assert time.monotonic() < end

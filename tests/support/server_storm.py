@@ -6,8 +6,8 @@ and nothing was done twice.
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import msgspec
@@ -22,7 +22,7 @@ from patroni import PatroniCluster
 from postgresql import SERVER, Cluster
 from stalling_proxy import StallingProxy
 from storm_changes import Changes, duplicates
-from storm_clients import OFF, ON, UNANSWERED, UNAVAILABLE, StormClients
+from storm_clients import OFF, ON, UNANSWERED, UNAVAILABLE, Observation, StormClients
 from switch_history import SwitchHistory
 from switches import Switch, SwitchMaker
 
@@ -56,16 +56,17 @@ class Outcome(msgspec.Struct):
 
 
 class StormRules(msgspec.Struct, frozen=True):
-    """How long a storm goes on: until so many changes were acknowledged, or so many seconds have passed.
+    """How long a storm goes on: until there were so many changes and disturbances, or so many seconds have passed.
 
-    ``only`` names the disturbances; without any, all are used. ``broken`` is a rule that the nodes do not keep
-    (``broken_rules``), so that staleness has to be found; then the storm ends when it has blown for its time.
+    A change counts when it was acknowledged. ``broken`` is a rule that the nodes do not keep (``broken_rules``), so
+    that staleness has to be found.
     """
 
     changes: int
     most_seconds: float
-    only: tuple[str, ...] = ()
+    disturbances: int = 0
     broken: str = ""
+    lease: float = LEASE
 
 
 class ServerStorm:
@@ -103,10 +104,10 @@ class ServerStorm:
 
     def _disturb(self, rules: StormRules, changes: Changes) -> None:
         deadline = time.monotonic() + rules.most_seconds
-        while changes.acknowledged < rules.changes and time.monotonic() < deadline:
+        while self._goes_on(rules, changes) and time.monotonic() < deadline:
             node = self._random.choice(self._nodes.nodes)
             known = {**disturbances_of(node, self._random), **self._database}
-            name = self._random.choice([each for each in known if not rules.only or each in rules.only])
+            name = self._random.choice([*known])
             self.outcome.disturbances[name] += 1
             undo = known[name]()
             try:
@@ -115,20 +116,15 @@ class ServerStorm:
                 undo()
             time.sleep(self._random.uniform(0, _CALM) * LEASE)
 
+    def _goes_on(self, rules: StormRules, changes: Changes) -> bool:
+        disturbances = self.outcome.disturbances.total()
+        return changes.acknowledged < rules.changes or disturbances < rules.disturbances
+
     def _recover(self) -> None:
         """Wait until each node serves again."""
         for node in self._nodes:
             began = time.monotonic()
-            client = FastClient(node.server)
-            while True:
-                try:
-                    client("ListKeys", Limit=1)
-                    break
-                except (CallRefused, NoAnswer):
-                    if time.monotonic() - began > _RECOVERY:
-                        raise
-                    time.sleep(0.1)
-            client.close()
+            until_it_serves(node)
             self.outcome.recovery.append(time.monotonic() - began)
 
     def _count(self, changes: Changes) -> None:
@@ -140,14 +136,9 @@ class ServerStorm:
 
     def _judge(self, clients: StormClients, switches: Sequence[Switch], histories: Sequence[SwitchHistory]) -> None:
         """Compare every use with what its switch may have been."""
+        self.outcome.stale = stale_uses(clients.observations(), switches, histories)
         for each in clients.observations():
-            if each.found in (OFF, ON):
-                self.outcome.uses += 1
-                history, is_on = histories[each.switch], each.found == ON
-                if not history.allows(on=is_on, began=each.began, ended=each.ended):
-                    found = f"{switches[each.switch].name} was {'on' if is_on else 'off'}"
-                    took = f"a call of {(each.ended - each.began) / 1e6:.1f} ms ({each.connection})"
-                    self.outcome.stale.append(f"{found} in {took}: {history.told(each.began)}")
+            self.outcome.uses += each.found in (OFF, ON)
             self.outcome.unavailable += each.found == UNAVAILABLE
             self.outcome.unanswered += each.found == UNANSWERED
         self.outcome.lost += clients.wrong()[:_MOST_LINES]
@@ -168,9 +159,40 @@ class ServerStorm:
                     self.outcome.lost.append(f"a traceback in {log.name}: {told[told.index('Traceback') :][:600]}")
 
 
+def stale_uses(
+    uses: Iterable[Observation], switches: Sequence[Switch], histories: Sequence[SwitchHistory]
+) -> list[str]:
+    """Return the uses that found what their switch cannot have been, one line each."""
+    stale = []
+    for each in uses:
+        if each.found not in (OFF, ON):
+            continue
+        history, is_on = histories[each.switch], each.found == ON
+        if not history.allows(on=is_on, began=each.began, ended=each.ended):
+            found = f"{switches[each.switch].name} was {'on' if is_on else 'off'}"
+            took = f"a call of {(each.ended - each.began) / 1e6:.1f} ms ({each.connection})"
+            stale.append(f"{found} in {took}: {history.told(each.began)}")
+    return stale
+
+
+def until_it_serves(node: Node) -> None:
+    """Wait until a node serves, for two minutes at most."""
+    deadline = time.monotonic() + _RECOVERY
+    with closing(FastClient(node.server)) as client:
+        while True:
+            try:
+                client("ListKeys", Limit=1)
+            except (CallRefused, NoAnswer):
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+            else:
+                return
+
+
 def storm_settings(rules: StormRules) -> dict[str, str]:
     """Return the environment of the nodes."""
-    settings = {"STRONGROOM_LEASE": str(LEASE), "STRONGROOM_WORKERS": "2"}
+    settings = {"STRONGROOM_LEASE": str(rules.lease), "STRONGROOM_WORKERS": "2"}
     if rules.broken:
         settings |= {"BROKEN_RULE": rules.broken, "PYTHONPATH": str(Path(__file__).parent / "broken_rules")}
     return settings

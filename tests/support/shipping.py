@@ -11,6 +11,7 @@ from typing import Any
 
 import botocore.session
 
+from free_ports import free_port
 from programs import program
 from server_processes import wait_until
 from strongroom.clock import Clock
@@ -76,12 +77,6 @@ def ship(shipper: Shipper) -> None:
 def content_of(folder: Path) -> dict[str, bytes]:
     """Return the segments in a folder."""
     return {each.name: each.path.read_bytes() for each in segments_of(folder)}
-
-
-def free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def _answers(port: int) -> bool:

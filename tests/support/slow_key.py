@@ -8,7 +8,7 @@ from local_deployment import LocalDeployment
 from strongroom.keys.arns import KeyLocator
 from strongroom.snapshot.active_key import ActiveKey, LoadedMaterial
 
-PATIENCE = 30.0
+PATIENCE = 120.0
 
 
 class SlowKey:

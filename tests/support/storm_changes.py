@@ -69,18 +69,18 @@ class Turning:
         """Turn switches until ``ended`` is set; then leave all of them on."""
         is_on = [False] * len(self._switches)
         for number, _ in enumerate(self._switches):
-            self._turn(number, on=True)
+            self.turn(number, on=True)
             is_on[number] = True
         while not ended.wait(self._random.uniform(0, self._longest_pause)):
             number = self._random.randrange(len(self._switches))
             is_on[number] = not is_on[number]
-            self._turn(number, on=is_on[number])
+            self.turn(number, on=is_on[number])
         for number, on in enumerate(is_on):
             if not on:
-                self._turn(number, on=True)
+                self.turn(number, on=True)
         self._client.close()
 
-    def _turn(self, number: int, *, on: bool) -> None:
+    def turn(self, number: int, *, on: bool) -> None:
         """Turn a switch, again and again until that is acknowledged."""
         while True:
             try:

@@ -63,6 +63,11 @@ class StormClients:
             process.kill()
             process.join()
 
+    @property
+    def connections(self) -> list[str]:
+        """The names of all connections, as observations have them."""
+        return [f"uses-{number}-{thread}" for number in range(len(self._processes)) for thread in range(_THREADS)]
+
     def count(self) -> int:
         """Return how many uses were noted."""
         return sum(path.stat().st_size for path in self._folder.glob("uses-*.bin")) // RECORD.size
@@ -93,7 +98,8 @@ def _run(notes: Path, port: int, uses: list[Use], ended: Event) -> None:
 
 def _use(notes: Path, port: int, uses: list[Use], ended: Event) -> None:
     client = PreparedClient(port, _PATIENCE)
-    with notes.with_suffix(".bin").open("ab") as found, notes.with_suffix(".wrong").open("a") as wrong:
+    # Unbuffered: others read it meanwhile.
+    with notes.with_suffix(".bin").open("ab", buffering=0) as found, notes.with_suffix(".wrong").open("a") as wrong:
         for number in itertools.cycle(range(len(uses))):
             if ended.is_set():
                 return client.close()

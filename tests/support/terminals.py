@@ -12,7 +12,7 @@ from local_server import RunningServer
 from server_processes import children_of
 from strongroom.http.listeners import claim_port
 
-_STOPPING = 30.0
+_STOPPING = 120.0
 
 
 def shown_by(terminal: int) -> bytes:

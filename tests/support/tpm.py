@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from free_ports import free_port
 from programs import program
 
 
@@ -17,7 +18,8 @@ class SoftwareTpm:
     def __init__(self, state: Path) -> None:
         self._state = state
         state.mkdir()
-        self._port = _free_ports()
+        # The other end of the software expects the second of the two after the first.
+        self._port = free_port(together=2)
         # The libraries read it when they first have something to say, and that may be for a call of a test itself.
         os.environ.setdefault("TSS2_LOG", "all+NONE")
         self._process: subprocess.Popen[bytes] | None = None
@@ -86,19 +88,6 @@ def software_tpm(state: Path) -> Iterator[SoftwareTpm]:
         yield tpm
     finally:
         tpm.stop()
-
-
-def _free_ports() -> int:
-    """Return a port that is free, as is the one after it, where the other end of the software expects it."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-            return port
 
 
 def _listens(port: int) -> bool:

@@ -19,6 +19,7 @@ from direct_client import DirectClient
 from local_deployment import LocalDeployment
 from loopback_server import loopback_server
 from strongroom.clock import ManualClock
+from strongroom.http.connection import Limits
 
 _SOURCE = f"{Path(strongroom.__file__).parent}/"
 _OF_TESTS = frozenset({"clock.py"})
@@ -74,7 +75,7 @@ def walks_of(client: DirectClient, warm_up: Calls, calls: Calls) -> dict[str, li
     found: dict[str, list[str]] = {}
 
     async def run() -> None:
-        async with loopback_server(client) as loopback:
+        async with loopback_server(client, Limits()) as loopback:
             for _ in range(2):
                 for operation, body in warm_up.items():
                     assert await loopback.call(operation, **body) == 200

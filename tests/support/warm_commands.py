@@ -12,15 +12,19 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from local_server import RunningServer, environment_of
 
-_ENDING = 10
+_ENDING = 60
+_READ_LATE = ("AWS_", "OTEL_", "PYTEST_", "STRONGROOM_")
+"""How variables begin that are read when a command runs."""
+_FIRST: dict[str, str] = {}
+"""The environment of the process that is forked."""
 
 
 def strongroom(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -28,10 +32,29 @@ def strongroom(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return command(*arguments, "--data", str(data))
 
 
-def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run ``strongroom`` with some arguments."""
-    code, output, errors = _asked([arguments, "", ""])
-    return subprocess.CompletedProcess(arguments, code, output, errors)
+def command(
+    *arguments: str, environment: Mapping[str, str] | None = None, folder: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run ``strongroom`` with some arguments, in a folder: by default, the current one. ``environment`` is added."""
+    with tempfile.NamedTemporaryFile() as told, tempfile.NamedTemporaryFile() as errors:
+        code = _asked(arguments, Path(told.name), Path(errors.name), environment=environment, folder=folder, waits=True)
+        output, complaints = (Path(file.name).read_text(errors="replace") for file in (told, errors))
+    return subprocess.CompletedProcess(arguments, code, output, complaints)
+
+
+def can_run(environment: Mapping[str, str]) -> bool:
+    """Tell whether a fork of a process that runs already is the same as a process of its own, for this thread.
+
+    Variables that are read while Python or its libraries are loaded must be as they were then.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        # One command after the other: those of other threads have to run at the same time.
+        return False
+    _warm()
+    changed = {
+        name for name, value in [*_FIRST.items()] if environment.get(name) != value
+    } | environment.keys() - _FIRST
+    return all(name.startswith(_READ_LATE) for name in changed)
 
 
 class WarmProcess:
@@ -79,24 +102,41 @@ def warm_server(data: Path, log: Path, *options: str) -> Iterator[RunningServer]
         reading = os.open(output, os.O_RDONLY | os.O_NONBLOCK)
         with open(reading, encoding="utf-8") as told:  # noqa: PTH123 - a descriptor
             arguments = ["serve", "--data", str(data), "--listen", "127.0.0.1:0", *options]
-            (pid,) = _asked([arguments, str(output), str(log)])
+            pid = _asked(arguments, output, log)
             os.set_blocking(reading, True)
             with closing(WarmProcess(pid)) as process:
                 yield RunningServer(process, environment_of(told))
 
 
-def _asked(asked: list[object]) -> list[Any]:
+def _asked(
+    arguments: Sequence[str],
+    output: Path,
+    errors: Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    waits: bool = False,
+) -> int:
+    """Run a command in a fork; return its exit code or, if it is not waited for, its process id."""
+    asked = {
+        "arguments": arguments,
+        "output": str(output),
+        "errors": str(errors),
+        "environment": {**os.environ, **(environment or {})},
+        "folder": str(folder or Path.cwd()),
+        "waits": waits,
+    }
     warm = _warm()
     assert warm.stdin is not None
     assert warm.stdout is not None
     warm.stdin.write(json.dumps(asked) + "\n")
     warm.stdin.flush()
-    answer: list[Any] = json.loads(warm.stdout.readline())
-    return answer
+    return int(warm.stdout.readline())
 
 
 @cache
 def _warm() -> subprocess.Popen[str]:
+    _FIRST.update(os.environ)
     process = subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name("warm_process.py"))],
         stdin=subprocess.PIPE,

@@ -1,70 +1,55 @@
 """The process of ``warm_commands``: reads from a line of JSON what to run, and answers with another.
 
-It imports nothing of the tests, and nothing that starts a thread: it forks.
+It imports nothing of the tests, and nothing that starts a thread: it forks. Each fork runs one command and ends as a
+process of its own does: with what was registered to run at its end, such as the measurement of coverage.
 """
 
 import json
 import os
 import sys
-import tempfile
-from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
 from strongroom.cli import main
 
+_NAME = "python -m strongroom"
 
-def _serve() -> None:
-    """Run the commands that are read, one after the other, until the input ends.
 
-    A command with a file for its output is not waited for; the answer has its process id.
+def _serve() -> list[str] | None:
+    """Fork for each command that is read, until the input ends.
+
+    Returns None in the end and, in a fork, the arguments of its command. One that is waited for is answered with its
+    exit code, another one with its process id.
     """
     for line in sys.stdin:
-        arguments, output, log = json.loads(line)
-        if output:
-            answer: list[object] = [_fork(main, arguments, output, log)]
-        else:
-            with tempfile.NamedTemporaryFile() as told, tempfile.NamedTemporaryFile() as errors:
-                child = _fork(main, arguments, told.name, errors.name)
-                code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-                answer = [code, *(Path(file.name).read_text(errors="replace") for file in (told, errors))]
-        sys.stdout.write(json.dumps(answer) + "\n")
+        asked = json.loads(line)
+        # Before the answer: who reads a pipe would find its end as long as nothing writes to it.
+        streams = [
+            os.open(os.devnull, os.O_RDWR),
+            *(os.open(asked[name], os.O_WRONLY) for name in ("output", "errors")),
+        ]
+        child = os.fork()
+        if child == 0:
+            for descriptor, stream in enumerate(streams):
+                os.dup2(stream, descriptor)
+        for stream in streams:
+            os.close(stream)
+        if child == 0:
+            os.environ.clear()
+            os.environ.update(asked["environment"])
+            os.chdir(asked["folder"])
+            arguments: list[str] = asked["arguments"]
+            return arguments
+        answer = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) if asked["waits"] else child
+        sys.stdout.write(f"{answer}\n")
         sys.stdout.flush()
         # Servers that have ended meanwhile.
         with suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
-
-
-def _fork(main: Callable[[list[str]], object], arguments: list[str], output: str, errors: str) -> int:
-    """Run a command in another process; return its id."""
-    files = [os.open(path, os.O_WRONLY) for path in (output, errors)]
-    child = os.fork()
-    if child == 0:
-        for descriptor, file in enumerate([os.open(os.devnull, os.O_RDONLY), *files]):
-            os.dup2(file, descriptor)
-            os.close(file)
-        _run(main, arguments)
-    for file in files:
-        os.close(file)
-    return child
-
-
-def _run(main: Callable[[list[str]], object], arguments: list[str]) -> None:
-    """Run one command in this process, and end it."""
-    code = 1
-    try:
-        main(arguments)
-        code = 0
-    except SystemExit as ended:
-        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-    except BaseException:  # noqa: BLE001 - it ends as a command would
-        sys.excepthook(*sys.exc_info())
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+    return None
 
 
 if __name__ == "__main__":
-    _serve()
+    arguments = _serve()
+    if arguments is not None:
+        main(arguments, prog_name=_NAME)

@@ -27,7 +27,7 @@ KEYS = {
     "decrypt_only_key": ("--usage", "decrypt"),
     "impotent_key": ("--usage", "none"),
 }
-STOPPING = 30
+STOPPING = 120
 
 
 class RunningProxy:
@@ -140,5 +140,5 @@ class XksClient(msgspec.Struct):
     def connection(self) -> http.client.HTTPConnection:
         """Open a connection."""
         if self.context is None:
-            return http.client.HTTPConnection(self.proxy.address, timeout=30)
-        return http.client.HTTPSConnection(self.proxy.address, timeout=30, context=self.context)
+            return http.client.HTTPConnection(self.proxy.address, timeout=120)
+        return http.client.HTTPSConnection(self.proxy.address, timeout=120, context=self.context)

@@ -1,7 +1,8 @@
 """The time limits of clients: for a TLS handshake, to send a request or read its answer, and between two requests.
 
-A client that is too slow is disconnected. Without that, slow clients could hold every connection the server has. The
-settings ``request-time`` and ``idle-time`` replace the defaults here.
+A client that is too slow is disconnected. Without that, slow clients could hold every connection the server has. Time
+in which the server itself did not run does not count, except in handshakes. The settings ``request-time`` and
+``idle-time`` replace the defaults here.
 """
 
 import msgspec

@@ -12,6 +12,11 @@ from strongroom.service.counters import CallCounters
 
 _SWEEP_INTERVAL = 1.0
 _DRAIN_STEP = 0.01
+_HANG = 1.0
+"""If a timer is later than this, in seconds, the loop did not run meanwhile, and what clients have sent is not read.
+
+The process was stopped (SIGSTOP), its machine suspended or moved, or its disk is slow.
+"""
 
 
 class OpenConnections:
@@ -47,6 +52,7 @@ class OpenConnections:
         self.held_bytes = HeldBytes(held)
         self._excess = ExcessConnections(self, refuse)
         self.handshakes = Handshakes(limit + MOST_TURNED_AWAY, self._count)
+        self._swept_at = loop.time()
         self._sweep()
 
     # --- what connections call
@@ -67,20 +73,35 @@ class OpenConnections:
     # --- housekeeping
 
     def _sweep(self) -> None:
-        """Drop connections whose clients were too slow (``http/timeouts.py``)."""
+        """Drop connections whose clients were too slow (``http/timeouts.py``), by the time in which the loop ran.
+
+        After a hang, timers may come before sockets. By the clock alone, a client that was in time would be dropped
+        before its bytes are read.
+        """
         self._each_sweep()
         now = self._loop.time()
+        late = now - self._swept_at - _SWEEP_INTERVAL
+        if late > _HANG:
+            for connection in self._all():
+                connection.deadline += late
+        self._swept_at = now
         for connection in [each for each in self._all() if each.deadline < now]:
             connection.drop()
         self._sweeper = self._loop.call_later(_SWEEP_INTERVAL, self._sweep)
 
     async def drain(self, grace: float) -> None:
-        """Let requests in work be answered, and close every connection; after ``grace`` seconds, drop the rest."""
+        """Let requests in work be answered, and close every connection; after ``grace`` seconds, drop the rest.
+
+        Time in which the loop did not run does not count.
+        """
         for connection in self._all():
             connection.finish()
-        end = self._loop.time() + grace
-        while self.open and self._loop.time() < end:  # noqa: ASYNC110 - an event would cost every call
+        left = grace
+        # An event would cost every call.
+        while self.open and left > 0:
+            began = self._loop.time()
             await asyncio.sleep(_DRAIN_STEP)
+            left -= min(self._loop.time() - began, _HANG)
         for connection in self._all():
             connection.drop()
         self._sweeper.cancel()

@@ -257,5 +257,5 @@ def test_a_thread_wraps_with_the_new_version_while_another_one_reads_it(
 
     monkeypatch.setattr(DomainKeys, "update", slow)
     secrets.note_change()
-    assert reading.wait(5)
+    assert reading.wait(60)
     assert domain_key_version(secrets.wrap(b"session", b"")) == 2

