@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from shipping import free_port
+from free_ports import free_port
 from small_kms import refusal
 from strongroom.aws_clients import AwsError, AwsPlace, client_of, readable_refusals
 
