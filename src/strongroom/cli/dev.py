@@ -34,8 +34,6 @@ from strongroom.supervisor.hardening import harden_process
 from strongroom.supervisor.signals import STOP_SIGNALS
 from strongroom.telemetry.logs import start_logging
 
-_MARK = "development"
-"""A file in a data folder that ``strongroom dev`` has made. It serves no other: its callers can delete everything."""
 _FIXED = NewAccessKey("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
 """The example of AWS's documentation, which secret scanners know."""
 _THREADS = 16
@@ -124,7 +122,7 @@ def _folder(data: str | None) -> Iterator[Path]:
 
 def _require_own(path: Path) -> None:
     """Refuse the data folder of another server; raises DataFolderError."""
-    if path.is_dir() and any(path.iterdir()) and not (path / _MARK).exists():
+    if path.is_dir() and any(path.iterdir()) and not DataFolder(path).development.exists():
         raise DataFolderError(
             f"`{path}` was not made by strongroom dev, which lets every caller delete what is in it; "
             "name a new folder with --data"
@@ -155,7 +153,8 @@ def _serve(
     folder = DataFolder(settings.folder)
     lock = folder.lock()
     try:
-        (folder.path / _MARK).touch()
+        # It serves no other folder, because its callers can delete everything; and no other command opens this one.
+        folder.development.touch()
         _put_key(folder, key)
         with closing(claim_port(host, port)) as claimed:
             settings = replace(settings, listen=_joined(host, claimed.getsockname()[1]))
@@ -193,7 +192,7 @@ def _put_key(folder: DataFolder, key: NewAccessKey | None) -> None:
 
 def _announce(settings: Settings, url: str, *, as_json: bool) -> None:
     """Print where it listens, and the command that makes the AWS clients of a shell use it."""
-    for_sh, for_fish = write_client_environment(settings, url)
+    for_sh, for_fish = write_client_environment(settings, url, for_commands=False)
     folder = DataFolder(settings.folder)
     if as_json:
         key = given_key(folder.credentials, "default")

@@ -40,8 +40,8 @@ def serve(settings: Settings, ready: Callable[[str], None], seed: Seed | None = 
     Raises SeedError, and what ``Deployment`` and ``Server.run`` do.
     """
     clock = MovableClock(SystemClock())
-    ready_folder(settings, clock, system_entropy)
-    with Deployment(settings, clock, system_entropy, release=_nothing) as deployment:
+    ready_folder(settings, clock, system_entropy, development=True)
+    with Deployment(settings, clock, system_entropy, release=_nothing, development=True) as deployment:
 
         def plant_seed() -> SeededKeys | None:
             if seed is None:
