@@ -2,12 +2,14 @@
 
 import base64
 import http.client
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from audits import audit_records
 from clients import sign
 from local_server import running_server
+from server_processes import wait_until
 from strongroom.clock import DAY
 from strongroom.testing import Account, Clock, ControlError, Faults, Server, StartError, server
 from strongroom.testing.server import start
@@ -189,15 +192,39 @@ def test_faults_of_an_account_do_not_happen_to_others(dev: Server, kms: Any, fau
 
 
 def test_a_delayed_call_does_not_hold_up_others_and_clearing_ends_it(dev: Server, account: Account) -> None:
-    dev.faults_of(account).delay("ListKeys", seconds=300)
+    dev.faults_of(account).delay("ListKeys", seconds=300, times=1)
     client = f"import boto3; print(len(boto3.client('kms', endpoint_url={dev.url!r}).list_keys()['Keys']))"
     environment = {**os.environ, **account.environment()}
     with subprocess.Popen([sys.executable, "-c", client], env=environment, stdout=subprocess.PIPE) as waiting:
+        wait_until(lambda: injected(dev, account) == [])
         account.client().list_aliases()
         assert waiting.poll() is None
-        while waiting.poll() is None:
-            dev.faults_of(account).clear()
-        assert waiting.communicate()[0] == b"0\n"
+        dev.faults_of(account).clear()
+        assert waiting.communicate(timeout=60)[0] == b"0\n"
+
+
+def test_calls_that_are_delayed_hold_up_nothing_however_many_they_are(
+    dev: Server, account: Account, faults: Faults
+) -> None:
+    faults.delay("ListKeys", seconds=300)
+    config = Config(max_pool_connections=60, read_timeout=120, retries={"total_max_attempts": 1})
+    kms = account.client(config=config)
+    with ThreadPoolExecutor(60) as pool:
+        calls = [pool.submit(kms.list_keys) for _ in range(60)]
+        try:
+            refusals = list(itertools.islice(as_completed(calls, timeout=60), 12))
+            assert {refused(each.result) for each in refusals} == {"ThrottlingException"}
+            assert len(injected(dev, account)) == 1
+            account.client("iam").create_user(UserName="ada")
+        finally:
+            faults.clear()
+        assert [each.result()["Keys"] for each in calls if each not in refusals] == 48 * [[]]
+
+
+def injected(dev: Server, account: Account) -> list[object]:
+    """Return the faults that are in force for an account."""
+    found = json.loads(ask(dev.url, "GET", f"{CONTROL}/faults")[1])
+    return [each for each in found if each["fault"]["account"] == account.account]
 
 
 def test_an_injected_error_is_recorded(dev: Server, account: Account, faults: Faults) -> None:

@@ -36,7 +36,9 @@ from strongroom.telemetry.logs import start_logging
 
 _FIXED = NewAccessKey("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
 """The example of AWS's documentation, which secret scanners know."""
-_THREADS = 16
+_THREADS = 64
+"""Most of them are for calls that a fault delays: each holds one."""
+_WRITE_THREADS = 16
 _DRAIN = 1.0
 """How long calls may go on when it stops, seconds: a developer waits for that."""
 _STOP_SIGNALS = STOP_SIGNALS | {signal.SIGHUP}
@@ -86,7 +88,18 @@ def dev(  # noqa: PLR0913 - the options of a command
 
 
 def _settings(**flags: object) -> Settings:
-    return load("", {}, {**flags, "threads": _THREADS, "workers": 1, "drain": _DRAIN, "allow-plaintext": True})
+    return load(
+        "",
+        {},
+        {
+            **flags,
+            "threads": _THREADS,
+            "write-threads": _WRITE_THREADS,
+            "workers": 1,
+            "drain": _DRAIN,
+            "allow-plaintext": True,
+        },
+    )
 
 
 def _joined(host: str, port: int) -> str:

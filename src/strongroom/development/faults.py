@@ -86,7 +86,9 @@ class _Active:
 class Faults:
     """The faults that are in force. Safe to use from several threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_delayed: int) -> None:
+        """``most_delayed`` is how many calls are delayed at once: each holds a thread. Further ones are throttled."""
+        self._most_delayed = most_delayed
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
         self._active: list[_Active] = []
@@ -132,6 +134,8 @@ class Faults:
                 active.left -= 1
                 if active.left == 0:
                     self._active.remove(active)
+            if active.fault.delay and len(self._delayed) >= self._most_delayed:
+                return Effect(0.0, self._too_many(call.operation), threading.Event())
             effect = Effect(active.fault.delay, active.faulty, threading.Event())
             if effect.delay:
                 self._delayed.append((active.fault.account, effect))
@@ -143,6 +147,10 @@ class Faults:
             effect.cleared.wait(effect.delay)
             with self._lock:
                 self._delayed = [each for each in self._delayed if each[1] is not effect]
+
+    def _too_many(self, operation: Operation) -> Operation:
+        said = f"This development server delays {self._most_delayed} calls at once at most."
+        return _refused(operation, _error(errors.ThrottlingException.code, said))
 
     def _first(self, call: Call) -> _Active | None:
         return next((each for each in self._active if each.concerns(call)), None)

@@ -31,10 +31,14 @@ from strongroom.settings import Settings
 
 NAME = f"Strongroom/{__version__} (development)"
 """What the Server header of every answer says."""
+_NEVER_DELAYED = 16
+"""Threads that no delayed call holds: control, and all that has to be read, must not wait for one."""
 
 
 def serve(settings: Settings, ready: Callable[[str], None], seed: Seed | None = None) -> None:
     """Serve until SIGTERM or SIGINT, on a port that is claimed; call ``ready`` with the URL.
+
+    Of its threads, all but 16 can hold calls that are delayed.
 
     The keys of a ``seed`` are made first, in the account and the first Region. This process has locked the data folder.
     Raises SeedError, and what ``Deployment`` and ``Server.run`` do.
@@ -58,7 +62,7 @@ def serve(settings: Settings, ready: Callable[[str], None], seed: Seed | None = 
         )
         # Only the control interface sets this clock, so it is never in doubt.
         time.confirm()
-        faults = Faults()
+        faults = Faults(settings.threads - _NEVER_DELAYED)
         about = {"server": NAME, "account": settings.account, "regions": settings.regions}
         accounts = Accounts(deployment.backends, clock, system_entropy, settings.account)
         control = Control(time, faults, accounts, about, plant_seed)
