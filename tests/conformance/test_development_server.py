@@ -151,8 +151,8 @@ def test_clients_may_go_by_the_clock_of_the_machine_or_of_the_server(account: Ac
     assert "Signature not yet current" in answers[3][1]
 
 
-def signed_at(account: Account, moment: datetime) -> tuple[int, str, dict[str, str]]:
-    headers = {"X-Amz-Target": "TrentService.ListKeys", "Content-Type": "application/x-amz-json-1.1"}
+def signed_at(account: Account, moment: datetime, **more: str) -> tuple[int, str, dict[str, str]]:
+    headers = {"X-Amz-Target": "TrentService.ListKeys", "Content-Type": "application/x-amz-json-1.1", **more}
     request = AWSRequest("POST", f"{account.url}/", headers, b"{}")
     sign(request, Credentials(account.access_key_id, account.secret_access_key), "kms", account.region, moment)
     return ask(account.url, "POST", "/", {}, **dict(request.headers.items()))
@@ -318,10 +318,13 @@ def test_what_cannot_be_done_is_refused(
     assert said in json.loads(text)["error"]
 
 
-def test_pages_in_browsers_cannot_control_it(dev: Server) -> None:
-    status, text, _ = ask(dev.url, "POST", f"{CONTROL}/reset", {}, Origin="http://127.0.0.1")
-    assert status == 403
-    assert "pages in browsers" in text
+@pytest.mark.parametrize("header", [{"Origin": "http://127.0.0.1"}, {"Host": "rebound.example.com"}])
+def test_pages_in_browsers_cannot_use_it(dev: Server, account: Account, header: dict[str, str]) -> None:
+    status, _, headers = ask(dev.url, "POST", f"{CONTROL}/reset", {}, **header)
+    assert (status, "(development)" in headers["server"]) == (403, True)
+    # A page knows the published access key, so its signature can be right.
+    assert signed_at(account, dev.clock.now(), **header)[0] == 403
+    assert signed_at(account, dev.clock.now(), Host="kms.localhost")[0] == 200
 
 
 # --- no other server has any of this

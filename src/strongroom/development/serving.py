@@ -10,6 +10,7 @@ from strongroom.assembly.deployment import Deployment, ready_folder
 from strongroom.assembly.serving import tune_interpreter
 from strongroom.clock import Clock, SystemClock
 from strongroom.development.accounts import Accounts
+from strongroom.development.browsers import is_loopback
 from strongroom.development.clock import MovableClock
 from strongroom.development.control import Control
 from strongroom.development.due_dates import next_due
@@ -93,7 +94,15 @@ def _gateway(  # noqa: PLR0913, PLR0917 - the parts of a gateway
 ) -> Gateway:
     verifier = TwoClockVerifier(service.pipeline.credential, frozenset(settings.regions), settings.clock_skew, machine)
     return DevelopmentGateway(
-        service.unauthenticated, verifier, clock, entropy, settings.regions[0], rows, control, faults
+        service.unauthenticated,
+        verifier,
+        clock,
+        entropy,
+        settings.regions[0],
+        rows,
+        control,
+        faults,
+        loopback=is_loopback(settings.address[0]),
     )
 
 
