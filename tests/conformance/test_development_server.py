@@ -234,6 +234,16 @@ def test_an_injected_error_is_recorded(dev: Server, account: Account, faults: Fa
     assert {(each["eventName"], each["errorCode"]) for each in records} == {("ListAliases", "KMSInternalException")}
 
 
+def test_the_record_of_an_injected_error_has_no_key_material(dev: Server, account: Account, faults: Faults) -> None:
+    secret = base64.b64encode(bytes(range(32))).decode()
+    faults.fail("CreateKey", "KMSInternalException", times=10)
+    tags = [{"TagKey": "_custom_key_material_", "TagValue": secret}, {"TagKey": "color", "TagValue": "blue"}]
+    assert refused(lambda: account.client().create_key(Tags=tags)) == "KMSInternalException"
+    (record, *_) = [each for each in audit_records(dev.data) if each.get("recipientAccountId") == account.account]
+    assert "blue" in str(record["requestParameters"])
+    assert secret not in str(record)
+
+
 def test_it_stops_although_calls_are_delayed() -> None:
     with server() as dev:
         dev.faults.delay("ListKeys", seconds=300)

@@ -70,7 +70,7 @@ class DevelopmentGateway(Gateway):
         admitted = super().admit(request, may_wait=may_wait)
         if isinstance(admitted, ReadinessCheck):
             return DevelopmentReadinessCheck(admitted.request_id, admitted.method)
-        return self._with_fault(admitted, may_wait=may_wait) if isinstance(admitted, Admitted) else admitted
+        return self._with_fault(self._own(admitted), may_wait=may_wait) if isinstance(admitted, Admitted) else admitted
 
     @override
     def close(self) -> None:
@@ -82,9 +82,9 @@ class DevelopmentGateway(Gateway):
             raise MustWait
         effect = self._faults.take(admitted.call)
         if effect is None:
-            return self._own(admitted)
+            return admitted
         self._faults.wait(effect)
-        return self._own(admitted) if effect.faulty is None else _running(admitted, effect.faulty)
+        return admitted if effect.faulty is None else _running(admitted, effect.faulty)
 
     def _own(self, admitted: Admitted) -> Admitted:
         operation = admitted.call.operation
