@@ -229,6 +229,9 @@ def _announce(settings: Settings, url: str, *, as_json: bool) -> None:
 
 
 def _stop_at_eof() -> None:
+    # The main thread takes signals as long as it serves. Afterwards one must not end the process before its data is
+    # removed.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     while os.read(0, 4096):
         pass
     _stop()
