@@ -83,7 +83,10 @@ class DevelopmentGateway(Gateway):
         effect = self._faults.take(admitted.call)
         if effect is None:
             return admitted
-        self._faults.wait(effect)
+        if effect.delay:
+            self._faults.wait(effect)
+            # The clock may have been moved meanwhile.
+            admitted = replace(admitted, call=replace(admitted.call, now=self._clock.now()))
         return admitted if effect.faulty is None else _running(admitted, effect.faulty)
 
     def _own(self, admitted: Admitted) -> Admitted:
