@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,8 @@ def test_clients_may_go_by_the_clock_of_the_machine_or_of_the_server(account: Ac
     assert [status for status, _, _ in answers] == [200, 200, 400, 400]
     assert "Signature expired" in answers[2][1]
     assert "Signature not yet current" in answers[3][1]
+    wrong = replace(account, secret_access_key="wrong")
+    assert "signature we calculated does not match" in signed_at(wrong, now - timedelta(days=1000))[1]
 
 
 def signed_at(account: Account, moment: datetime, **more: str) -> tuple[int, str, dict[str, str]]:
