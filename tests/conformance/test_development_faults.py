@@ -146,6 +146,24 @@ def test_a_delayed_call_is_made_at_the_time_at_which_it_begins(
     assert (created - before).total_seconds() >= DAY
 
 
+def test_a_call_without_a_signature_belongs_to_the_account_of_its_role(dev: Server) -> None:
+    one, other = dev.create_account(), dev.create_account()
+    dev.faults_of(one).fail("AssumeRoleWithWebIdentity", "IDPCommunicationError")
+
+    def assume(account: Account) -> str:
+        sts = account.client("sts", config=Config(retries={"total_max_attempts": 1}))
+        arn = f"arn:aws:iam::{account.account}:role/reader"
+        token = "a token of no provider"
+        return refused(
+            lambda: sts.assume_role_with_web_identity(RoleArn=arn, RoleSessionName="ada", WebIdentityToken=token)
+        )
+
+    assert assume(one) == "IDPCommunicationError"
+    assert assume(other) == "InvalidIdentityToken"
+    dev.faults_of(one).clear()
+    assert assume(one) == "InvalidIdentityToken"
+
+
 def test_it_stops_although_calls_are_delayed() -> None:
     with server() as dev:
         dev.faults.delay("ListKeys", seconds=300)

@@ -11,6 +11,8 @@ import msgspec
 from msgspec.structs import replace
 
 from strongroom import errors
+from strongroom.api.aws_query import form_field
+from strongroom.arns import account_in
 from strongroom.development.accounts import require_account
 from strongroom.operations.context import Context
 from strongroom.operations.iam.table import IAM_TABLE
@@ -82,7 +84,7 @@ class _Active:
 
     def concerns(self, call: Call) -> bool:
         account = self.fault.account
-        return self.fault.operation == call.operation.name and account in {None, call.credential.principal.account}
+        return self.fault.operation == call.operation.name and account in {None, _account_of(call)}
 
 
 class Faults:
@@ -160,6 +162,13 @@ class Faults:
 
     def _first(self, call: Call) -> _Active | None:
         return next((each for each in self._active if each.concerns(call)), None)
+
+
+def _account_of(call: Call) -> str:
+    """Return the account of a call: its caller's, or that of the role for which a call without a signature asks."""
+    if call.signed:
+        return call.credential.principal.account
+    return account_in(form_field(call.body, b"RoleArn") or "")
 
 
 def _checked(fault: Fault) -> MakeError | None:
