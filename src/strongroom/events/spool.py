@@ -4,7 +4,7 @@
 it from one to the other, so every process of the node can do that, and of two that do it one succeeds. What a crash
 leaves in ``intended`` is decided by what is stored (``key_events.happened``).
 
-Nothing here raises because of a disk: the change that an event is about is more important. It is logged.
+Nothing here but ``put`` raises because of a disk: the change that an event is about is more important. It is logged.
 """
 
 import logging
@@ -69,12 +69,16 @@ class Spool:
     def add(self, event: Event) -> bool:
         """Have an event sent that has happened; return False if it could not be kept."""
         try:
-            self._make_room()
-            replace_file(self._ready / self._name(event.id), event.encode())
+            self.put(event)
         except OSError as error:
             _log_loss(event, error)
             return False
         return True
+
+    def put(self, event: Event) -> None:
+        """Have an event sent that has happened; raises OSError, for a caller that tries again."""
+        self._make_room()
+        replace_file(self._ready / self._name(event.id), event.encode())
 
     def settle(self, happened: Callable[[Event], bool]) -> None:
         """Decide about the events of changes that no process has told the outcome of; raises what ``happened`` does."""

@@ -1,0 +1,53 @@
+"""The rounds of the process that sends events: what a fault of the disk must not lose."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from local_deployment import entropy
+from strongroom.assembly.data_folder import DataFolder
+from strongroom.assembly.event_sending import EventSending
+from strongroom.assembly.events import prepare_events
+from strongroom.clock import ManualClock
+from strongroom.event_destinations import EventDestination
+from strongroom.problems import Problems, Subject
+from strongroom.settings import Settings
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    data = tmp_path / "data"
+    data.mkdir()
+    DataFolder(data).node_id.write_text("a1b2c3d4e5f6\n")
+    return Settings(data=str(data), events=(EventDestination(f"file:{tmp_path}/events"),))
+
+
+def sent(settings: Settings, sending: EventSending) -> list[str]:
+    """Send what there is, and return the texts of all events that were sent."""
+    sending.start()
+    sending.stop(60)
+    lines = Path(settings.events[0].path).read_text().splitlines()
+    return [json.loads(line)["detail"]["text"] for line in lines]
+
+
+def test_an_event_that_the_disk_does_not_take_is_kept_until_it_does(
+    settings: Settings, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    prepare_events(settings, clock)
+    folder = DataFolder(settings.folder)
+    problems = Problems(folder.problems, "w0")
+    sending = EventSending(settings, clock, entropy)
+    ready = folder.events / "ready"
+    ready.rename(folder.events / "away")
+    problems.report(Subject.STORE, "the disk is full")
+    caplog.clear()
+    sending.look()
+    sending.look()
+    assert [message.split(":")[0] for message in caplog.messages] == ["events cannot be queued, trying again"]
+    # A process that is started now must tell of it as well.
+    assert not (folder.events / "problems.json").exists()
+    (folder.events / "away").rename(ready)
+    sending.look()
+    assert b"the disk is full" in (folder.events / "problems.json").read_bytes()
+    assert sent(settings, sending) == ["the disk is full"]
