@@ -130,6 +130,15 @@ def test_variables_are_settings_and_their_files_are_mounted(values: Object) -> N
     assert all(file.rpartition("/")[0] in mounts for file in files)
 
 
+@pytest.mark.parametrize("values", [ONE_NODE, NODES])
+def test_a_container_of_the_server_has_a_temporary_folder(values: Object) -> None:
+    for document in rendered(values).values():
+        if document["kind"] in {"StatefulSet", "Job"}:
+            pod = document["spec"]["template"]["spec"]
+            assert {"name": "tmp", "emptyDir": {}} in pod["volumes"]
+            assert {"name": "tmp", "mountPath": "/tmp"} in pod["containers"][0]["volumeMounts"]  # noqa: S108
+
+
 def test_probes_use_the_scheme_that_is_served() -> None:
     for values, scheme in ((ONE_NODE, "HTTPS"), (NODES, "HTTP")):
         container = container_of(rendered(values))

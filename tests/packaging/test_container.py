@@ -77,6 +77,7 @@ def test_a_service_is_confined_and_finds_its_files(name: str) -> None:
         assert all((ROOT / path).is_file() for path in mounted)
         if service["image"] == "strongroom":
             assert service["read_only"]
+            assert service["tmpfs"] == ["/tmp"]  # noqa: S108 - of the container
             assert service["cap_drop"] == ["ALL"]
 
 
