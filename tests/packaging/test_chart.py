@@ -21,7 +21,7 @@ OLDEST, NEWEST = "1.27", "1.37"
 ONE_NODE = {
     "tls": {"existingSecret": "strongroom-tls"},
     "metrics": {"enabled": True},
-    "settings": 'regions = ["eu-central-1"]\n',
+    "settings": '# tls-client-ca = "not here"\nregions = ["eu-central-1"]\n',
     "service": {"annotations": {"example.com/a": "b"}},
     "persistence": {"storageClass": "fast"},
 }
@@ -155,6 +155,8 @@ def test_probes_use_the_scheme_that_is_served() -> None:
         ({"allowPlaintext": True, "rootKey": {"existingSecret": "x"}}, "`rootKey.existingSecret` is for nodes"),
         ({"allowPlaintext": True, "database": {"migrate": {"address": "postgresql://x"}}}, "`database.address` is not"),
         ({"allowPlaintext": True, "database": {"address": "mysql://x"}}, "/database/address"),
+        ({**ONE_NODE, "settings": 'fips = true\n tls-client-ca = "/ca"\n'}, "probes of Kubernetes have no certificate"),
+        ({**ONE_NODE, "extraEnv": [{"name": "STRONGROOM_TLS_CLIENT_CA", "value": "/ca"}]}, "no pod would become ready"),
         ({"allowPlaintext": True, "replica": 3}, "'replica' not allowed"),
         ({"allowPlaintext": True, "service": {"port": 0}}, "/service/port"),
     ],
