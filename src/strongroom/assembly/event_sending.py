@@ -50,6 +50,7 @@ class EventSending:
         self._has_news = False
         """Whether there are events about problems that the file of known problems does not have yet."""
         self._failing = ""
+        self._failing_since = 0.0
 
     def start(self) -> None:
         """Begin to send."""
@@ -65,6 +66,8 @@ class EventSending:
                 step()
             except OSError as error:
                 failing = failing or str(error)
+        if failing and not self._failing:
+            self._failing_since = self._clock.now()
         if failing and failing != self._failing:
             logger.error("events cannot be queued, trying again: %s", failing)
         self._failing = failing
@@ -72,7 +75,11 @@ class EventSending:
     def tell(self) -> None:
         """Write how it is going, for the workers and for commands."""
         for each in self._senders:
-            tell_event_status(self._settings, each.setting, each.status())
+            status = each.status()
+            if self._failing and not status.failing:
+                text = f"events cannot be queued: {self._failing}"
+                status = msgspec.structs.replace(status, failing=text, since=self._failing_since)
+            tell_event_status(self._settings, each.setting, status)
 
     def stop(self, seconds: float) -> None:
         """Queue what is there, and send for some seconds at most."""

@@ -18,7 +18,7 @@ from strongroom.events.destination import Destination
 from strongroom.events.file import FileDestination
 from strongroom.events.queue import Queue, name_of
 from strongroom.events.sender import Sender, Status
-from strongroom.events.spool import Spool
+from strongroom.events.spool import Spool, waiting_in
 from strongroom.events.webhook import SecretError, WebhookDestination, read_secrets
 from strongroom.http.client_tls import client_context
 from strongroom.http.outgoing import Connections, Deadline
@@ -98,15 +98,19 @@ def tell_event_status(settings: Settings, found: EventDestination, status: Statu
 
 
 def event_statuses(settings: Settings) -> list[Status]:
-    """Return how sending to each destination goes, as was told last; what waits is counted now."""
+    """Return how sending to each destination goes, as was told last; what waits is counted now.
+
+    What is not in the queues yet counts for all destinations.
+    """
     found = []
+    ready = len(waiting_in(DataFolder(settings.folder).events))
     for each in settings.events:
         try:
             status = msgspec.json.decode(read_regular(_status_file(settings, each)), type=Status)
         except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             status = Status(each.shown)
         with suppress(OSError):
-            status = msgspec.structs.replace(status, waiting=len(_queue(settings, each).waiting()))
+            status = msgspec.structs.replace(status, waiting=ready + len(_queue(settings, each).waiting()))
         found.append(status)
     return found
 

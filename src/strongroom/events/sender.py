@@ -26,6 +26,8 @@ _LOOK = 1.0
 _BATCH = 100
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 300.0
 _GIVEN_UP_AFTER = 3 * DAY
+_TOLD_WITHIN = 300.0
+"""How old a status may be, in seconds, of a process that sends. It writes one every second."""
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -46,6 +48,10 @@ class Status(msgspec.Struct, frozen=True):
     last_sent: float = 0.0
     at: float = 0.0
     """When this was written."""
+
+    def is_stale(self, now: float) -> bool:
+        """Tell whether nothing has sent for a while; ``now`` is in epoch seconds."""
+        return abs(now - self.at) > _TOLD_WITHIN
 
 
 class Sender:

@@ -31,7 +31,7 @@ class Spool:
     def __init__(self, folder: Path, limit: int, now: Callable[[], float]) -> None:
         """Keep at most ``limit`` events until they are taken; the oldest are dropped first."""
         self._intended = folder / "intended"
-        self._ready = folder / "ready"
+        self._ready = _ready_in(folder)
         self._limit = limit
         self._now = now
 
@@ -120,6 +120,15 @@ class Spool:
         for path in waiting[: max(0, len(waiting) + 1 - self._limit)]:
             path.unlink(missing_ok=True)
             logger.warning("too many events wait to be sent; the oldest is dropped: `%s`", path.name)
+
+
+def waiting_in(folder: Path) -> list[Path]:
+    """Return the files of the events that are to be sent from the spool in a folder, the oldest first."""
+    return _files(_ready_in(folder))
+
+
+def _ready_in(folder: Path) -> Path:
+    return folder / "ready"
 
 
 def _files(folder: Path) -> list[Path]:

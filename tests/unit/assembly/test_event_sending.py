@@ -8,7 +8,7 @@ import pytest
 from local_deployment import entropy
 from strongroom.assembly.data_folder import DataFolder
 from strongroom.assembly.event_sending import EventSending
-from strongroom.assembly.events import prepare_events
+from strongroom.assembly.events import event_statuses, prepare_events
 from strongroom.clock import ManualClock
 from strongroom.event_destinations import EventDestination
 from strongroom.problems import Problems, Subject
@@ -45,9 +45,15 @@ def test_an_event_that_the_disk_does_not_take_is_kept_until_it_does(
     sending.look()
     sending.look()
     assert [message.split(":")[0] for message in caplog.messages] == ["events cannot be queued, trying again"]
+    sending.tell()
+    (status,) = event_statuses(settings)
+    assert status.failing.startswith("events cannot be queued: ")
+    assert status.since == clock.now()
     # A process that is started now must tell of it as well.
     assert not (folder.events / "problems.json").exists()
     (folder.events / "away").rename(ready)
     sending.look()
+    sending.tell()
+    assert event_statuses(settings)[0].failing == ""
     assert b"the disk is full" in (folder.events / "problems.json").read_bytes()
     assert sent(settings, sending) == ["the disk is full"]
