@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from strongroom.assembly.data_folder import DataFolderError
+from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.assembly.events import destination_of, event_statuses, require_event_destinations
 from strongroom.audit.cloudtrail import event_time
 from strongroom.cli.data_folder import readable_errors
@@ -37,6 +37,10 @@ def send_test(*, as_json: bool, data: str | None, config: Path | None) -> None:
     with readable_errors():
         settings = _settings(data, config)
         require_event_destinations(settings)
+        folder = DataFolder(settings.folder)
+        if folder.path.exists():
+            # The server of another user could not write to a file that this one makes.
+            folder.require_private()
         clock = SystemClock()
         event_id = UuidBatch(system_entropy)
         failed = False
