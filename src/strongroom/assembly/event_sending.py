@@ -82,13 +82,19 @@ class EventSending:
             tell_event_status(self._settings, each.setting, status)
 
     def stop(self, seconds: float) -> None:
-        """Queue what is there, and send for some seconds at most."""
-        self.look()
+        """Queue what is there, and send for some seconds at most. Nothing is sent from here afterwards."""
         end = self._clock.timer() + seconds
+        self.look()
+        while self._spool.ready() and not self._failing and self._clock.timer() < end:
+            self.look()
         for each in self._senders:
             each.stop()
         for thread in self._threads:
             thread.join(max(_SHORT, end - self._clock.timer()))
+        for each in self._senders:
+            each.abandon()
+        for thread in self._threads:
+            thread.join(_SHORT)
         self.tell()
 
     def _find(self) -> None:

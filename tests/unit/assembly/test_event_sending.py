@@ -4,13 +4,16 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from local_deployment import entropy
+from server_processes import is_alive, wait_until
 from strongroom.assembly.data_folder import DataFolder
 from strongroom.assembly.event_sending import EventSending
-from strongroom.assembly.events import event_statuses, prepare_events
-from strongroom.clock import ManualClock
+from strongroom.assembly.events import event_statuses, prepare_events, spool_of
+from strongroom.clock import ManualClock, SystemClock
 from strongroom.event_destinations import EventDestination
+from strongroom.events.event import own_event
 from strongroom.problems import Problems, Subject
 from strongroom.settings import Settings
 
@@ -57,3 +60,25 @@ def test_an_event_that_the_disk_does_not_take_is_kept_until_it_does(
     assert event_statuses(settings)[0].failing == ""
     assert b"the disk is full" in (folder.events / "problems.json").read_bytes()
     assert sent(settings, sending) == ["the disk is full"]
+
+
+def test_no_command_outlives_the_process_that_sends(settings: Settings, tmp_path: Path) -> None:
+    command = tmp_path / "command"
+    command.write_text(f'#!/bin/sh\necho $$ > "{tmp_path}/draft"\nmv "{tmp_path}/draft" "{tmp_path}/pid"\nsleep 600\n')
+    command.chmod(0o700)
+    settings = structs.replace(settings, events=(EventDestination(f"command:{command}", time_limit=300),))
+    clock = SystemClock()
+    prepare_events(settings, clock)
+    sending = EventSending(settings, clock, entropy)
+    spool_of(settings, clock).add(
+        own_event("Test", {}, event_id="e", now=clock.now(), account="000000000000", region="us-east-1")
+    )
+    sending.start()
+    sending.look()
+    wait_until((tmp_path / "pid").exists)
+    sending.stop(0)
+    process = int((tmp_path / "pid").read_text())
+    wait_until(lambda: not is_alive(process))
+    # The event waits for the next start.
+    (status,) = event_statuses(settings)
+    assert (status.waiting, status.failing) == (1, "")
