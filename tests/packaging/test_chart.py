@@ -8,6 +8,7 @@ from built_wheel import ROOT
 from strongroom import __version__
 from strongroom.settings import Settings
 from strongroom.settings_sources import unknown_variables
+from strongroom.supervisor.supervisor import longest_stop
 
 NEEDED = "it is large; `make test` installs it (tools/venv packaging)"
 chart = pytest.importorskip("helm_python.chart", reason=NEEDED)
@@ -169,7 +170,7 @@ def test_values_that_cannot_work_are_refused(values: Object, why: str) -> None:
 
 def test_a_pod_has_more_time_to_stop_than_the_server_takes() -> None:
     pod = rendered(ONE_NODE)["StatefulSet/kms-strongroom"]["spec"]["template"]["spec"]
-    assert pod["terminationGracePeriodSeconds"] > Settings().drain + 10
+    assert pod["terminationGracePeriodSeconds"] > longest_stop(Settings().drain)
 
 
 def test_the_chart_is_of_this_release() -> None:

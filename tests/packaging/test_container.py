@@ -11,6 +11,7 @@ import pytest
 from built_wheel import ROOT
 from strongroom.settings import Settings
 from strongroom.settings_sources import unknown_variables
+from strongroom.supervisor.supervisor import longest_stop
 
 NEEDED = "it is large; `make test` installs it (tools/venv packaging)"
 yaml = pytest.importorskip("yaml", reason=NEEDED)
@@ -85,7 +86,7 @@ def test_a_service_is_confined_and_finds_its_files(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "service"), [("compose.yaml", "strongroom"), ("compose.nodes.yaml", "node-1")])
 def test_a_container_has_more_time_to_stop_than_the_server_takes(name: str, service: str) -> None:
-    assert int(compose(name)["services"][service]["stop_grace_period"].rstrip("s")) > Settings().drain + 10
+    assert int(compose(name)["services"][service]["stop_grace_period"].rstrip("s")) > longest_stop(Settings().drain)
 
 
 def first_keys(folder: Path, init: str) -> tuple[int, int]:
