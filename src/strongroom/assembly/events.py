@@ -1,5 +1,6 @@
 """Makes the destinations of events that the settings name, and what brings events to them."""
 
+import logging
 import os
 import ssl
 from contextlib import suppress
@@ -24,6 +25,8 @@ from strongroom.http.client_tls import client_context
 from strongroom.http.outgoing import Connections, Deadline
 from strongroom.settings import APPROVED_TLS_SUITES, TLS_SUITES, Settings, SettingsError
 from strongroom.whole_files import read_regular, replace_file
+
+logger = logging.getLogger(__name__)
 
 
 def require_event_destinations(settings: Settings) -> None:
@@ -84,6 +87,11 @@ def open_senders(settings: Settings, clock: Clock, entropy: Entropy) -> list[Sen
     kept = {name_of(each.to) for each in settings.events}
     for path in _queues(settings).iterdir():
         if path.name not in kept:
+            waiting = len(Queue(path, settings.events_queue).waiting())
+            if waiting:
+                # It is not known any more which address that was.
+                text = "a destination is no longer in `events`; what waited for it is dropped: %d"
+                logger.warning(text, waiting)
             rmtree(path)
     return [
         Sender(each, destination_of(each, settings, clock), _queue(settings, each), clock, entropy)

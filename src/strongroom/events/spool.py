@@ -85,8 +85,13 @@ class Spool:
         for path in _files(self._intended):
             try:
                 event = decode(read_regular(path))
-            except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-                # A process has just done it, or a crash of the machine has left half of it.
+            except OSError:
+                # A process has just done it.
+                continue
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                # A crash of the machine has left half of it.
+                logger.warning("an event is damaged, and dropped: `%s`", path)
+                path.unlink(missing_ok=True)
                 continue
             if happened(event):
                 self._publish(path)

@@ -82,3 +82,19 @@ def test_no_command_outlives_the_process_that_sends(settings: Settings, tmp_path
     # The event waits for the next start.
     (status,) = event_statuses(settings)
     assert (status.waiting, status.failing) == (1, "")
+
+
+def test_what_waited_for_a_destination_that_was_taken_out_is_counted_in_the_log(
+    settings: Settings, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    prepare_events(settings, clock)
+    for event_id in "ab":
+        spool_of(settings, clock).add(
+            own_event("Test", {}, event_id=event_id, now=clock.now(), account="000000000000", region="us-east-1")
+        )
+        clock.advance(1)
+    EventSending(settings, clock, entropy).look()
+    others = structs.replace(settings, events=(EventDestination("file:/other"),))
+    for _ in range(2):
+        EventSending(others, clock, entropy)
+    assert [message.rpartition(" ")[2] for message in caplog.messages] == ["2"]

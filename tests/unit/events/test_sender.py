@@ -157,6 +157,15 @@ def test_damaged_files_are_dropped(tmp_path: Path, clock: ManualClock) -> None:
     assert node.senders[0].status().dropped == 1
 
 
+def test_an_intention_that_a_crash_has_damaged_is_dropped(tmp_path: Path, clock: ManualClock) -> None:
+    node = Node(tmp_path, clock)
+    (tmp_path / "intended" / "half").write_bytes(b'{"version":')
+    assert node.spool.is_undecided()
+    node.spool.settle(lambda _event: True)
+    assert not node.spool.is_undecided()
+    assert node.spool.ready() == []
+
+
 def test_a_file_that_cannot_be_read_holds_up_no_other(
     tmp_path: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
