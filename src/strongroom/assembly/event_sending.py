@@ -49,7 +49,7 @@ class EventSending:
         """Events that are not in the spool yet."""
         self._has_news = False
         """Whether there are events about problems that the file of known problems does not have yet."""
-        self._failing = ""
+        self._failing: OSError | None = None
         self._failing_since = 0.0
 
     def start(self) -> None:
@@ -59,17 +59,19 @@ class EventSending:
 
     def look(self) -> None:
         """Find new events, and queue them. A fault of the disk is logged, and tried again: no event is lost by it."""
-        failing = ""
+        failing: OSError | None = None
         # Each in any case: that a destination takes events may be what makes room on the disk.
         for step in (self._find, self._keep, self._distribute):
             try:
                 step()
             except OSError as error:
-                failing = failing or str(error)
-        if failing and not self._failing:
-            self._failing_since = self._clock.now()
-        if failing and failing != self._failing:
-            logger.error("events cannot be queued, trying again: %s", failing)
+                failing = failing or error
+        if failing is not None:
+            if self._failing is None:
+                self._failing_since = self._clock.now()
+            # The name of the file is another one each time.
+            if self._failing is None or failing.errno != self._failing.errno:
+                logger.error("events cannot be queued, trying again: %s", failing)
         self._failing = failing
 
     def tell(self) -> None:

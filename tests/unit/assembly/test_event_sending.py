@@ -46,12 +46,14 @@ def test_an_event_that_the_disk_does_not_take_is_kept_until_it_does(
     problems.report(Subject.STORE, "the disk is full")
     caplog.clear()
     sending.look()
+    since = clock.now()
+    clock.advance(1)
     sending.look()
     assert [message.split(":")[0] for message in caplog.messages] == ["events cannot be queued, trying again"]
     sending.tell()
     (status,) = event_statuses(settings)
     assert status.failing.startswith("events cannot be queued: ")
-    assert status.since == clock.now()
+    assert status.since == since
     # A process that is started now must tell of it as well.
     assert not (folder.events / "problems.json").exists()
     (folder.events / "away").rename(ready)
