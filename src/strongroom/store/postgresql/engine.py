@@ -41,7 +41,7 @@ CONNECT_TIMEOUT = 3
 """How long connecting to one address may take, with authentication, whole seconds."""
 
 
-# The pool logs a traceback if it cannot close a cursor or a connection that is lost. Who used it gets that error anyway.
+# The pool logs a traceback if it cannot close a cursor of a lost connection. The statement that used it fails, too.
 logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
 
 
