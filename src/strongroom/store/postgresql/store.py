@@ -75,7 +75,8 @@ class PostgresqlStore:
         self._database = database
         self._entropy = entropy
         self._timing = Timing(timer, time.sleep, time_limit)
-        self._groups = Groups(self._run)
+        # A write that waits for a lock keeps its connection. Most of the pool is left to reads.
+        self._groups = Groups(self._run, max(1, database.size // 4), lambda: self._timing.limit)
         event.listen(database.engine, "before_cursor_execute", note_writing)
         self._position: DatabasePosition | None = None
         self._is_other_history = False
