@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError
 
@@ -17,11 +18,12 @@ from keys_builder import make_key
 from postgresql import SERVER, Cluster
 from strongroom.entropy import system_entropy
 from strongroom.errors import DependencyTimeoutException, WriteOutcomeUnknown
+from strongroom.keys.arns import AliasLocator
 from strongroom.store.postgresql.engine import open_postgresql
 from strongroom.store.postgresql.groups import Groups
 from strongroom.store.postgresql.store import PostgresqlStore
 from strongroom.store.protocol import Transaction
-from strongroom.store.records import AccountRecord
+from strongroom.store.records import AccountRecord, AliasRecord
 from strongroom.store.retries import WriteConflict
 from strongroom.store.scopes import AccountScope, Scope
 
@@ -112,6 +114,42 @@ def test_a_refusal_does_not_disturb_the_others(store: PostgresqlStore) -> None:
     assert (first.result(), last.result()) == (1, 2)
     assert len(transactions) == 2
     assert accounts(store) == {1, 2}
+
+
+def test_a_refusal_by_a_statement_that_has_changed_nothing_does_not_disturb_the_others(store: PostgresqlStore) -> None:
+    """As CreateAlias, whose name is taken: only its INSERT knows that."""
+    key = make_key(1)
+    taken = AliasRecord(AliasLocator(key.account, "us-east-1", "alias/taken"), key.key_id, NOW, NOW)
+    store.write(lambda transaction: (transaction.add_key(key), transaction.put_alias(taken, None)))
+
+    def take_again(transaction: Transaction) -> None:
+        if not transaction.add_alias(taken, 50):
+            raise LookupError
+
+    with counted(store) as transactions:
+        first, refused, last = together(store, partial(add, 1), take_again, partial(add, 2))
+    assert isinstance(refused.exception(), LookupError)
+    assert (first.result(), last.result()) == (1, 2)
+    assert len(transactions) == 2
+    assert accounts(store) == {1, 2}
+
+
+def update_and_refuse(transaction: Transaction) -> None:
+    """Change a row, and then run a statement that changes none."""
+    key = make_key(1)
+    transaction.save_key(key, replace(key, description="changed"))
+    taken = AliasRecord(AliasLocator(key.account, "us-east-1", "alias/taken"), key.key_id, NOW, NOW)
+    assert not transaction.add_alias(taken, 0)
+    raise LookupError
+
+
+def test_a_statement_that_changes_nothing_does_not_hide_one_before_it_that_did(store: PostgresqlStore) -> None:
+    key = make_key(1)
+    store.write(lambda transaction: transaction.add_key(key))
+    futures = together(store, partial(add, 1), update_and_refuse, partial(add, 2))
+    assert isinstance(futures[1].exception(), LookupError)
+    assert accounts(store) == {1, 2}
+    assert store.load_key(key.locator) == key
 
 
 @pytest.mark.parametrize(("act", "error"), [(change_and_fail, ZeroDivisionError), (partial(add, 1), IntegrityError)])
