@@ -22,7 +22,7 @@ from strongroom.store.counters import StoreCounters
 from strongroom.store.fault_watch import FaultWatch
 from strongroom.store.faults import FaultKind
 from strongroom.store.integrity import IntegrityWatch
-from strongroom.store.leases.generation import Generation
+from strongroom.store.leases.generation import NO_GENERATION, Generation
 from strongroom.store.postgresql import keeper_turn
 from strongroom.store.postgresql.change_log import CollectedChanges, SeenChanges, trim
 from strongroom.store.postgresql.connection import StoreConnection
@@ -80,7 +80,7 @@ class PostgresqlStore:
         watch_writing(database.engine)
         self._position: DatabasePosition | None = None
         self._is_other_history = False
-        self._newest = Committed(0, 0, 0, is_durable=True)
+        self._newest = Committed(NO_GENERATION, 0, 0, is_durable=True)
         self._seen = SeenChanges()
         self.counters = StoreCounters()
         self._counting = threading.Lock()
