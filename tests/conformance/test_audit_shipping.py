@@ -98,6 +98,21 @@ def test_a_required_folder_has_a_record_before_the_answer(tmp_path: Path, copy: 
         assert server.stop() == 0
 
 
+def test_a_server_that_was_started_again_is_ready_before_its_first_call(tmp_path: Path, copy: Path) -> None:
+    """Its chain goes on, and it has no segment yet: nothing of it can be asked for."""
+    settings = f'audit-ship-timeout = 1\n[[audit-ship]]\nto = "folder:{copy}"\nrequired = true\n'
+    with serving(tmp_path, settings) as server:
+        client_of(server).create_key()
+        assert server.stop() == 0
+    with serving(tmp_path, settings) as server:
+        begun = time.monotonic()
+        while time.monotonic() < begun + 2.5:  # longer than a call waits
+            assert readiness(server) == (200, "ok\n")
+            time.sleep(0.1)
+        client_of(server).create_key()
+        assert server.stop() == 0
+
+
 def test_calls_are_refused_while_a_required_folder_is_gone_and_answered_when_it_is_back(
     tmp_path: Path, copy: Path
 ) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from typing import NoReturn
 
+import psycopg
 import pytest
 
 from keys_builder import make_key
@@ -84,6 +85,42 @@ def test_a_refusal_waits_for_the_change_that_it_rests_on(scene: Scene) -> None:
         scene.acknowledge(reader.generation.number)
     wait_until(lambda: change.is_settled and refusal.is_settled)
     assert not refusal.is_lost
+
+
+def test_a_change_that_got_the_number_of_a_lost_one_waits_too(scene: Scene, postgresql: Cluster, database: str) -> None:
+    """After a failover to a standby that lacks the last commit, which was settled."""
+    with scene.first.read() as reader:
+        before = reader.generation
+    with scene.first.deferred() as lost:
+        scene.first.write(put_alias)
+    with scene.first.read() as reader:
+        number = reader.generation.number
+    scene.acknowledge(number)
+    wait_until(lambda: lost.is_settled)
+    with closing(psycopg.connect(postgresql.address(database), autocommit=True)) as owner, owner.transaction():
+        owner.execute("DELETE FROM alias")
+        owner.execute("DELETE FROM change WHERE sequence > %s", (before.number,))
+        owner.execute("UPDATE generation SET number = %s, tag = %s", (before.number, before.tag))
+        owner.execute("UPDATE member SET acked = %s", (before.number,))
+    with scene.first.deferred() as again:
+        scene.first.write(put_alias)
+    with scene.first.read() as reader:
+        assert reader.generation.number == number
+    assert not again.is_settled
+    scene.acknowledge(number)
+    wait_until(lambda: again.is_settled)
+    assert not again.is_lost
+
+
+def test_what_rests_on_the_last_change_that_was_settled_waits_no_more(scene: Scene) -> None:
+    with scene.first.deferred() as change:
+        scene.first.write(put_alias)
+    with scene.first.read() as reader:
+        scene.acknowledge(reader.generation.number)
+    wait_until(lambda: change.is_settled)
+    with scene.first.deferred() as refusal, pytest.raises(AlreadyExistsException):
+        scene.first.write(refuse)
+    assert refusal.is_settled
 
 
 def test_a_change_that_the_database_does_not_know_fails(

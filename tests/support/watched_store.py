@@ -12,6 +12,7 @@ from store_simulators import WrappedStore
 from strongroom.errors import DependencyTimeoutException, WriteOutcomeUnknown
 from strongroom.store.protocol import Store, Transaction
 from strongroom.store.scopes import Scope
+from strongroom.store.unsettled import NotSettled
 
 T = TypeVar("T")
 
@@ -21,6 +22,7 @@ class Ending(Enum):
 
     FAILS = "rolled back, and the writer knows"
     UNKNOWN_DONE = "committed, but the writer does not know"
+    NOT_SETTLED = "committed, and the process ends before all nodes know it"
     UNKNOWN_UNDONE = "rolled back, but the writer does not know"
     KILLED = "the process is killed before the commit"
     INTERRUPTED = "the thread is interrupted after the commit"
@@ -61,7 +63,7 @@ class WatchedStore(WrappedStore):
         if self.ending is None:
             return self._commit(act, scopes)
         ending, self.ending = self.ending, None
-        if ending in {Ending.UNKNOWN_DONE, Ending.INTERRUPTED}:
+        if ending in {Ending.UNKNOWN_DONE, Ending.NOT_SETTLED, Ending.INTERRUPTED}:
             self._commit(act, scopes)
         else:
             self._roll_back(act, scopes)
@@ -69,6 +71,7 @@ class WatchedStore(WrappedStore):
         raise {
             Ending.FAILS: DependencyTimeoutException("the disk is full"),
             Ending.UNKNOWN_DONE: WriteOutcomeUnknown("the connection was lost"),
+            Ending.NOT_SETTLED: NotSettled(),
             Ending.UNKNOWN_UNDONE: WriteOutcomeUnknown("the connection was lost"),
             Ending.KILLED: Killed(),
             Ending.INTERRUPTED: KeyboardInterrupt(),

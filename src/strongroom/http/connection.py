@@ -294,6 +294,15 @@ class Connection(asyncio.Protocol):
         if not self.busy and self._transport is not None:
             self._transport.close()
 
+    def postpone(self, late: float) -> None:
+        """Give the client ``late`` more seconds, in which the loop did not run, but no more in all than it ever has.
+
+        What is read before this is called has got its deadline after them.
+        """
+        if self.deadline != NEVER:
+            most = self._handler.time() + max(self._timeouts.request, self._timeouts.idle)
+            self.deadline = min(self.deadline + late, most)
+
     def drop(self) -> None:
         """Close at once, also while a request is in progress."""
         if self._transport is not None:

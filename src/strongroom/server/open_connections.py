@@ -83,7 +83,7 @@ class OpenConnections:
         late = now - self._swept_at - _SWEEP_INTERVAL
         if late > _HANG:
             for connection in self._all():
-                connection.deadline += late
+                connection.postpone(late)
         self._swept_at = now
         for connection in [each for each in self._all() if each.deadline < now]:
             connection.drop()

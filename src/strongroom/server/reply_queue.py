@@ -83,7 +83,8 @@ class ReplyQueue:
                 waiting = [each for each in replies if each[2].operation is not None]
                 # What is no call has no record.
                 replies = [each for each in replies if each[2].operation is None]
-                self._required.hold(partial(self._finish, waiting, flush_started_at))
+                if waiting:
+                    self._required.hold(partial(self._finish, waiting, flush_started_at))
         self._finish(replies, flush_started_at, fault)
 
     def _finish(self, replies: Sequence[Queued], flush_started_at: float, fault: KmsError | None) -> None:

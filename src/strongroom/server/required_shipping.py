@@ -58,8 +58,9 @@ class RequiredShipping:
 
     def hold(self, done: Done) -> None:
         """Call ``done`` with None when all lines written so far are taken, or with an error if that is late."""
-        _, last = self._last_line()
-        if last <= self._taken:
+        segment, last = self._last_line()
+        # Without a segment, this process has written nothing: the last line is that of the one before it.
+        if not segment or last <= self._taken:
             done(None)
             return
         self._waiting.append((last, self._attached.time() + self._timeout, done))

@@ -38,9 +38,9 @@ logger = logging.getLogger(__name__)
 
 _BACKLOG = 2048
 _LONGEST_LEASE_WAIT = 1.0
+"""How long a request waits for a lease at most, seconds: clients that retry should rather ask another node."""
 _WRITERS = 32
 """Threads that write to PostgreSQL. Most of them wait for the same commit, which costs no more for many."""
-"""How long a request waits for a lease at most, seconds: clients that retry should rather ask another node."""
 _STOP = (signal.SIGTERM, signal.SIGINT)
 
 

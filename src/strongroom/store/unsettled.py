@@ -8,15 +8,18 @@ from contextlib import AbstractContextManager
 from threading import Lock
 from typing import Protocol
 
-from strongroom.errors import DependencyTimeoutException, WriteOutcomeUnknown
+from strongroom.errors import WriteOutcomeUnknown
 
 Then = Callable[[], None]
 
 
-class NotSettled(DependencyTimeoutException):
-    """A change is durable, and it was not waited for any longer that all nodes know it: this process ends."""
+class NotSettled(WriteOutcomeUnknown):
+    """A change is durable, and it was not waited for any longer that all nodes know it: this process ends.
 
-    code = DependencyTimeoutException.code
+    It must not be undone: its own commit, or one that it rests on, has happened.
+    """
+
+    code = WriteOutcomeUnknown.code
 
     def __init__(self) -> None:
         super().__init__("The change was made; this process stops, and other nodes may not know of it yet.")

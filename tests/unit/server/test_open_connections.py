@@ -86,6 +86,22 @@ def test_a_connection_whose_next_request_arrived_while_the_server_did_not_run_is
     run(direct, scenario, LIMITS)
 
 
+def test_a_request_that_is_read_before_the_first_sweep_after_a_hang_has_no_more_time_than_others(
+    direct: DirectClient,
+) -> None:
+    async def scenario(loopback: LoopbackServer) -> None:
+        connections = loopback.front.connections
+        with await connected(loopback):
+            connection = the_connection(loopback)
+            time.sleep(5 * IDLE)  # noqa: ASYNC251 - the loop hangs
+            ended = connections.time()
+            connection.data_received(b"POST / HTTP/1.1\r\n")
+            await until(lambda: connections._swept_at >= ended)
+            assert connection.deadline <= connections.time() + IDLE
+
+    run(direct, scenario, LIMITS)
+
+
 def test_clients_that_are_too_slow_are_disconnected(direct: DirectClient) -> None:
     async def scenario(loopback: LoopbackServer) -> None:
         slow = [await loopback.connected() for _ in range(2)]

@@ -13,6 +13,10 @@ class Generation(msgspec.Struct, frozen=True):
     tag: bytes
 
 
+NO_GENERATION = Generation(0, b"")
+"""What no database has: it stands for none that is known."""
+
+
 class TaggedChange(msgspec.Struct, frozen=True):
     """An entry of the change log, and the tag of the commit that it belongs to.
 

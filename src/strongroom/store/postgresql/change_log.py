@@ -10,7 +10,7 @@ from threading import Lock
 
 from sqlalchemy import Connection, bindparam, delete, func, select
 
-from strongroom.store.leases.generation import Generation
+from strongroom.store.leases.generation import NO_GENERATION, Generation
 from strongroom.store.postgresql.schema import change, generation, receipt
 from strongroom.store.postgresql.statements import Entry
 from strongroom.store.records import ChangeKind, Changes
@@ -35,8 +35,8 @@ class CollectedChanges:
         self.entries: list[Entry] = []
         self.contradicting = 0
         """How many of the entries name what some node may have cached as it was before."""
-        self.committed = 0
-        """The number of the newest commit, this one or one before it, once the write has committed."""
+        self.committed = NO_GENERATION
+        """The newest commit, this one or one before it, once the write has committed."""
 
     def add(self, kind: ChangeKind, account: str, region: str, name: str, *, is_new: bool = False) -> None:
         """Add an entry for something that changed; see ``sql.change_log.ChangeLog``."""

@@ -92,6 +92,12 @@ class Database:
                 connection.close()
 
     @property
+    def size(self) -> int:
+        """How many connections are open at most."""
+        pool = self.engine.pool
+        return pool.size() if isinstance(pool, QueuePool) else 1
+
+    @property
     def in_use(self) -> int:
         """How many connections are in use now."""
         pool = self.engine.pool

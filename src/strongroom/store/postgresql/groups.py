@@ -3,17 +3,17 @@
 While one thread runs a transaction, others queue; the next one runs all their writes in one transaction, which locks
 all their scopes in order. A write that fails is left out, if nothing that it has inserted was sent yet. There are no
 savepoints, which other databases lack: if the database has changed something for it, the transaction is rolled back and
-each write is run alone. No write returns before the COMMIT; what a write refuses may rest on one before it in the
-group, so it is answered after the COMMIT as well.
+each write is run alone, a few at a time: reads need connections of the pool, too. No write returns before the COMMIT;
+what a write refuses may rest on one before it in the group, so it is answered after the COMMIT as well.
 """
 
 import logging
 from collections.abc import Callable, Sequence
 from enum import Enum
-from threading import Event, Lock
+from threading import BoundedSemaphore, Event, Lock
 from typing import Any, Generic, Protocol, TypeVar
 
-from strongroom.errors import WriteOutcomeUnknown
+from strongroom.errors import DependencyTimeoutException, WriteOutcomeUnknown
 from strongroom.store.postgresql.faults import Retry, retry_of
 from strongroom.store.postgresql.transaction import PostgresqlTransaction
 from strongroom.store.scopes import AccountScope, Scope
@@ -108,16 +108,25 @@ class MemberFailedError(Exception):
 
 
 class Groups:
-    """Brings the writes of the threads of a process together. ``run`` runs one write."""
+    """Brings the writes of the threads of a process together.
 
-    def __init__(self, run: RunWrite) -> None:
+    ``run`` runs one write. After a group has failed, ``alone`` of its writes run at a time; each waits at most
+    ``patience()`` seconds to be one of them.
+    """
+
+    def __init__(self, run: RunWrite, alone: int, patience: Callable[[], float]) -> None:
         self._run = run
+        self._alone = BoundedSemaphore(alone)
+        self._patience = patience
         self._lock = Lock()
         self._waiting: list[Member[Any]] = []
         self._is_led = False
 
     def write(self, act: Callable[[PostgresqlTransaction], T], scopes: Sequence[Scope]) -> T:
-        """Run a write with others that wait at the same time; return its result once it is durable."""
+        """Run a write with others that wait at the same time; return its result once it is durable.
+
+        Raises what ``run`` raises, and DependencyTimeoutException if others of a group that has failed take too long.
+        """
         if AccountScope("") in scopes:
             # Rare, and some of them change what other writes make codes with.
             return self._run(act, scopes)
@@ -133,7 +142,15 @@ class Groups:
             member.woken.wait()
             if member.turn is Turn.LEAD:
                 self._lead(member)
-        return self._run(act, scopes) if member.turn is Turn.ALONE else member.result()
+        return self._run_alone(act, scopes) if member.turn is Turn.ALONE else member.result()
+
+    def _run_alone(self, act: Callable[[PostgresqlTransaction], T], scopes: Sequence[Scope]) -> T:
+        if not self._alone.acquire(timeout=self._patience()):
+            raise DependencyTimeoutException("The key store did not answer in time.")
+        try:
+            return self._run(act, scopes)
+        finally:
+            self._alone.release()
 
     def _lead(self, leader: Member[Any]) -> None:
         """Run the write of the leader with all that wait, then wake them, and the thread that leads next."""

@@ -13,6 +13,7 @@ from typing_extensions import override
 from strongroom.entropy import Entropy
 from strongroom.errors import KmsError
 from strongroom.problems import Problems
+from strongroom.store.leases.generation import NO_GENERATION, Generation
 from strongroom.store.postgresql.change_log import CollectedChanges
 from strongroom.store.postgresql.engine import Database
 from strongroom.store.postgresql.settler import Settler
@@ -47,7 +48,7 @@ class SettledStore(PostgresqlStore):
         super().__init__(database, entropy, time_limit=time_limit, problems=problems)
         self.settling = self
         self._settler = settler
-        self._settled = 0
+        self._settled = NO_GENERATION
         self._of_thread = _OfThread()
 
     @contextmanager
@@ -84,7 +85,7 @@ class SettledStore(PostgresqlStore):
             result = super().write(noted, *scopes)
         except KmsError:
             # Of a refusal. It may rest on what others have committed, as something that changes nothing does.
-            if changes.committed:
+            if changes.committed != NO_GENERATION:
                 self._settle(changes.committed)
             raise
         if has_to_settle:
@@ -105,23 +106,24 @@ class SettledStore(PostgresqlStore):
         with self.deferred():
             super().try_write()
 
-    def _settle(self, number: int) -> None:
-        """Settle the commit of this number, unless it was the last that was settled.
+    def _settle(self, committed: Generation) -> None:
+        """Settle this commit, unless it was the last that was settled.
 
-        A lower number than that may be of a commit after a failover or restore that has lost some: it has to settle.
+        One with the same number or a lower one may be of a database after a failover or restore that has lost some: it
+        has to settle.
         """
-        if number == self._settled:
+        if committed == self._settled:
             return
         unsettled = self._of_thread.unsettled
         if unsettled is None:
-            self._settler.settle(number)
-            self._settled = number
+            self._settler.settle(committed.number)
+            self._settled = committed
             return
         unsettled.add()
 
         def settled() -> None:
-            self._settled = number
+            self._settled = committed
             unsettled.settled()
 
         # From now on, and not when the call has ended: other nodes are told at once, and so is this one.
-        self._settler.when_settled(number, settled, unsettled.lost)
+        self._settler.when_settled(committed.number, settled, unsettled.lost)

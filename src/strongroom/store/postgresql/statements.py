@@ -59,7 +59,7 @@ _ADD_RECEIPT = (
 _CLAIM_RECEIPT = f"{_ADD_RECEIPT} ON CONFLICT (tag) DO NOTHING"
 # The commit of this waits for the standby, and with it for all that was committed before.
 _TOUCH_RECEIPT = "UPDATE receipt SET number = number WHERE tag = %(tag)s RETURNING attempt"
-_POSITION = "SELECT number, (SELECT max(ordinal) FROM database_history) FROM generation"
+_POSITION = "SELECT number, tag, (SELECT max(ordinal) FROM database_history) FROM generation"
 
 
 class DeploymentMovedError(Exception):
@@ -96,15 +96,20 @@ class Receipt(msgspec.Struct, frozen=True):
 
 
 class Committed(msgspec.Struct, frozen=True):
-    """What a commit returned: the newest change then, the ordinal of the database's history, and whose receipt it is.
+    """What a commit returned: the generation then, the ordinal of the database's history, and whose receipt it is.
 
     ``is_durable`` is False if the server did not wait for its standby.
     """
 
-    change: int
+    generation: Generation
     history: int
     attempt: int
     is_durable: bool
+
+    @property
+    def change(self) -> int:
+        """The number of the newest change."""
+        return self.generation.number
 
 
 def begin_read(connection: StoreConnection) -> Generation:
@@ -191,15 +196,14 @@ def commit(
         statements += [_RAISE, _ADD_CHANGES.format(entries=", ".join(places))]
     if not claimed:
         statements.append(_ADD_RECEIPT)
-    number, ordinal = _commit(connection, statements, values, before)[-1][0]
-    return Committed(int(number), int(ordinal or 0), receipt.attempt, not connection.has_warned)
+    position = _commit(connection, statements, values, before)[-1]
+    return _committed(connection, position, receipt.attempt)
 
 
 def confirm(connection: StoreConnection, receipt: Receipt) -> Committed:
     """Make sure that an earlier commit, which has a receipt with this tag, is durable, and commit."""
     touched, position = _commit(connection, [_TOUCH_RECEIPT], {"tag": receipt.tag})
-    number, ordinal = position[0]
-    return Committed(int(number), int(ordinal or 0), int(touched[0][0]), not connection.has_warned)
+    return _committed(connection, position, int(touched[0][0]))
 
 
 def prove(connection: StoreConnection) -> Committed:
@@ -207,8 +211,7 @@ def prove(connection: StoreConnection) -> Committed:
 
     A commit proves that, after which this server is still the primary, and all that it knew is on the standby.
     """
-    number, ordinal = _commit(connection, ["ROLLBACK", _BEGIN_WRITE, _ANY_LOCK], {})[-1][0]
-    return Committed(int(number), int(ordinal or 0), 0, not connection.has_warned)
+    return _committed(connection, _commit(connection, ["ROLLBACK", _BEGIN_WRITE, _ANY_LOCK], {})[-1], 0)
 
 
 def _commit(
@@ -217,6 +220,11 @@ def _commit(
     connection.has_warned = False
     text = ClientCursor(connection).mogrify("; ".join([*statements, _POSITION, "COMMIT"]).encode(), values)
     return _rows(connection, "; ".join([*before, text]))
+
+
+def _committed(connection: StoreConnection, position: Sequence[TupleRow], attempt: int) -> Committed:
+    number, tag, ordinal = position[0]
+    return Committed(Generation(int(number), bytes(tag)), int(ordinal or 0), attempt, not connection.has_warned)
 
 
 def _rows(

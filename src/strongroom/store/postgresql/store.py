@@ -8,7 +8,7 @@ from functools import partial
 from typing import TypeVar
 
 import msgspec
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from strongroom.audit.database_history import DatabasePosition
@@ -22,7 +22,7 @@ from strongroom.store.counters import StoreCounters
 from strongroom.store.fault_watch import FaultWatch
 from strongroom.store.faults import FaultKind
 from strongroom.store.integrity import IntegrityWatch
-from strongroom.store.leases.generation import Generation
+from strongroom.store.leases.generation import NO_GENERATION, Generation
 from strongroom.store.postgresql import keeper_turn
 from strongroom.store.postgresql.change_log import CollectedChanges, SeenChanges, trim
 from strongroom.store.postgresql.connection import StoreConnection
@@ -31,7 +31,7 @@ from strongroom.store.postgresql.faults import Retry, fault_met, retry_of, unfit
 from strongroom.store.postgresql.groups import Groups
 from strongroom.store.postgresql.key_statement import load_key_rows
 from strongroom.store.postgresql.statements import Begun, Committed, begin_read
-from strongroom.store.postgresql.transaction import PostgresqlReader, PostgresqlTransaction, note_writing
+from strongroom.store.postgresql.transaction import PostgresqlReader, PostgresqlTransaction, watch_writing
 from strongroom.store.postgresql.verification import check_tables
 from strongroom.store.postgresql.writes import Timing, Write
 from strongroom.store.quarantine import Quarantine
@@ -75,11 +75,12 @@ class PostgresqlStore:
         self._database = database
         self._entropy = entropy
         self._timing = Timing(timer, time.sleep, time_limit)
-        self._groups = Groups(self._run)
-        event.listen(database.engine, "before_cursor_execute", note_writing)
+        # A write that waits for a lock keeps its connection. Most of the pool is left to reads.
+        self._groups = Groups(self._run, max(1, database.size // 4), lambda: self._timing.limit)
+        watch_writing(database.engine)
         self._position: DatabasePosition | None = None
         self._is_other_history = False
-        self._newest = Committed(0, 0, 0, is_durable=True)
+        self._newest = Committed(NO_GENERATION, 0, 0, is_durable=True)
         self._seen = SeenChanges()
         self.counters = StoreCounters()
         self._counting = threading.Lock()

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Connection, Table, select
-from sqlalchemy.engine.interfaces import ExecutionContext
+from sqlalchemy import Connection, Engine, Table, event, select
+from sqlalchemy.engine.interfaces import DBAPICursor, ExecutionContext
 from typing_extensions import override
 
 from strongroom.keys.arns import KeyLocator
@@ -26,7 +26,7 @@ from strongroom.store.sql.transaction import SqlTransaction
 
 _HISTORIES = select(database_history.c.ordinal, database_history.c.history_id).order_by(database_history.c.ordinal)
 _LOCKED_COUNT = select(key_count.c.customer_keys).where(where(key_count, "account", "region")).with_for_update()
-_HAS_WRITTEN = "has_written"
+_HAS_WRITTEN, _HAD_WRITTEN = "has_written", "had_written"
 
 
 class PostgresqlReader(SqlReader):
@@ -160,7 +160,7 @@ class PostgresqlTransaction(SqlTransaction):
 
     @property
     def _has_written(self) -> bool:
-        """Whether a statement that writes was run since this was set to False."""
+        """Whether a statement was run that has written, or may have, since this was set to False."""
         return bool(self._direct.info.get(_HAS_WRITTEN))
 
     @_has_written.setter
@@ -168,7 +168,17 @@ class PostgresqlTransaction(SqlTransaction):
         self._direct.info[_HAS_WRITTEN] = value
 
 
-def note_writing(
+def watch_writing(engine: Engine) -> None:
+    """Take note, for each connection of an engine, of statements that write or of which it is not known.
+
+    That is noted before a statement is run, and taken back if it has changed no row: one that fails may have changed
+    some.
+    """
+    event.listen(engine, "before_cursor_execute", _note_writing)
+    event.listen(engine, "after_cursor_execute", _note_nothing_written)
+
+
+def _note_writing(
     connection: Connection,
     _cursor: object,
     _statement: str,
@@ -176,7 +186,20 @@ def note_writing(
     context: ExecutionContext | None,
     _executemany: bool,  # noqa: FBT001 - passed by position
 ) -> None:
-    """Take note of a statement that writes, or of which it is not known: a handler of ``before_cursor_execute``."""
+    connection.info[_HAD_WRITTEN] = connection.info.get(_HAS_WRITTEN)
     statement = None if context is None else context.invoked_statement
     if statement is None or not statement.is_select:
         connection.info[_HAS_WRITTEN] = True
+
+
+def _note_nothing_written(
+    connection: Connection,
+    cursor: DBAPICursor,
+    _statement: str,
+    _parameters: object,
+    context: ExecutionContext | None,
+    _executemany: bool,  # noqa: FBT001 - passed by position
+) -> None:
+    # Of a text, such as a SELECT, the number of rows says nothing about what was changed.
+    if cursor.rowcount == 0 and context is not None and context.invoked_statement is not None:
+        connection.info[_HAS_WRITTEN] = connection.info[_HAD_WRITTEN]

@@ -182,7 +182,7 @@ class Write(Generic[T]):
 
     def _note(self, done: Committed) -> None:
         for changes in self._changes:
-            changes.committed = done.change
+            changes.committed = done.generation
         self._committed(done)
 
     def _count(self) -> None:

@@ -1,24 +1,31 @@
 """Writes that share a commit: each gets its own result, whatever becomes of the others."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from functools import partial
+from typing import Any
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError
 
 from commit_proxy import AtCommit, CommitProxy
 from keys_builder import make_key
-from postgresql import Cluster
-from strongroom.errors import WriteOutcomeUnknown
+from postgresql import SERVER, Cluster
+from strongroom.entropy import system_entropy
+from strongroom.errors import DependencyTimeoutException, WriteOutcomeUnknown
+from strongroom.keys.arns import AliasLocator
+from strongroom.store.postgresql.engine import open_postgresql
+from strongroom.store.postgresql.groups import Groups
 from strongroom.store.postgresql.store import PostgresqlStore
 from strongroom.store.protocol import Transaction
-from strongroom.store.records import AccountRecord
-from strongroom.store.scopes import AccountScope
+from strongroom.store.records import AccountRecord, AliasRecord
+from strongroom.store.retries import WriteConflict
+from strongroom.store.scopes import AccountScope, Scope
 
 NOW = 1_790_000_000.0
 Act = Callable[[Transaction], object]
@@ -109,6 +116,42 @@ def test_a_refusal_does_not_disturb_the_others(store: PostgresqlStore) -> None:
     assert accounts(store) == {1, 2}
 
 
+def test_a_refusal_by_a_statement_that_has_changed_nothing_does_not_disturb_the_others(store: PostgresqlStore) -> None:
+    """As CreateAlias, whose name is taken: only its INSERT knows that."""
+    key = make_key(1)
+    taken = AliasRecord(AliasLocator(key.account, "us-east-1", "alias/taken"), key.key_id, NOW, NOW)
+    store.write(lambda transaction: (transaction.add_key(key), transaction.put_alias(taken, None)))
+
+    def take_again(transaction: Transaction) -> None:
+        if not transaction.add_alias(taken, 50):
+            raise LookupError
+
+    with counted(store) as transactions:
+        first, refused, last = together(store, partial(add, 1), take_again, partial(add, 2))
+    assert isinstance(refused.exception(), LookupError)
+    assert (first.result(), last.result()) == (1, 2)
+    assert len(transactions) == 2
+    assert accounts(store) == {1, 2}
+
+
+def update_and_refuse(transaction: Transaction) -> None:
+    """Change a row, and then run a statement that changes none."""
+    key = make_key(1)
+    transaction.save_key(key, replace(key, description="changed"))
+    taken = AliasRecord(AliasLocator(key.account, "us-east-1", "alias/taken"), key.key_id, NOW, NOW)
+    assert not transaction.add_alias(taken, 0)
+    raise LookupError
+
+
+def test_a_statement_that_changes_nothing_does_not_hide_one_before_it_that_did(store: PostgresqlStore) -> None:
+    key = make_key(1)
+    store.write(lambda transaction: transaction.add_key(key))
+    futures = together(store, partial(add, 1), update_and_refuse, partial(add, 2))
+    assert isinstance(futures[1].exception(), LookupError)
+    assert accounts(store) == {1, 2}
+    assert store.load_key(key.locator) == key
+
+
 @pytest.mark.parametrize(("act", "error"), [(change_and_fail, ZeroDivisionError), (partial(add, 1), IntegrityError)])
 def test_what_a_failed_write_has_changed_is_rolled_back(store: PostgresqlStore, act: Act, error: type) -> None:
     store.write(partial(add, 1))
@@ -149,6 +192,63 @@ def test_a_group_fails_as_a_whole_if_the_database_is_away(postgresql: Cluster, d
         finally:
             postgresql.start()
         assert accounts(store) == {1}
+
+
+def test_writes_of_a_failed_group_leave_connections_to_reads(postgresql: Cluster, database: str) -> None:
+    """As when each waits for a lock: all of them together would take the whole pool."""
+    pool = open_postgresql(postgresql.address(database, SERVER), size=8, wait=0.1)
+    with closing(PostgresqlStore(pool, system_entropy)) as store:
+        begun: list[int] = []
+        open_now: list[int] = []
+        enough, released = threading.Event(), threading.Event()
+
+        def hold(number: int, _: Transaction) -> int:
+            begun.append(number)
+            open_now.append(pool.in_use)
+            if len(begun) == 2:
+                enough.set()
+            released.wait(20)
+            return number
+
+        def fail_once(transaction: Transaction) -> None:
+            """Fail after a statement, so that the group is rolled back, and end its own run."""
+            transaction.add_account(AccountRecord("999999999999", NOW))
+            transaction.account("999999999999")
+            raise ZeroDivisionError
+
+        def read_meanwhile() -> set[int]:
+            enough.wait(20)
+            try:
+                return accounts(store)
+            finally:
+                released.set()
+
+        store.write(partial(add, 1))
+        with ThreadPoolExecutor(1) as reader:
+            read = reader.submit(read_meanwhile)
+            futures = together(store, fail_once, *(partial(hold, number) for number in range(9)))
+            assert read.result(20) == {1}
+        assert [each.result() for each in futures[1:]] == list(range(9))
+        assert max(open_now) <= 3  # with that of the read
+
+
+def test_a_write_of_a_failed_group_does_not_wait_for_the_others_without_end() -> None:
+    released = threading.Event()
+
+    def run(act: Callable[[Any], Any], _scopes: Sequence[Scope], *, again: bool = True) -> Any:
+        if not again:
+            raise WriteConflict
+        return act(None)
+
+    groups = Groups(run, 1, lambda: 0.1)
+    with ThreadPoolExecutor(1) as threads:
+        held = threads.submit(groups.write, lambda _: released.wait(20), ())
+        while groups._alone._value:
+            threading.Event().wait(0.001)
+        with pytest.raises(DependencyTimeoutException, match="did not answer in time"):
+            groups.write(lambda _: None, ())
+        released.set()
+        assert held.result(20)
 
 
 def test_writes_of_no_account_share_no_commit(store: PostgresqlStore) -> None:
