@@ -3,7 +3,7 @@
 This is the database of an application, not one of this service.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -84,17 +84,18 @@ class Rows:
         self._engine.dispose()
 
     def items(self) -> Iterator[RowItem]:
-        """Return the rows by their keys, page by page; raises PlaceError."""
+        """Return the rows by their keys, page by page; raises PlaceError, also if one with a ciphertext has no key."""
+        keyed = self._key.is_not(None)
+        if self._keys(sqlalchemy.select(self._column).where(self._column.is_not(None), ~keyed).limit(1)):
+            raise PlaceError(
+                f"`{self._table.name}` has rows whose `{self._key.name}` is NULL: name a key column that all rows have"
+            )
         after: Any = None
         while True:
-            query = sqlalchemy.select(self._key).where(self._column.is_not(None)).order_by(self._key).limit(_PAGE)
+            query = sqlalchemy.select(self._key).where(self._column.is_not(None), keyed).order_by(self._key)
             if after is not None:
                 query = query.where(self._key > after)
-            try:
-                with self._engine.connect() as connection:
-                    keys = connection.scalars(query).all()
-            except SQLAlchemyError as error:
-                raise PlaceError(f"{self.name} cannot be read: {_reason(error)}") from None
+            keys = self._keys(query.limit(_PAGE))
             if not keys:
                 return
             for row_key in keys:
@@ -115,6 +116,13 @@ class Rows:
         )
         with self._engine.begin() as connection:
             return connection.execute(change).rowcount == 1
+
+    def _keys(self, query: sqlalchemy.Select[tuple[Any]]) -> Sequence[Any]:
+        try:
+            with self._engine.connect() as connection:
+                return connection.scalars(query).all()
+        except SQLAlchemyError as error:
+            raise PlaceError(f"{self.name} cannot be read: {_reason(error)}") from None
 
     def _typed(self, content: bytes) -> bytes | str:
         return content if isinstance(self._column.type, LargeBinary) else content.decode()

@@ -276,6 +276,24 @@ def test_rows(
     assert database.column(other) == untouched
 
 
+def test_rows_without_a_key(
+    database: Database, services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A unique column can have many NULLs.
+    monkeypatch.setattr("strongroom.reencryption.rows._PAGE", 1)
+    with database.engine.begin() as connection:
+        connection.execute(database.table.update().where(database.table.c.id == 99).values(name=None))
+    with Rows(database.url, "secrets", "binary", "name") as rows:
+        assert run(services, rows, tmp_path / "journal")[0] == Tally(migrated=5)
+    with database.engine.begin() as connection:
+        connection.execute(database.table.update().where(database.table.c.id > 10).values(name=None))
+    with (
+        Rows(database.url, "secrets", "text", "name") as rows,
+        pytest.raises(PlaceError, match="`secrets` has rows whose `name` is NULL"),
+    ):
+        run(services, rows, tmp_path / "second", in_base64=True)
+
+
 def test_a_row_that_is_changed_meanwhile_stays(database: Database) -> None:
     before = database.column("binary")
     with Rows(database.url, "secrets", "binary", "id") as rows:
