@@ -35,7 +35,7 @@ class RowItem:
             value = self._rows.value_of(self._row_key)
         if value is None:
             raise ItemError("the row is gone, or has no ciphertext any more")
-        content = value.encode() if isinstance(value, str) else bytes(value)
+        content = _content(value)
         if len(content) > MAX_ENCODED:
             raise ItemError(f"it has more than {MAX_ENCODED} bytes, so it is no ciphertext blob")
         return content
@@ -43,9 +43,7 @@ class RowItem:
     def replace(self, old: bytes, new: bytes) -> None:
         """Update the row in a transaction of its own, if it still has the old content; raises ItemError."""
         with _readable():
-            replaced = self._rows.update(self._row_key, old, new)
-        if not replaced:
-            raise ItemError("it was changed meanwhile")
+            self._rows.update(self._row_key, old, new)
 
 
 class Rows:
@@ -107,15 +105,21 @@ class Rows:
         with self._engine.connect() as connection:
             return connection.scalar(sqlalchemy.select(self._column).where(self._key == row_key))
 
-    def update(self, row_key: Any, old: bytes, new: bytes) -> bool:  # noqa: ANN401 - of whatever type the column is
-        """Update one row; return False if it has not the old content any more."""
+    def update(self, row_key: Any, old: bytes, new: bytes) -> None:  # noqa: ANN401 - of whatever type the column is
+        """Update one row; raises ItemError, and changes nothing, if it has another content before or afterwards."""
+        this_row = self._key == row_key
         change = (
             sqlalchemy.update(self._table)
-            .where(self._key == row_key, self._column == self._typed(old))
+            .where(this_row, self._column == self._typed(old))
             .values({self._column: self._typed(new)})
         )
+        # What is raised in here undoes the change.
         with self._engine.begin() as connection:
-            return connection.execute(change).rowcount == 1
+            if connection.execute(change).rowcount != 1:
+                raise ItemError("it was changed meanwhile")
+            kept = connection.scalar(sqlalchemy.select(self._column).where(this_row))
+            if kept is None or _content(kept) != new:
+                raise ItemError("the database does not keep the new ciphertext as it is: is the column too short?")
 
     def _keys(self, query: sqlalchemy.Select[tuple[Any]]) -> Sequence[Any]:
         try:
@@ -149,6 +153,10 @@ def _readable() -> Iterator[None]:
         raise ItemError(f"the database refuses: {_reason(error)}") from None
     except UnicodeDecodeError:
         raise ItemError("its column holds text, and the new ciphertext is not: give --base64") from None
+
+
+def _content(value: Any) -> bytes:  # noqa: ANN401 - what a driver returns
+    return value.encode() if isinstance(value, str) else bytes(value)
 
 
 def _reason(error: SQLAlchemyError) -> str:

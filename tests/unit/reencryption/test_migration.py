@@ -303,6 +303,22 @@ def test_a_row_that_is_changed_meanwhile_stays(database: Database) -> None:
     assert database.column("binary") == before
 
 
+@pytest.mark.parametrize("kept", ["substr(new.binary, 1, 10)", "NULL", "x'00'"])
+def test_a_database_that_changes_what_it_is_given(
+    database: Database, services: Services, tmp_path: Path, kept: str
+) -> None:
+    before = database.column("binary")
+    with database.engine.begin() as connection:
+        change = f"UPDATE secrets SET binary = {kept} WHERE id = new.id"  # noqa: S608 - of this test
+        connection.execute(sqlalchemy.text(f"CREATE TRIGGER t AFTER UPDATE ON secrets BEGIN {change}; END"))
+    with Rows(database.url, "secrets", "binary", "id") as rows:
+        tally, failures = run(services, rows, tmp_path / "journal")
+    assert (tally, database.column("binary")) == (Tally(failed=5), before)
+    assert {reason for _, reason in failures} == {
+        "the database does not keep the new ciphertext as it is: is the column too short?"
+    }
+
+
 def test_bytes_do_not_fit_into_text(database: Database, services: Services) -> None:
     with Rows(database.url, "secrets", "text", "id") as rows:
         item = next(rows.items())
