@@ -1,5 +1,6 @@
 """Ciphertexts in files: one in each."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ from strongroom.reencryption.items import MAX_ENCODED, ItemError, PlaceError
 from strongroom.whole_files import open_regular, sync_path
 
 _DRAFT = ".strongroom-migrating"
+_A_LINK = "it is a link, or no regular file: name the file itself"
 
 
 class FileItem:
@@ -26,9 +28,11 @@ class FileItem:
     def read(self) -> bytes:
         """Return the content; raises ItemError."""
         try:
-            with open_regular(self._path) as file:
+            with open_regular(self._path, follow_link=False) as file:
                 content = file.read(MAX_ENCODED + 1)
         except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise ItemError(_A_LINK) from None
             raise ItemError(f"it cannot be read: {error.strerror}") from None
         if len(content) > MAX_ENCODED:
             raise ItemError(f"it has more than {MAX_ENCODED} bytes, so it is no ciphertext blob")
@@ -39,6 +43,8 @@ class FileItem:
         draft = self._path.with_name(self._path.name + _DRAFT)
         try:
             before = self._path.lstat()
+            if not stat.S_ISREG(before.st_mode):
+                raise ItemError(_A_LINK)
             if before.st_nlink > 1:
                 raise ItemError("it has several names (hard links), of which one alone would be replaced")
             self._write(draft, new, before)

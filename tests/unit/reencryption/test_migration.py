@@ -167,17 +167,28 @@ def test_what_is_no_ciphertext_file(services: Services, tmp_path: Path) -> None:
     (tmp_path / "empty").write_bytes(b"")
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to(tmp_path / "large")
-    places = [tmp_path / name for name in ("large", "medium", "empty", "pipe", "missing")]
+    places = [tmp_path / name for name in ("large", "medium", "empty", "pipe", "missing", "link")]
     tally, failures = run(services, Files(places), None)
-    assert tally == Tally(failed=5)
+    assert tally == Tally(failed=6)
     assert [reason for _, reason in failures] == [
         "it has more than 12288 bytes, so it is no ciphertext blob",
         "it has 7000 bytes, and a ciphertext blob has 1 to 6144",
         "it has 0 bytes, and a ciphertext blob has 1 to 6144",
         failures[3][1],
         "it cannot be read: No such file or directory",
+        "it is a link, or no regular file: name the file itself",
     ]
     assert [item.key for item in Files([tmp_path]).items()] == [str(tmp_path / n) for n in ("empty", "large", "medium")]
+
+
+def test_links_are_left_alone(folder: Path, services: Services, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(folder / "a")
+    before = content(folder)
+    assert run(services, Files([link]), tmp_path / "journal")[0] == Tally(failed=1)
+    with pytest.raises(ItemError, match="it is a link"):
+        FileItem(link).replace(before["a"], b"new")
+    assert (link.is_symlink(), content(folder)) == (True, before)
 
 
 def test_a_file_that_is_changed_or_has_two_names_stays(folder: Path, services: Services) -> None:
