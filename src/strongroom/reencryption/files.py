@@ -3,8 +3,9 @@
 import errno
 import os
 import stat
+import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from strongroom.reencryption.items import MAX_ENCODED, ItemError, PlaceError
@@ -40,36 +41,40 @@ class FileItem:
 
     def replace(self, old: bytes, new: bytes) -> None:
         """Replace the file by a new one with the same owner and mode, which is on disk before; raises ItemError."""
-        draft = self._path.with_name(self._path.name + _DRAFT)
         try:
             before = self._path.lstat()
             if not stat.S_ISREG(before.st_mode):
                 raise ItemError(_A_LINK)
             if before.st_nlink > 1:
                 raise ItemError("it has several names (hard links), of which one alone would be replaced")
-            self._write(draft, new, before)
-            if self.read() != old:
-                raise ItemError("it was changed meanwhile")
-            draft.replace(self._path)
+            with self._draft(new, before) as draft:
+                if self.read() != old:
+                    raise ItemError("it was changed meanwhile")
+                draft.replace(self._path)
             sync_path(self._path.parent)
         except OSError as error:
             raise ItemError(f"it cannot be replaced: {error.strerror}") from None
+
+    @contextmanager
+    def _draft(self, content: bytes, like: os.stat_result) -> Iterator[Path]:
+        """Yield a file beside this one with a content that is on disk; remove what is left of it.
+
+        No two runs have the same draft: one would give its name to what the other has half written.
+        """
+        descriptor, name = tempfile.mkstemp(suffix=_DRAFT, prefix=".", dir=self._path.parent)
+        try:
+            with open(descriptor, "wb") as file:  # noqa: PTH123 - of a descriptor
+                mine = os.fstat(descriptor)
+                if (mine.st_uid, mine.st_gid) != (like.st_uid, like.st_gid):
+                    os.fchown(descriptor, like.st_uid, like.st_gid)
+                os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
+                file.write(content)
+                file.flush()
+                os.fsync(descriptor)
+            yield Path(name)
         finally:
             with suppress(OSError):
-                draft.unlink(missing_ok=True)
-
-    def _write(self, draft: Path, content: bytes, like: os.stat_result) -> None:
-        with suppress(FileNotFoundError):
-            draft.unlink()
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        with open(descriptor, "wb") as file:  # noqa: PTH123 - of a descriptor
-            mine = os.fstat(descriptor)
-            if (mine.st_uid, mine.st_gid) != (like.st_uid, like.st_gid):
-                os.fchown(descriptor, like.st_uid, like.st_gid)
-            os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
+                Path(name).unlink(missing_ok=True)
 
 
 class Files:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 import sqlalchemy
 from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table
+from typing_extensions import override
 
 from small_kms import SmallKms
 from strongroom.aws_clients import AwsError, AwsPlace
@@ -189,6 +190,28 @@ def test_links_are_left_alone(folder: Path, services: Services, tmp_path: Path) 
     with pytest.raises(ItemError, match="it is a link"):
         FileItem(link).replace(before["a"], b"new")
     assert (link.is_symlink(), content(folder)) == (True, before)
+
+
+def test_two_runs_do_not_share_a_draft(folder: Path) -> None:
+    path = folder / "a"
+    old = path.read_bytes()
+    drafts: list[Path] = []
+
+    class Second(FileItem):
+        """An item of a second run, before whose last look at the file the first one replaces it."""
+
+        @override
+        def read(self) -> bytes:
+            drafts.extend(folder.glob(".*.strongroom-migrating"))
+            FileItem(path).replace(old, b"of the first run")
+            return super().read()
+
+    with pytest.raises(ItemError, match="it was changed meanwhile"):
+        Second(path).replace(old, b"of the second run")
+    assert path.read_bytes() == b"of the first run"
+    assert len(drafts) == 1
+    assert drafts[0].name not in {each.name for each in folder.iterdir()}
+    assert [item.key for item in Files([folder]).items()] == [str(folder / name) for name in ("a", "c", "below/b")]
 
 
 def test_a_file_that_is_changed_or_has_two_names_stays(folder: Path, services: Services) -> None:
