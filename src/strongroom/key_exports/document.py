@@ -21,8 +21,13 @@ class ExportError(Exception):
     """A document cannot be used. The message is one line that says why."""
 
 
-class ExportedGrant(msgspec.Struct, frozen=True, kw_only=True, rename="pascal", omit_defaults=True):
-    """A grant, as ListGrants shows it. Its token is in no export, because no API shows it again."""
+class ExportedGrant(
+    msgspec.Struct, frozen=True, kw_only=True, rename="pascal", omit_defaults=True, forbid_unknown_fields=True
+):
+    """A grant, as ListGrants shows it. Its token is in no export, because no API shows it again.
+
+    What is unknown could be what restricts it, so it is not passed over.
+    """
 
     grant_id: str
     name: str = ""

@@ -38,6 +38,7 @@ def test_a_document_is_read_as_it_was_written() -> None:
         (b"\xff", "`export.json` is no export of keys: "),
         (b"{}", "`export.json` is no export of keys: Object missing required field `Account`"),
         (encode(EXPORT).replace(b"SYMMETRIC_DEFAULT", b"DES"), "Invalid enum value 'DES'"),
+        (encode(EXPORT).replace(b'"GrantId"', b'"constraints": {}, "GrantId"'), "unknown field `constraints`"),
         (encode(EXPORT).replace(ARN.encode(), b"orders"), "`orders` is no ARN"),
         (encode(EXPORT).replace(b'"StrongroomKeyExport": 1', b'"StrongroomKeyExport": 2'), "is of version 2"),
     ],

@@ -21,7 +21,7 @@ from strongroom.aws_clients import AwsPlace
 from strongroom.clock import DAY, ManualClock
 from strongroom.iam.entities import Role
 from strongroom.key_exports.aws import read_keys
-from strongroom.key_exports.document import ExportedKey, KeyExport
+from strongroom.key_exports.document import ExportedGrant, ExportedKey, KeyExport
 from strongroom.keys.specs import KeyManager, KeySpec, KeyUsage, Origin
 from strongroom.keys.states import KeyState
 from strongroom.store.scopes import AccountScope
@@ -240,6 +240,18 @@ def exported(**more: Any) -> KeyExport:
         "policy": json.dumps(ROOT_ALONE),
     }
     return KeyExport(account=SOURCE, region=REGION, keys=(ExportedKey(**members | more),))
+
+
+def test_a_grant_with_an_unknown_constraint_is_not_made(local: LocalDeployment) -> None:
+    grant = ExportedGrant(
+        grant_id="a" * 64,
+        grantee_principal=f"arn:aws:iam::{SOURCE}:root",
+        operations=("Decrypt",),
+        constraints={"EncryptionContextSubset": {"a": "b"}, "OnlyOnSundays": "true"},
+    )
+    (key,) = report_of(local, exported(grants=(grant,))).keys
+    assert key.missing == [f"grant {'a' * 64}: it would apply without its OnlyOnSundays, which are unknown here"]
+    assert local.call("ListGrants", KeyId=key.key_arn)["Grants"] == []
 
 
 def test_keys_that_cannot_be_imported(local: LocalDeployment) -> None:
