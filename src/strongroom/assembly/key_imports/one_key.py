@@ -41,6 +41,10 @@ _MOST_ALIASES = 50
 _NO_MATERIAL = "its key material: no API gives it out; import it with --material if you still have it"
 _DISABLED = "it is disabled until its policy is here, so that nothing uses it under a policy that allows more"
 
+_NOT_YET = (
+    "it is imported once its policy can be had: with its material it would be enabled under a policy that allows more"
+)
+
 
 class Target(NamedTuple):
     """Where keys are imported to."""
@@ -100,6 +104,10 @@ class OneKey:
         wanted = self._wanted(locator, policy)
         if existing is not None and _kind(existing) != _kind(wanted):
             result.reason = f"there is another key with this id: {existing.arn}"
+            return
+        if existing is None and policy.problem and exported.origin is Origin.EXTERNAL:
+            result.missing.append(policy.problem)
+            result.reason = _NOT_YET
             return
         result.key_arn = locator.arn
         after = wanted if existing is None else self._completed(existing, wanted, policy)

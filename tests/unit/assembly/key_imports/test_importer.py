@@ -199,6 +199,19 @@ def test_material_that_the_operator_still_has(local: LocalDeployment, export: Ke
     assert imported(local, export, {key_id: bytes(32)})["imported"].outcome is Outcome.PRESENT
 
 
+def test_a_key_of_external_origin_waits_for_its_policy(local: LocalDeployment) -> None:
+    # PendingImport holds nothing back: ImportKeyMaterial makes it Enabled.
+    export = exported(policy=json.dumps(POLICY), origin=Origin.EXTERNAL, key_state=KeyState.PENDING_IMPORT)
+    report = report_of(local, export)
+    (key,) = report.keys
+    assert (key.outcome, report.complete) == (Outcome.SKIPPED, False)
+    assert "unknown here; make that, and import again" in key.missing[0]
+    assert local.call("ListKeys")["Keys"] == []
+    make_role(local)
+    (key,) = report_of(local, export).keys
+    assert (key.outcome, state_of(local, key)) == (Outcome.IMPORTED, "PendingImport")
+
+
 def test_material_of_another_length(local: LocalDeployment, export: KeyExport) -> None:
     key_id = next(key.key_id for key in export.keys if key.origin is Origin.EXTERNAL)
     refused = imported(local, export, {key_id: bytes(16)})["imported"]
