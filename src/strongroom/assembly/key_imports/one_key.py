@@ -38,6 +38,7 @@ from strongroom.store.scopes import AccountScope, KeyScope
 _SERVER_FAULT = 500
 _MOST_ALIASES = 50
 """Resource quota: aliases of one key (KMS Developer Guide, "Quotas")."""
+_LIVE = frozenset({KeyState.ENABLED, KeyState.DISABLED, KeyState.PENDING_IMPORT})
 _NO_MATERIAL = "its key material: no API gives it out; import it with --material if you still have it"
 _DISABLED = "it is disabled until its policy is here, so that nothing uses it under a policy that allows more"
 
@@ -104,6 +105,9 @@ class OneKey:
         wanted = self._wanted(locator, policy)
         if existing is not None and _kind(existing) != _kind(wanted):
             result.reason = f"there is another key with this id: {existing.arn}"
+            return
+        if existing is not None and existing.state not in _LIVE:
+            result.reason = f"it is {existing.state} here, and stays so: an import undoes no deletion"
             return
         if existing is None and policy.problem and exported.origin is Origin.EXTERNAL:
             result.missing.append(policy.problem)
@@ -242,7 +246,8 @@ class OneKey:
             return key
         material = KeyMaterial(token.owner.material_id, token.token, KeyMaterialState.CURRENT, self._now)
         with_material = imported.import_material(key, material, imported.import_type(key, None))
-        if self._held_back or self._exported.key_state is KeyState.DISABLED:
+        is_to_be_disabled = self._held_back or self._exported.key_state is KeyState.DISABLED
+        if is_to_be_disabled and with_material.state is KeyState.ENABLED:
             return replace(with_material, state=KeyState.DISABLED)
         return with_material
 

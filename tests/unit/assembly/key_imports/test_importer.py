@@ -212,6 +212,20 @@ def test_a_key_of_external_origin_waits_for_its_policy(local: LocalDeployment) -
     assert (key.outcome, state_of(local, key)) == (Outcome.IMPORTED, "PendingImport")
 
 
+def test_an_import_undoes_no_deletion(local: LocalDeployment) -> None:
+    export = exported(origin=Origin.EXTERNAL, key_state=KeyState.DISABLED, aliases=("alias/a",))
+    (key,) = report_of(local, export).keys
+    local.call("DeleteAlias", AliasName="alias/a")
+    local.call("ScheduleKeyDeletion", KeyId=key.key_arn)
+    (again,) = report_of(local, export, {export.keys[0].key_id: bytes(32)}).keys
+    assert (again.outcome, again.reason) == (
+        Outcome.SKIPPED,
+        "it is PendingDeletion here, and stays so: an import undoes no deletion",
+    )
+    assert state_of(local, key) == "PendingDeletion"
+    assert local.call("ListAliases")["Aliases"] == []
+
+
 def test_material_of_another_length(local: LocalDeployment, export: KeyExport) -> None:
     key_id = next(key.key_id for key in export.keys if key.origin is Origin.EXTERNAL)
     refused = imported(local, export, {key_id: bytes(16)})["imported"]
