@@ -77,3 +77,11 @@ def test_the_account_in_a_policy() -> None:
     text = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     assert json.loads(policy_for(text, SOURCE, TARGET)) == json.loads(text.replace(SOURCE, TARGET))
     assert policy_for(text, SOURCE, SOURCE) is text
+
+
+def test_an_encryption_context_in_a_policy_stays() -> None:
+    def policy(account: str) -> str:
+        condition = {"kms:EncryptionContext:customer": SOURCE, "kms:CallerAccount": account}
+        return json.dumps({"Statement": [{"Condition": {"StringEquals": condition}}]})
+
+    assert json.loads(policy_for(policy(SOURCE), SOURCE, TARGET)) == json.loads(policy(TARGET))

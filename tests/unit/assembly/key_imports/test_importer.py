@@ -281,6 +281,23 @@ def test_a_grant_with_an_unknown_constraint_is_not_made(local: LocalDeployment) 
     assert local.call("ListGrants", KeyId=key.key_arn)["Grants"] == []
 
 
+def test_a_policy_that_names_another_region(local: LocalDeployment) -> None:
+    deny = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "kms:Encrypt",
+        "Resource": "*",
+        "Condition": {"StringNotEquals": {"kms:ViaService": "s3.eu-central-1.amazonaws.com"}},
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [TO_ROOT, deny]})
+    arn = f"arn:aws:kms:eu-central-1:{SOURCE}:key/bc436485-5092-42b8-92a3-0aa8b93536dc"
+    (key,) = report_of(local, exported(arn=arn, policy=policy)).keys
+    assert key.missing[0].startswith("its policy: it names the Region eu-central-1; change that in an export")
+    assert state_of(local, key) == "Disabled"
+    (key,) = report_of(local, exported(arn=arn, policy=policy.replace("eu-central-1", REGION))).keys
+    assert (key.missing, state_of(local, key)) == ([], "Enabled")
+
+
 def test_keys_that_cannot_be_imported(local: LocalDeployment) -> None:
     for more, reason in CASES.values():
         (key,) = report_of(local, exported(**more)).keys
