@@ -17,7 +17,12 @@ FIELDS: Mapping[str, msgspec.structs.FieldInfo] = {each.encode_name: each for ea
 _LONGEST_SHOWN = 80
 _PLACE = re.compile(r"(.*) - at `\$(.*)`", re.DOTALL)
 _STEP = re.compile(r"\[(\d+)\]|\.([a-z0-9-]+)")
-_CONNECTION_PASSWORD = re.compile(r"((?:ssl)?password\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&]+)", re.IGNORECASE)
+_QUOTED = r"'(?:[^'\\]|\\.)*(?:'|$)"
+_SECRET_NAME = r"((?:password|oauth_client_secret)\s*=\s*)"
+_URL = re.compile(r"\s*[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_CONNECTION_PASSWORD = re.compile(rf"{_SECRET_NAME}({_QUOTED}|(?:\\.|[^\s\\])+)", re.IGNORECASE | re.DOTALL)
+"""A password among ``NAME=VALUE`` parts, where a backslash makes the next character part of the value."""
+_QUERY_PASSWORD = re.compile(rf"{_SECRET_NAME}({_QUOTED}|[^\s&]+)", re.IGNORECASE)
 _URL_PASSWORD = re.compile(r"(://[^:@/\s]*):.*@", re.DOTALL)
 _HIDDEN = "…"
 
@@ -55,7 +60,9 @@ def meant(name: str, known: Iterable[str]) -> str:
 def without_secrets(value: object) -> object:
     """Return the value of a setting as it may be shown: passwords in addresses are hidden, and secret paths."""
     if isinstance(value, str):
-        return _CONNECTION_PASSWORD.sub(rf"\1{_HIDDEN}", _URL_PASSWORD.sub(rf"\1:{_HIDDEN}@", value))
+        hidden = _URL_PASSWORD.sub(rf"\1:{_HIDDEN}@", value)
+        password = _QUERY_PASSWORD if _URL.match(value) else _CONNECTION_PASSWORD
+        return password.sub(rf"\1{_HIDDEN}", hidden)
     if isinstance(value, dict):
         return {name: _member(name, each) for name, each in cast("dict[str, object]", value).items()}
     if isinstance(value, list | tuple):
