@@ -18,13 +18,15 @@ _LONGEST_SHOWN = 80
 _PLACE = re.compile(r"(.*) - at `\$(.*)`", re.DOTALL)
 _STEP = re.compile(r"\[(\d+)\]|\.([a-z0-9-]+)")
 _QUOTED = r"'(?:[^'\\]|\\.)*(?:'|$)"
-_SECRET_NAME = r"((?:password|oauth_client_secret)\s*=\s*)"
+_ASSIGNMENT = r"((?:password|oauth_client_secret)\s*=\s*)"
 _URL = re.compile(r"\s*[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-_CONNECTION_PASSWORD = re.compile(rf"{_SECRET_NAME}({_QUOTED}|(?:\\.|[^\s\\])+)", re.IGNORECASE | re.DOTALL)
+_CONNECTION_PASSWORD = re.compile(rf"{_ASSIGNMENT}({_QUOTED}|(?:\\.|[^\s\\])+)", re.IGNORECASE | re.DOTALL)
 """A password among ``NAME=VALUE`` parts, where a backslash makes the next character part of the value."""
-_QUERY_PASSWORD = re.compile(rf"{_SECRET_NAME}({_QUOTED}|[^\s&]+)", re.IGNORECASE)
+_QUERY_PASSWORD = re.compile(rf"{_ASSIGNMENT}({_QUOTED}|[^\s&]+)", re.IGNORECASE)
 _URL_PASSWORD = re.compile(r"(://[^:@/\s]*):.*@", re.DOTALL)
 _HIDDEN = "…"
+_KINDS_WITHOUT_SECRETS = frozenset({"file:", "command:", "folder:", "syslog+tls:", "s3:"})
+"""How addresses of destinations begin that need no secret. Any other may be that of a webhook, which can be one."""
 
 
 def value_of(name: str, raw: object) -> object:
@@ -71,10 +73,20 @@ def without_secrets(value: object) -> object:
 
 
 def _member(name: str, value: object) -> object:
-    """Return a member of a table as it may be shown: the path of a webhook that events are sent to can be a secret."""
-    if name == "to" and isinstance(value, str) and value.startswith("https://"):
-        return EventDestination(value).shown
+    """Return a member of a table as it may be shown."""
+    if name == "to" and isinstance(value, str):
+        return _shown_address(value)
     return without_secrets(value)
+
+
+def _shown_address(value: str) -> str:
+    """Return the address of a destination as it may be shown, also one that no destination can have."""
+    kind, separator, _ = value.partition("//")
+    if not separator or kind in _KINDS_WITHOUT_SECRETS:
+        return cast("str", without_secrets(value))
+    shown = EventDestination(value).shown if kind == "https:" else value
+    is_whole = shown == value and (kind != "https:" or "@" in value)
+    return f"{kind}//{_HIDDEN}" if is_whole else shown
 
 
 def _explained(error: str, field: msgspec.structs.FieldInfo, raw: object) -> str:
