@@ -6,6 +6,7 @@ committed. So after an interruption its present content tells whether it was rep
 """
 
 import hashlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -34,8 +35,10 @@ class Journal:
         """
         self._path = path
         try:
+            # SQLite would make it readable for all.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600))
             self._connection = sqlite3.connect(path, isolation_level=None, timeout=0)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise PlaceError(f"the journal `{path}` cannot be opened: {error}") from None
         try:
             self._begin(task)

@@ -9,12 +9,13 @@ from types import TracebackType
 from typing import Any, Self
 
 import sqlalchemy
-from sqlalchemy import Column, Engine, LargeBinary, MetaData, Table
+from sqlalchemy import URL, Column, Engine, LargeBinary, MetaData, Table
 from sqlalchemy.exc import DBAPIError, NoSuchTableError, SQLAlchemyError
 
 from strongroom.reencryption.items import MAX_ENCODED, ItemError, PlaceError
 
 _PAGE = 200
+_WHERE = frozenset({"host", "port", "dbname", "service", "unix_socket"})
 
 
 class RowItem:
@@ -57,7 +58,7 @@ class Rows:
             # The URL may contain a password.
             reason = error if isinstance(error, ModuleNotFoundError) else "it is no address such as sqlite:///FILE"
             raise PlaceError(f"the address of the database cannot be used: {reason}") from None
-        shown = self._engine.url.render_as_string(hide_password=True)
+        shown = _shown(self._engine.url)
         self.name = f"{shown} {table}.{column} by {key_column}"
         schema, _, name = table.rpartition(".")
         try:
@@ -153,6 +154,12 @@ def _readable() -> Iterator[None]:
         raise ItemError(f"the database refuses: {_reason(error)}") from None
     except UnicodeDecodeError:
         raise ItemError("its column holds text, and the new ciphertext is not: give --base64") from None
+
+
+def _shown(url: URL) -> str:
+    """Return an address as it may be shown: of its parameters, which can hold passwords, those that say where it is."""
+    where = {name: value for name, value in url.query.items() if name in _WHERE}
+    return url.set(query=where).render_as_string(hide_password=True)
 
 
 def _content(value: Any) -> bytes:  # noqa: ANN401 - what a driver returns

@@ -245,6 +245,7 @@ def test_journals(tmp_path: Path) -> None:
     with pytest.raises(PlaceError, match="cannot be opened"):
         Journal(tmp_path / "missing" / "journal", "one task")
     assert b"new content" not in path.read_bytes()
+    assert path.stat().st_mode & 0o077 == 0
 
 
 class Database:
@@ -375,6 +376,12 @@ def test_tables_that_cannot_be_migrated(
     with pytest.raises(PlaceError) as refused:
         Rows(database.url, table, column, key_column)
     assert message in str(refused.value)
+
+
+def test_a_password_in_an_address_is_not_shown(database: Database) -> None:
+    url = database.url.replace("sqlite:///", "sqlite:///file:")
+    with Rows(f"{url}?host=h&password=secret&key=secret&uri=true", "secrets", "binary", "id") as rows:
+        assert rows.name.endswith("application.db?host=h secrets.binary by id")
 
 
 @pytest.mark.parametrize("url", ["", "nothing", "postgresql+missing://user:secret@host/db"])
