@@ -38,13 +38,13 @@ class Side(msgspec.Struct, frozen=True):
     context: Mapping[str, str]
 
     def request(self, item_key: str) -> dict[str, Any]:
-        """Return the members that all calls for an item have."""
+        """Return the members that all calls for an item have; raises ItemError."""
         members: dict[str, Any] = {}
         if self.key_id is not None:
             members["KeyId"] = self.key_id
         if self.context:
             members["EncryptionContext"] = {
-                name: value.replace(_KEY_PLACEHOLDER, item_key) for name, value in self.context.items()
+                name: _utf8(value.replace(_KEY_PLACEHOLDER, item_key)) for name, value in self.context.items()
             }
         return members
 
@@ -60,6 +60,14 @@ def reencrypt(blob: bytes, item_key: str, source: Side, destination: Side) -> by
     if not hmac.compare_digest(plaintext, again):
         raise ItemError(f"{destination.place.name} does not decrypt its own ciphertext to what was encrypted")
     return bytes(made)
+
+
+def _utf8(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ItemError("its name is not UTF-8, so it can be in no encryption context") from None
+    return text
 
 
 def _call(side: Side, operation: str, **members: object) -> dict[str, Any]:

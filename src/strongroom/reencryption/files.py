@@ -96,10 +96,18 @@ class Files:
                     folders.sort()
                     for name in sorted(names):
                         found = Path(folder, name)
-                        if not name.endswith(_DRAFT) and stat.S_ISREG(found.lstat().st_mode):
+                        if not name.endswith(_DRAFT) and _is_regular(found):
                             yield FileItem(found)
             else:
                 yield FileItem(path)
+
+
+def _is_regular(path: Path) -> bool:
+    """Tell whether there is a regular file. It may be gone since its folder was read."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except FileNotFoundError:
+        return False
 
 
 def _refuse(error: OSError) -> None:

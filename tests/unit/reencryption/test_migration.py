@@ -182,6 +182,22 @@ def test_what_is_no_ciphertext_file(services: Services, tmp_path: Path) -> None:
     assert [item.key for item in Files([tmp_path]).items()] == [str(tmp_path / n) for n in ("empty", "large", "medium")]
 
 
+def test_a_file_whose_name_is_not_utf8(services: Services, tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"a\xff")
+    path.write_bytes(services.old.encrypt(Plaintext=b"secret")["CiphertextBlob"])
+    _, failures = run(services, Files([path]), tmp_path / "second", context={"file": "{key}"})
+    assert failures == [(str(path), "its name is not UTF-8, so it can be in no encryption context")]
+    assert run(services, Files([path]), tmp_path / "journal")[0] == Tally(migrated=1)
+    assert run(services, Files([path]), tmp_path / "journal")[0] == Tally(before=1)
+
+
+def test_a_file_that_is_gone_since_its_folder_was_read(folder: Path) -> None:
+    items = Files([folder]).items()
+    assert next(items).key == str(folder / "a")
+    (folder / "c").unlink()
+    assert [item.key for item in items] == [str(folder / "below/b")]
+
+
 def test_links_are_left_alone(folder: Path, services: Services, tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(folder / "a")
