@@ -162,6 +162,40 @@ def test_a_service_that_refuses_everything_ends_the_run(folder: Path, services: 
         run(services, Files([folder]), None)
 
 
+@pytest.mark.parametrize("code", ["NotFoundException", "DisabledException", "AccessDeniedException"])
+def test_a_new_key_that_cannot_be_used_ends_the_run(folder: Path, services: Services, code: str) -> None:
+    services.new.refuses = code
+    with pytest.raises(AwsError, match=f"https://new answers {code}"):
+        run(services, Files([folder]), None)
+    assert services.new.calls == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "context", "ends"),
+    [
+        ("ValidationException", {}, False),
+        ("AccessDeniedException", {"file": "{key}"}, False),
+        ("AccessDeniedException", {"file": "all"}, True),
+        ("ExpiredTokenException", {}, True),
+    ],
+)
+def test_refusals_of_the_new_key(code: str, context: dict[str, str], *, ends: bool) -> None:
+    assert Side(SmallKms(), AwsPlace(), "alias/new", context).encrypts_for_all(code) is ends
+
+
+@pytest.mark.parametrize(
+    ("code", "key_id", "ends"),
+    [
+        ("InvalidCiphertextException", "key", False),
+        ("NotFoundException", None, False),
+        ("NotFoundException", "key", True),
+        ("ExpiredTokenException", None, True),
+    ],
+)
+def test_refusals_of_the_old_key(code: str, key_id: str | None, *, ends: bool) -> None:
+    assert Side(SmallKms(), AwsPlace(), key_id, {}).decrypts_for_all(code) is ends
+
+
 def test_what_is_no_ciphertext_file(services: Services, tmp_path: Path) -> None:
     (tmp_path / "large").write_bytes(b"x" * 20_000)
     (tmp_path / "medium").write_bytes(b"x" * 7_000)

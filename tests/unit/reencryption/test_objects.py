@@ -7,7 +7,8 @@ import botocore.session
 import pytest
 from moto.server import ThreadedMotoServer
 
-from strongroom.aws_clients import AwsPlace
+from small_kms import refusal
+from strongroom.aws_clients import AwsError, AwsPlace
 from strongroom.reencryption.items import ItemError, PlaceError
 from strongroom.reencryption.objects import Objects
 
@@ -70,6 +71,21 @@ def test_an_object_that_is_changed_meanwhile_stays(s3: Any) -> None:
     with pytest.raises(ItemError, match="it was changed meanwhile"):
         item.replace(old, b"new")
     assert item.read() == b"of another process"
+
+
+def test_a_refusal_of_all_objects_ends_the_run(s3: Any) -> None:
+    put(s3, "expired/a", b"x")
+    (item,) = objects(s3, "expired/").items()
+
+    def refuse(**_: object) -> None:
+        raise refusal("ExpiredToken", "GetObject")
+
+    s3.meta.events.register_first("before-call.s3.GetObject", refuse, unique_id="refuse")
+    try:
+        with pytest.raises(AwsError, match="answers ExpiredToken"):
+            item.read()
+    finally:
+        s3.meta.events.unregister("before-call.s3.GetObject", unique_id="refuse")
 
 
 def test_an_object_that_is_no_ciphertext(s3: Any) -> None:
