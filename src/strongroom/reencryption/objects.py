@@ -10,7 +10,7 @@ from strongroom.reencryption.items import MAX_ENCODED, ItemError, PlaceError
 
 _KEPT = (
     *("CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "ContentType", "Metadata"),
-    *("StorageClass", "ServerSideEncryption", "SSEKMSKeyId"),
+    *("StorageClass", "ServerSideEncryption", "SSEKMSKeyId", "BucketKeyEnabled", "Expires", "WebsiteRedirectLocation"),
 )
 """What a new object takes over from the old one. A lock or an ACL is for the bucket to give."""
 _CHANGED = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict"})

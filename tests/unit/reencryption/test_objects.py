@@ -1,6 +1,7 @@
 """Ciphertexts in objects, in moto's S3 over its HTTP server."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import botocore.session
@@ -13,6 +14,7 @@ from strongroom.reencryption.items import ItemError, PlaceError
 from strongroom.reencryption.objects import Objects
 
 BUCKET = "secrets"
+EXPIRY = datetime(2040, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +38,9 @@ def objects(s3: Any, prefix: str, bucket: str = BUCKET) -> Objects:
     return Objects(s3, AwsPlace(endpoint=s3.meta.endpoint_url), bucket, prefix)
 
 
-def put(s3: Any, key: str, body: bytes) -> None:
+def put(s3: Any, key: str, body: bytes, **more: object) -> None:
     kept = {"Metadata": {"owner": "a"}, "ContentType": "text/plain", "Tagging": "team=a%20b"}
-    s3.put_object(Bucket=BUCKET, Key=key, Body=body, **kept)
+    s3.put_object(Bucket=BUCKET, Key=key, Body=body, **kept, **more)
 
 
 def test_the_objects_below_a_prefix(s3: Any) -> None:
@@ -53,12 +55,13 @@ def test_the_objects_below_a_prefix(s3: Any) -> None:
 
 
 def test_a_new_object_keeps_metadata_and_tags(s3: Any) -> None:
-    put(s3, "kept/a", b"old")
+    put(s3, "kept/a", b"old", Expires=EXPIRY, WebsiteRedirectLocation="/b")
     (item,) = objects(s3, "kept/").items()
     item.replace(item.read(), b"new")
     assert item.read() == b"new"
     found = s3.get_object(Bucket=BUCKET, Key="kept/a")
     assert (found["Metadata"], found["ContentType"]) == ({"owner": "a"}, "text/plain")
+    assert (found["Expires"], found["WebsiteRedirectLocation"]) == (EXPIRY, "/b")
     tags = s3.get_object_tagging(Bucket=BUCKET, Key="kept/a")["TagSet"]
     assert tags == [{"Key": "team", "Value": "a b"}]
 
