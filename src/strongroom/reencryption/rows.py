@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import sqlalchemy
-from sqlalchemy import URL, Column, Engine, LargeBinary, MetaData, Table
+from sqlalchemy import URL, Column, Engine, MetaData, String, Table
 from sqlalchemy.exc import DBAPIError, NoSuchTableError, SQLAlchemyError
 
 from strongroom.reencryption.items import MAX_ENCODED, ItemError, PlaceError
@@ -68,6 +68,9 @@ class Rows:
         except SQLAlchemyError as error:
             raise PlaceError(f"{shown} cannot be used: {_reason(error)}") from None
         self._column = self._required(column)
+        self._is_binary = _python_type(self._column) is bytes
+        if not (self._is_binary or isinstance(self._column.type, String)):
+            raise PlaceError(f"`{column}` of `{table}` is {self._column.type!r}: ciphertexts are in bytes or in text")
         self._key = self._required(key_column)
         if not self._is_unique(self._key):
             raise PlaceError(
@@ -130,7 +133,7 @@ class Rows:
             raise PlaceError(f"{self.name} cannot be read: {_reason(error)}") from None
 
     def _typed(self, content: bytes) -> bytes | str:
-        return content if isinstance(self._column.type, LargeBinary) else content.decode()
+        return content if self._is_binary else content.decode()
 
     def _required(self, name: str) -> Column[Any]:
         found = self._table.columns.get(name)
@@ -162,8 +165,21 @@ def _shown(url: URL) -> str:
     return url.set(query=where).render_as_string(hide_password=True)
 
 
+def _python_type(column: Column[Any]) -> type | None:
+    """Return the type of a column's values; None if it is not known."""
+    try:
+        return column.type.python_type
+    except NotImplementedError:
+        return None
+
+
 def _content(value: Any) -> bytes:  # noqa: ANN401 - what a driver returns
-    return value.encode() if isinstance(value, str) else bytes(value)
+    """Return a value as bytes; raises ItemError if it is neither that nor text, as in SQLite any column can have it."""
+    if isinstance(value, str):
+        return value.encode()
+    if not isinstance(value, bytes | bytearray | memoryview):
+        raise ItemError("it is neither bytes nor text")
+    return bytes(value)
 
 
 def _reason(error: SQLAlchemyError) -> str:

@@ -316,7 +316,14 @@ class Database:
         self.table.metadata.create_all(self.engine)
         blobs = [services.old.encrypt(Plaintext=b"%d" % number)["CiphertextBlob"] for number in range(5)]
         rows = [
-            {"id": 7 * n, "name": f"n{n}", "binary": blob, "text": base64.b64encode(blob).decode(), "loose": "x"}
+            {
+                "id": 7 * n,
+                "name": f"n{n}",
+                "binary": blob,
+                "text": base64.b64encode(blob).decode(),
+                "loose": "x",
+                "fixed": blob,
+            }
             for n, blob in enumerate(blobs)
         ]
         rows.append({"id": 99, "name": "n99", "binary": None, "text": None, "loose": "x"})
@@ -349,7 +356,7 @@ def test_rows(
     # Five rows on three pages.
     monkeypatch.setattr("strongroom.reencryption.rows._PAGE", 2)
     in_base64 = column == "text"
-    other = "text" if column == "binary" else "binary"
+    other = "binary" if column == "text" else "text"
     untouched = database.column(other)
     with Rows(database.url, "secrets", column, key_column) as rows:
         assert run(services, rows, tmp_path / "journal", in_base64=in_base64)[0] == Tally(migrated=5)
@@ -404,6 +411,17 @@ def test_a_database_that_changes_what_it_is_given(
     }
 
 
+def test_a_number_is_no_ciphertext(database: Database) -> None:
+    # As bytes, it would be that many zeros.
+    with database.engine.begin() as connection:
+        connection.execute(sqlalchemy.text("UPDATE secrets SET binary = 32"))
+    with (
+        Rows(database.url, "secrets", "binary", "id") as rows,
+        pytest.raises(ItemError, match="it is neither bytes nor text"),
+    ):
+        next(rows.items()).read()
+
+
 def test_bytes_do_not_fit_into_text(database: Database, services: Services) -> None:
     with Rows(database.url, "secrets", "text", "id") as rows:
         item = next(rows.items())
@@ -417,6 +435,7 @@ def test_bytes_do_not_fit_into_text(database: Database, services: Services) -> N
     [
         ("missing", "binary", "id", "has no table `missing`"),
         ("secrets", "missing", "id", "the table `secrets` has no column `missing`"),
+        ("secrets", "id", "name", "`id` of `secrets` is INTEGER(): ciphertexts are in bytes or in text"),
         ("secrets", "binary", "loose", "`loose` of `secrets` is neither a primary key nor unique"),
     ],
 )
