@@ -12,6 +12,7 @@ from strongroom.reencryption.items import MAX_ENCODED, ItemError, PlaceError
 from strongroom.whole_files import open_regular, sync_path
 
 _DRAFT = ".strongroom-migrating"
+_ACL = "system.posix_acl_access"
 _A_LINK = "it is a link, or no regular file: name the file itself"
 
 
@@ -68,6 +69,7 @@ class FileItem:
                 if (mine.st_uid, mine.st_gid) != (like.st_uid, like.st_gid):
                     os.fchown(descriptor, like.st_uid, like.st_gid)
                 os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
+                self._copy_attributes(descriptor)
                 file.write(content)
                 file.flush()
                 os.fsync(descriptor)
@@ -75,6 +77,23 @@ class FileItem:
         finally:
             with suppress(OSError):
                 Path(name).unlink(missing_ok=True)
+
+    def _copy_attributes(self, draft: int) -> None:
+        """Give a draft the extended attributes of the file, access control lists among them; raises OSError."""
+        try:
+            names, made = os.listxattr(self._path, follow_symlinks=False), os.listxattr(draft)
+        except OSError as error:
+            if error.errno == errno.ENOTSUP:
+                return
+            raise
+        if _ACL in made and _ACL not in names:
+            # The folder gives one to new files.
+            os.removexattr(draft, _ACL)
+        for name in names:
+            value = os.getxattr(self._path, name, follow_symlinks=False)
+            # Only root may set some, which a new file may have from the start.
+            if name not in made or os.getxattr(draft, name) != value:
+                os.setxattr(draft, name, value)
 
 
 class Files:

@@ -232,6 +232,16 @@ def test_a_file_that_is_gone_since_its_folder_was_read(folder: Path) -> None:
     assert [item.key for item in items] == [str(folder / "below/b")]
 
 
+def test_extended_attributes_stay(folder: Path) -> None:
+    path = folder / "a"
+    try:
+        os.setxattr(path, "user.owner", b"team a")
+    except OSError:
+        pytest.skip("the file system has no extended attributes")
+    FileItem(path).replace(path.read_bytes(), b"new")
+    assert os.getxattr(path, "user.owner") == b"team a"
+
+
 def test_links_are_left_alone(folder: Path, services: Services, tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(folder / "a")
