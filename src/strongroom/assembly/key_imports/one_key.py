@@ -21,7 +21,7 @@ from strongroom.keys.arns import AliasLocator, KeyLocator, key_arn, root_arn
 from strongroom.keys.key_policy import default_policy
 from strongroom.keys.kms_key import KeyMaterial, KeyMaterialState, KmsKey, new_key
 from strongroom.keys.lifecycle import enable_rotation
-from strongroom.keys.names import merge_tags, require_new_alias
+from strongroom.keys.names import is_reserved, merge_tags, require_new_alias
 from strongroom.keys.specs import KeySpec, KeyUsage, Origin
 from strongroom.keys.states import KeyState
 from strongroom.operations.context import Backends
@@ -153,7 +153,10 @@ class OneKey:
         exported = self._exported
         spec, usage = exported.key_spec, exported.key_usage
         members = {"Description": exported.description, "KeySpec": spec, "KeyUsage": usage}
-        tags = [{"TagKey": key, "TagValue": value} for key, value in exported.tags.items()]
+        kept = [(key, value) for key, value in exported.tags.items() if not is_reserved(key)]
+        if left_out := sorted(set(exported.tags) - {key for key, _ in kept}):
+            self._result.notes.append(f"its tags {', '.join(left_out)} are left out: AWS reserves them for itself")
+        tags = [{"TagKey": key, "TagValue": value} for key, value in kept]
         convert(CreateKeyRequest, {**members, "Tags": tags})
         self._backends.key_backends.of_store(None).require_spec(spec, usage, locator.region)
         key = new_key(
@@ -164,7 +167,7 @@ class OneKey:
             description=exported.description,
             policy=policy.text,
             multi_region=exported.multi_region_key_type == "PRIMARY",
-            tags=merge_tags((), list(exported.tags.items())),
+            tags=merge_tags((), kept),
             material=None,
             now=self._now,
         )

@@ -254,7 +254,6 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "a contradiction": ({"multi_region_key_type": "PRIMARY"}, "contradict each other"),
     "another id": ({"arn": f"arn:aws:kms:us-east-1:{SOURCE}:key/x"}, "`x` is not a key id as AWS makes them"),
     "too long a description": ({"description": "x" * 9000}, "Member must have length less than or equal to 8192"),
-    "a reserved tag": ({"tags": {"aws:x": "y"}}, "Tags beginning with aws: are reserved"),
 }
 
 
@@ -296,6 +295,13 @@ def test_a_policy_that_names_another_region(local: LocalDeployment) -> None:
     assert state_of(local, key) == "Disabled"
     (key,) = report_of(local, exported(arn=arn, policy=policy.replace("eu-central-1", REGION))).keys
     assert (key.missing, state_of(local, key)) == ([], "Enabled")
+
+
+def test_tags_that_aws_reserves_are_left_out(local: LocalDeployment) -> None:
+    tags = {"aws:cloudformation:stack-name": "a", "team": "b"}
+    (key,) = report_of(local, exported(tags=tags)).keys
+    assert key.notes[0] == "its tags aws:cloudformation:stack-name are left out: AWS reserves them for itself"
+    assert local.call("ListResourceTags", KeyId=key.key_arn)["Tags"] == [{"TagKey": "team", "TagValue": "b"}]
 
 
 def test_keys_that_cannot_be_imported(local: LocalDeployment) -> None:
