@@ -54,7 +54,7 @@ class ExportedKey(msgspec.Struct, frozen=True, kw_only=True, rename="pascal", om
     policy: str | None = None
     tags: dict[str, str] = {}
     aliases: tuple[str, ...] = ()
-    rotation_period_in_days: int | None = None
+    rotation_period_in_days: Annotated[int, Meta(ge=90, le=2560)] | None = None
     """The period of automatic rotation; None where it is off."""
     grants: tuple[ExportedGrant, ...] = ()
     unread: dict[str, str] = {}
@@ -85,7 +85,9 @@ def decode(content: bytes, name: str) -> KeyExport:
         export = msgspec.json.decode(content, type=KeyExport)
         for key in export.keys:
             known_arn(key.arn)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            if key.primary_arn:
+                known_arn(key.primary_arn)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ExportError(f"`{name}` is no export of keys: {error}") from None
     except ValueError as error:
         raise ExportError(f"`{name}` is no export of keys: `{error}` is no ARN") from None

@@ -29,10 +29,18 @@ def imported_policy(reader: IdentityReader, key: ExportedKey, source: str, targe
     if key.policy is None:
         return ImportedPolicy(default, problem=f"its policy: {key.unread.get('Policy', 'it is not in the export')}")
     try:
+        _require_size(key.policy)
         _require_no_other_region(key, target.region)
         return _accepted(reader, policy_for(key.policy, source, target.account))
+    except RecursionError:
+        return ImportedPolicy(default, problem="its policy: it is nested too deeply")
     except (MalformedPolicyDocumentException, ValueError) as error:
         return ImportedPolicy(default, problem=f"its policy: {error}")
+
+
+def _require_size(text: str) -> None:
+    if len(text.encode()) > MAX_POLICY_BYTES:
+        raise MalformedPolicyDocumentException(f"it is larger than {MAX_POLICY_BYTES} bytes")
 
 
 def _require_no_other_region(key: ExportedKey, region: str) -> None:
@@ -46,8 +54,7 @@ def _require_no_other_region(key: ExportedKey, region: str) -> None:
 
 
 def _accepted(reader: IdentityReader, text: str) -> ImportedPolicy:
-    if len(text.encode()) > MAX_POLICY_BYTES:
-        raise MalformedPolicyDocumentException("it is larger than 32768 bytes")
+    _require_size(text)
     try:
         document = accept_policy(text, PolicyKind.RESOURCE)
     except MalformedPolicy as error:

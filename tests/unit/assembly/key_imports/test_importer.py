@@ -251,6 +251,10 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         {"multi_region_key_type": "REPLICA", "primary_arn": f"arn:aws:kms:eu-west-1:{SOURCE}:key/{MRK}"},
         "import the primary from eu-west-1, then make the replica with ReplicateKey",
     ),
+    "a replica of an unknown key": (
+        {"multi_region_key_type": "REPLICA", "primary_arn": "x"},
+        "import the primary from its primary Region",
+    ),
     "a contradiction": ({"multi_region_key_type": "PRIMARY"}, "contradict each other"),
     "another id": ({"arn": f"arn:aws:kms:us-east-1:{SOURCE}:key/x"}, "`x` is not a key id as AWS makes them"),
     "too long a description": ({"description": "x" * 9000}, "Member must have length less than or equal to 8192"),
@@ -319,6 +323,15 @@ def test_a_multi_region_primary_keeps_its_id(local: LocalDeployment) -> None:
     local.call("ReplicateKey", KeyId=MRK, ReplicaRegion="eu-west-1")
     (key,) = report_of(local, exported(**primary)).keys
     assert "has this key id: make related keys with ReplicateKey" in (key.reason or "")
+
+
+@pytest.mark.parametrize(
+    ("policy", "problem"), [("[" * 32_000, "is nested too deeply"), (" " * 32_769, "is larger than 32768 bytes")]
+)
+def test_a_policy_that_is_too_deep_or_too_large(local: LocalDeployment, policy: str, problem: str) -> None:
+    (key,) = report_of(local, exported(policy=policy)).keys
+    assert key.missing == [f"its policy: it {problem}"]
+    assert state_of(local, key) == "Disabled"
 
 
 def test_a_policy_that_was_not_read(local: LocalDeployment) -> None:
