@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from strongroom.errors import KmsError, ValidationException
+from strongroom.errors import KmsError, LimitExceededException, ValidationException
 from strongroom.key_exports.accounts import name_for
 from strongroom.key_exports.document import ExportedGrant
 from strongroom.keys.grants import MAX_GRANTS, Grant
@@ -63,7 +63,11 @@ class GrantImport:
 
         def add(transaction: Transaction) -> bool:
             grant = self._grant(transaction, request, grant_id)
-            return not self._known(transaction, grant) and transaction.add_grant(grant, MAX_GRANTS)
+            if self._known(transaction, grant):
+                return False
+            if not transaction.add_grant(grant, MAX_GRANTS):
+                raise LimitExceededException(f"the key has {MAX_GRANTS} grants already")
+            return True
 
         return self._store.write(add, KeyScope(self._key.account, self._key.key_id))
 

@@ -301,6 +301,17 @@ def test_a_policy_that_names_another_region(local: LocalDeployment) -> None:
     assert (key.missing, state_of(local, key)) == ([], "Enabled")
 
 
+def test_grants_over_the_limit_are_missing(local: LocalDeployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("strongroom.assembly.key_imports.grants.MAX_GRANTS", 1)
+    grants = tuple(
+        ExportedGrant(grant_id=name * 64, grantee_principal=f"arn:aws:iam::{SOURCE}:root", operations=("Decrypt",))
+        for name in "ab"
+    )
+    (key,) = report_of(local, exported(grants=grants)).keys
+    assert key.missing == [f"grant {'b' * 64}: the key has 1 grants already"]
+    assert len(local.call("ListGrants", KeyId=key.key_arn)["Grants"]) == 1
+
+
 def test_tags_that_aws_reserves_are_left_out(local: LocalDeployment) -> None:
     tags = {"aws:cloudformation:stack-name": "a", "team": "b"}
     (key,) = report_of(local, exported(tags=tags)).keys
