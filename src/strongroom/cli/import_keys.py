@@ -71,7 +71,7 @@ def import_aws(  # noqa: PLR0913, PLR0917 - options
     Descriptions, key policies, aliases, tags, rotation and grants are taken over. Key ids stay the same; so does the
     rest of each ARN, if the account and the Region do. Key material cannot be had: the keys get new material, so
     ciphertexts have to be re-encrypted (`strongroom migrate-ciphertexts`). The report says which key became which, and
-    what is missing. Run it again when that is there: it adds what is missing and changes nothing else.
+    what is missing. Run it again when that is there: it adds what is missing, also what was removed here since.
     """
     if source is not None and (profile or region or endpoint_url or ca_bundle):
         raise click.UsageError(

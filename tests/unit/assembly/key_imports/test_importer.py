@@ -188,6 +188,18 @@ def test_what_an_operator_has_changed_stays(local: LocalDeployment, export: KeyE
     assert local.call("DescribeKey", KeyId=arn)["KeyMetadata"]["KeyState"] == "Disabled"
 
 
+def test_what_was_removed_here_is_made_again_as_the_docs_say(local: LocalDeployment, export: KeyExport) -> None:
+    make_role(local)
+    arn = imported(local, export)["orders"].key_arn
+    local.call("DeleteAlias", AliasName="alias/orders")
+    grants = local.call("ListGrants", KeyId=arn)["Grants"]
+    local.call("RevokeGrant", KeyId=arn, GrantId=grants[0]["GrantId"])
+    assert imported(local, export, dry_run=True)["orders"].outcome is Outcome.COMPLETED
+    assert imported(local, export)["orders"].outcome is Outcome.COMPLETED
+    assert len(local.call("ListGrants", KeyId=arn)["Grants"]) == len(grants)
+    assert local.call("DescribeKey", KeyId="alias/orders")["KeyMetadata"]["Arn"] == arn
+
+
 def test_material_that_the_operator_still_has(local: LocalDeployment, export: KeyExport) -> None:
     without = imported(local, export)["imported"]
     assert state_of(local, without) == "PendingImport"
