@@ -1,6 +1,7 @@
 """Fixtures that several folders share: a manual clock, a key back end and a store. It also cleans the environment."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,6 +43,10 @@ for name in ("no_proxy", "NO_PROXY"):
 
 # Servers and commands keep the bytecode of our modules: to compile them is half of the start of a process.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# A shell script starts what runs in the background with SIGINT ignored, and the processes of tests would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # One worker by default, so that its audit log has all calls in order. tests/crash/test_workers.py sets several.
 os.environ["STRONGROOM_WORKERS"] = "1"

@@ -1,5 +1,6 @@
 """``strongroom.testing``, as projects use it: each in a folder and a process of its own."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -33,7 +34,9 @@ def project(tmp_path: Path) -> Path:
 
 def pytest_in(project: Path, *options: str) -> tuple[int, str]:
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options]
-    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    # Not with options that are meant for this run.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
 
 

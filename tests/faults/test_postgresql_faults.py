@@ -9,6 +9,8 @@ from contextlib import ExitStack, closing, suppress
 import psycopg
 import pytest
 from msgspec.structs import replace
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from keys_builder import make_key
 from postgresql import SERVER, Cluster
@@ -342,3 +344,20 @@ def test_a_database_without_its_generation(postgresql: Cluster) -> None:
         assert_fails(lambda: store.write(lambda t: t.add_key(KEY)), store, FaultKind.EMPTIED, "The key store is dam")
         postgresql.run("INSERT INTO generation (number, tag) VALUES (0, '\\x00')", database=name)
         assert load(store) is None
+
+
+# psycopg warns of a cursor that it could not close.
+@pytest.mark.filterwarnings("ignore:<psycopg.ServerCursor:ResourceWarning")
+def test_a_cursor_of_a_lost_connection_is_closed_without_a_traceback(
+    postgresql: Cluster, database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = open_postgresql(postgresql.address(database, SERVER))
+    numbers = text("SELECT generate_series(1, 1000)")
+    with suppress(DBAPIError), pool.connect() as connection:
+        connection.exec_driver_sql("BEGIN")
+        rows = connection.execute(numbers, execution_options={"yield_per": 10})
+        assert rows.fetchmany(10)[0] == (1,)
+        postgresql.run(TERMINATE)
+        rows.close()
+    pool.close()
+    assert not [record for record in caplog.records if record.exc_info]

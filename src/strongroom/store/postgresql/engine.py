@@ -5,6 +5,7 @@ tables or advisory locks. So a pooler that gives each transaction another connec
 False.
 """
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -38,6 +39,10 @@ SCAN_LIMIT = 3600.0
 
 CONNECT_TIMEOUT = 3
 """How long connecting to one address may take, with authentication, whole seconds."""
+
+
+# The pool logs a traceback if it cannot close a cursor of a lost connection. The statement that used it fails, too.
+logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
 
 
 class GivenUpError(psycopg.InterfaceError):
