@@ -32,7 +32,9 @@ VOLUME /var/lib/strongroom
 WORKDIR /etc/strongroom
 USER 10001:10001
 EXPOSE 4599
-HEALTHCHECK --interval=30s --timeout=15s --start-period=60s --retries=3 CMD ["strongroom", "ready"]
+# By an option, because STRONGROOM_LISTEN does not move the server away from this port either: see below.
+HEALTHCHECK --interval=30s --timeout=15s --start-period=60s --retries=3 \
+    CMD ["strongroom", "ready", "--listen", "127.0.0.1:4599"]
 ENTRYPOINT ["strongroom"]
 # An option and not a variable, because other commands would refuse the settings of a server that others reach without TLS.
 CMD ["serve", "--listen", "0.0.0.0:4599"]

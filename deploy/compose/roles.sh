@@ -1,7 +1,8 @@
 #!/bin/sh
 # Makes the roles and the database of docs/databases.md. The image of PostgreSQL runs it at the first start.
 set -eu
-psql --username "$POSTGRES_USER" --set ON_ERROR_STOP=1 --set password="$POSTGRES_PASSWORD" <<'SQL'
+psql --username "$POSTGRES_USER" --set ON_ERROR_STOP=1 <<'SQL'
+\getenv password POSTGRES_PASSWORD
 CREATE ROLE strongroom_owner LOGIN PASSWORD :'password';
 CREATE ROLE strongroom_serve LOGIN PASSWORD :'password';
 CREATE DATABASE strongroom OWNER strongroom_owner ENCODING 'UTF8' TEMPLATE template0;

@@ -88,11 +88,19 @@ class EventDestination(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
     @property
     def shown(self) -> str:
-        """The address for people. The path of a webhook can be a secret, so a hash stands for it."""
+        """The address for people. All of a webhook but host and port can be a secret, so a hash stands for it."""
         if self.kind != "webhook":
             return self.to
-        host, _, path = self.to.removeprefix("https://").rpartition("@")[2].partition("/")
-        return f"https://{host}/…{sha256(self.to.encode()).hexdigest()[:6]}" if path else self.to
+        try:
+            parts = urlsplit(self.to)
+            port = f":{parts.port}" if parts.port is not None else ""
+            host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
+        except ValueError:
+            host = port = ""
+        known = f"https://{host}{port}"
+        if self.to.lower() in {known, f"{known}/"}:
+            return self.to
+        return f"{known}/…{sha256(self.to.encode(errors='surrogatepass')).hexdigest()[:6]}"
 
     def takes(self, detail_type: str) -> bool:
         """Tell whether events of a kind are sent there."""

@@ -129,7 +129,7 @@ def problems_in(folder: Path, left_out: Path | None = None) -> list[Problem]:
             # A worker that was killed may leave a draft (``whole_files``), which nothing else would ever remove here.
             if path != left_out and path.suffix != ".new":
                 # A file that cannot be read says nothing.
-                with contextlib.suppress(OSError, msgspec.DecodeError):
+                with contextlib.suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
                     found.update(_read(path.read_bytes()))
     return sorted(found)
 

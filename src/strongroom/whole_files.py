@@ -51,6 +51,19 @@ def name_new(draft: Path, path: Path) -> None:
         draft.rename(path)
 
 
+def link_new(source: Path, path: Path) -> None:
+    """Give a file a second name, which must be free, or a copy of it where the file system has no hard links.
+
+    Raises FileExistsError, OSError. The name is not on disk yet: see ``sync_path``.
+    """
+    try:
+        os.link(source, path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        create_file(path, read_regular(source))
+
+
 def open_new(path: Path) -> BinaryIO:
     """Make a file, mode 0600, and open it to write to it; raises FileExistsError, OSError."""
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb")

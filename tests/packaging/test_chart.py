@@ -8,6 +8,7 @@ from built_wheel import ROOT
 from strongroom import __version__
 from strongroom.settings import Settings
 from strongroom.settings_sources import unknown_variables
+from strongroom.supervisor.supervisor import longest_stop
 
 NEEDED = "it is large; `make test` installs it (tools/venv packaging)"
 chart = pytest.importorskip("helm_python.chart", reason=NEEDED)
@@ -21,7 +22,7 @@ OLDEST, NEWEST = "1.27", "1.37"
 ONE_NODE = {
     "tls": {"existingSecret": "strongroom-tls"},
     "metrics": {"enabled": True},
-    "settings": 'regions = ["eu-central-1"]\n',
+    "settings": '# tls-client-ca = "not here"\nregions = ["eu-central-1"]\n',
     "service": {"annotations": {"example.com/a": "b"}},
     "persistence": {"storageClass": "fast"},
 }
@@ -130,6 +131,15 @@ def test_variables_are_settings_and_their_files_are_mounted(values: Object) -> N
     assert all(file.rpartition("/")[0] in mounts for file in files)
 
 
+@pytest.mark.parametrize("values", [ONE_NODE, NODES])
+def test_a_container_of_the_server_has_a_temporary_folder(values: Object) -> None:
+    for document in rendered(values).values():
+        if document["kind"] in {"StatefulSet", "Job"}:
+            pod = document["spec"]["template"]["spec"]
+            assert {"name": "tmp", "emptyDir": {}} in pod["volumes"]
+            assert {"name": "tmp", "mountPath": "/tmp"} in pod["containers"][0]["volumeMounts"]  # noqa: S108
+
+
 def test_probes_use_the_scheme_that_is_served() -> None:
     for values, scheme in ((ONE_NODE, "HTTPS"), (NODES, "HTTP")):
         container = container_of(rendered(values))
@@ -146,6 +156,8 @@ def test_probes_use_the_scheme_that_is_served() -> None:
         ({"allowPlaintext": True, "rootKey": {"existingSecret": "x"}}, "`rootKey.existingSecret` is for nodes"),
         ({"allowPlaintext": True, "database": {"migrate": {"address": "postgresql://x"}}}, "`database.address` is not"),
         ({"allowPlaintext": True, "database": {"address": "mysql://x"}}, "/database/address"),
+        ({**ONE_NODE, "settings": 'fips = true\n tls-client-ca = "/ca"\n'}, "probes of Kubernetes have no certificate"),
+        ({**ONE_NODE, "extraEnv": [{"name": "STRONGROOM_TLS_CLIENT_CA", "value": "/ca"}]}, "no pod would become ready"),
         ({"allowPlaintext": True, "replica": 3}, "'replica' not allowed"),
         ({"allowPlaintext": True, "service": {"port": 0}}, "/service/port"),
     ],
@@ -158,7 +170,7 @@ def test_values_that_cannot_work_are_refused(values: Object, why: str) -> None:
 
 def test_a_pod_has_more_time_to_stop_than_the_server_takes() -> None:
     pod = rendered(ONE_NODE)["StatefulSet/kms-strongroom"]["spec"]["template"]["spec"]
-    assert pod["terminationGracePeriodSeconds"] > Settings().drain + 10
+    assert pod["terminationGracePeriodSeconds"] > longest_stop(Settings().drain)
 
 
 def test_the_chart_is_of_this_release() -> None:

@@ -11,6 +11,7 @@ import pytest
 from built_wheel import ROOT
 from strongroom.settings import Settings
 from strongroom.settings_sources import unknown_variables
+from strongroom.supervisor.supervisor import longest_stop
 
 NEEDED = "it is large; `make test` installs it (tools/venv packaging)"
 yaml = pytest.importorskip("yaml", reason=NEEDED)
@@ -44,7 +45,9 @@ def test_what_is_copied_into_the_image_is_in_the_context_of_the_build() -> None:
 def test_the_image_runs_as_a_user_without_rights_and_checks_itself() -> None:
     final = DOCKERFILE.read_text(encoding="utf-8").split("\nFROM ")[-1]
     assert "\nUSER 10001:10001\n" in final
-    assert 'CMD ["strongroom", "ready"]' in final
+    # Both by an option, which goes before STRONGROOM_LISTEN.
+    assert 'CMD ["strongroom", "ready", "--listen", "127.0.0.1:4599"]' in final
+    assert 'CMD ["serve", "--listen", "0.0.0.0:4599"]' in final
     assert final.count("\nVOLUME ") == 1
     assert unknown_variables(dict.fromkeys(re.findall(r"\b(STRONGROOM_\w+)=", final), "")) == {}
 
@@ -77,12 +80,40 @@ def test_a_service_is_confined_and_finds_its_files(name: str) -> None:
         assert all((ROOT / path).is_file() for path in mounted)
         if service["image"] == "strongroom":
             assert service["read_only"]
+            assert service["tmpfs"] == ["/tmp"]  # noqa: S108 - of the container
             assert service["cap_drop"] == ["ALL"]
 
 
 @pytest.mark.parametrize(("name", "service"), [("compose.yaml", "strongroom"), ("compose.nodes.yaml", "node-1")])
 def test_a_container_has_more_time_to_stop_than_the_server_takes(name: str, service: str) -> None:
-    assert int(compose(name)["services"][service]["stop_grace_period"].rstrip("s")) > Settings().drain + 10
+    assert int(compose(name)["services"][service]["stop_grace_period"].rstrip("s")) > longest_stop(Settings().drain)
+
+
+def first_keys(folder: Path, init: str) -> tuple[int, int]:
+    """Run the script that makes the first keys; return its exit code, and how often ``strongroom init`` was run."""
+    command = folder / "strongroom"
+    command.write_text(f'#!/bin/sh\necho "$@" >> "{folder}/calls"\n{init}\n')
+    command.chmod(0o700)
+    environment = {"PATH": f"{folder}:/usr/bin:/bin", "STRONGROOM_DATA": str(folder / "volume" / "data")}
+    done = subprocess.run(["sh", ROOT / "deploy/compose/first-keys.sh"], env=environment, check=False, timeout=60)
+    return done.returncode, (folder / "calls").read_text().count("init\n")
+
+
+def test_first_keys_that_were_interrupted_are_finished_and_made_once(tmp_path: Path) -> None:
+    data = tmp_path / "volume" / "data"
+    data.mkdir(parents=True)
+    assert first_keys(tmp_path, f'touch "{data}/root.key"; exit 1') == (1, 1)
+    assert first_keys(tmp_path, f'touch "{data}/credentials"') == (0, 2)
+    assert first_keys(tmp_path, "exit 1") == (0, 2)
+    # Its owner has taken it off the machine.
+    (data / "credentials").unlink()
+    assert first_keys(tmp_path, "exit 1") == (0, 2)
+
+
+def test_no_password_is_on_a_command_line() -> None:
+    script = (ROOT / "deploy/compose/roles.sh").read_text()
+    assert "$POSTGRES_PASSWORD" not in script
+    assert "--from-literal" not in (ROOT / "docs/install.md").read_text()
 
 
 @pytest.mark.parametrize("name", ["compose.yaml", "compose.nodes.yaml"])

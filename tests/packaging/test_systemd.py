@@ -1,6 +1,7 @@
 """systemd accepts the unit, finds little to attack, and gives a stop the time that it takes."""
 
 import configparser
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from built_wheel import ROOT
 from programs import program
 from strongroom.settings import Settings
+from strongroom.supervisor.supervisor import longest_stop
 
 UNIT = ROOT / "deploy" / "systemd" / "strongroom.service"
 MOST_EXPOSED = "12"
@@ -33,7 +35,19 @@ def analyze(*arguments: str | Path) -> str:
 
 
 def test_systemd_understands_every_line(unit: Path) -> None:
-    assert analyze("verify", "--man=no", unit) == ""
+    # It also tells of units of this machine.
+    assert [line for line in analyze("verify", "--man=no", unit).splitlines() if unit.stem in line] == []
+
+
+def test_systemd_would_tell_of_a_line_that_it_does_not_understand(unit: Path) -> None:
+    unit.write_text(unit.read_text().replace("UMask=0077", "UMask=0077\nNonsense=yes"))
+    assert unit.stem in analyze("verify", "--man=no", unit)
+
+
+def test_the_first_destination_of_the_documentation_of_events_can_be_written() -> None:
+    folder = re.search(r'to = "file:/var/log/(\S+)/', (ROOT / "docs" / "events.md").read_text())
+    assert folder is not None
+    assert f"\nLogsDirectory={folder[1]}\nLogsDirectoryMode=0700\n" in UNIT.read_text()
 
 
 def test_the_unit_is_hardened(unit: Path) -> None:
@@ -46,5 +60,5 @@ def test_a_stop_has_more_time_than_the_server_takes() -> None:
     parser = configparser.ConfigParser(strict=False, interpolation=None)
     parser.optionxform = str  # type: ignore[assignment,method-assign]
     parser.read(UNIT)
-    assert parser.getint("Service", "TimeoutStopSec") > Settings().drain + 10
+    assert parser.getint("Service", "TimeoutStopSec") > longest_stop(Settings().drain)
     assert parser.getint("Service", "WatchdogSec") > 2 * Settings().worker_timeout - 1

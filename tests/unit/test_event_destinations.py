@@ -58,6 +58,27 @@ def test_what_can_be_set(tmp_path: Path) -> None:
     assert (command.path, command.shown) == ("/bin/cat", "command:/bin/cat")
 
 
+@pytest.mark.parametrize(
+    "rest",
+    ["?token=hidden", "/hook/hidden@x", "/T0/a@b/hidden", "/hidden", "#hidden", "/a?hidden", "/?hidden", "/@b#hidden"],
+)
+@pytest.mark.parametrize("host", ["h.example", "h.example:8443", "[::1]:99", "user:hidden@h.example"])
+def test_only_host_and_port_of_a_webhook_are_shown(host: str, rest: str) -> None:
+    shown = EventDestination(f"https://{host}{rest}").shown
+    assert "hidden" not in shown
+    assert shown.startswith(f"https://{host.rpartition('@')[2]}/…")
+
+
+@pytest.mark.parametrize("to", ["https://h:hidden", "https://[hidden", "https://h:99999/hidden", "https://hidden@"])
+def test_of_an_address_that_is_none_nothing_is_shown(to: str) -> None:
+    assert EventDestination(to).shown.startswith("https:///…")
+
+
+def test_a_webhook_without_a_path_is_shown_whole() -> None:
+    assert EventDestination("https://h.example:8443").shown == "https://h.example:8443"
+    assert EventDestination("https://h.example/").shown == "https://h.example/"
+
+
 def test_destinations_on_one_host_are_shown_apart() -> None:
     first, second = EventDestination("https://example.com/a"), EventDestination("https://example.com/b")
     assert first.shown != second.shown

@@ -34,6 +34,7 @@ def test_every_worker_tells_of_the_problems_of_all(tmp_path: Path) -> None:
 def test_half_a_file_of_another_worker_is_left_out(tmp_path: Path) -> None:
     problems = Problems(tmp_path, "w0")
     (tmp_path / "w1").write_bytes(b'[{"subject":')
+    (tmp_path / "w3").write_bytes(b'[{"subject":"store","text":"\xff"}]')
     (tmp_path / "w2.new").write_bytes(b'[{"subject":"store","text":"the draft of a worker that was killed"}]')
     assert problems.of_node() == []
 

@@ -1,7 +1,7 @@
 """The work of the process that sends events: it finds those of the node, and has them sent."""
 
 import logging
-from collections.abc import Iterator
+from collections import deque
 from threading import Thread
 
 import msgspec
@@ -23,6 +23,8 @@ from strongroom.whole_files import read_regular, replace_file
 logger = logging.getLogger(__name__)
 
 _SHORT = 0.05
+_MOST_FOUND = 1000
+"""How many events are kept in memory while the disk does not take them; the oldest are dropped first."""
 
 
 class EventSending:
@@ -43,7 +45,12 @@ class EventSending:
         place = {"node": str(require_node_id(folder)), "account": settings.account, "region": settings.regions[0]}
         self._known = folder.events / "problems.json"
         self._problems = ProblemWatch(lambda: problems_in(folder.problems), self._told(), place, clock)
-        self._failing = ""
+        self._found: deque[Event] = deque(maxlen=_MOST_FOUND)
+        """Events that are not in the spool yet."""
+        self._has_news = False
+        """Whether there are events about problems that the file of known problems does not have yet."""
+        self._failing: OSError | None = None
+        self._failing_since = 0.0
 
     def start(self) -> None:
         """Begin to send."""
@@ -51,42 +58,65 @@ class EventSending:
             thread.start()
 
     def look(self) -> None:
-        """Find new events, and queue them. A fault of the disk is logged, and tried again."""
-        try:
-            for event in self._found():
-                self._spool.add(event)
-            distribute(self._spool, self._senders)
-        except OSError as error:
-            if self._failing != str(error):
-                logger.error("events cannot be queued, trying again: %s", error)  # noqa: TRY400 - one line is enough
-            self._failing = str(error)
-        else:
-            self._failing = ""
+        """Find new events, and queue them. A fault of the disk is logged, and tried again: no event is lost by it."""
+        failing: OSError | None = None
+        # Each in any case: that a destination takes events may be what makes room on the disk.
+        for step in (self._find, self._keep, self._distribute):
+            try:
+                step()
+            except OSError as error:
+                failing = failing or error
+        if failing is not None:
+            if self._failing is None:
+                self._failing_since = self._clock.now()
+            # The name of the file is another one each time.
+            if self._failing is None or failing.errno != self._failing.errno:
+                logger.error("events cannot be queued, trying again: %s", failing)
+        self._failing = failing
 
     def tell(self) -> None:
         """Write how it is going, for the workers and for commands."""
         for each in self._senders:
-            tell_event_status(self._settings, each.setting, each.status())
+            status = each.status()
+            if self._failing and not status.failing:
+                text = f"events cannot be queued: {self._failing}"
+                status = msgspec.structs.replace(status, failing=text, since=self._failing_since)
+            tell_event_status(self._settings, each.setting, status)
 
     def stop(self, seconds: float) -> None:
-        """Queue what is there, and send for some seconds at most."""
-        self.look()
+        """Queue what is there, and send for some seconds at most. Nothing is sent from here afterwards."""
         end = self._clock.timer() + seconds
+        self.look()
+        while self._spool.ready() and not self._failing and self._clock.timer() < end:
+            self.look()
         for each in self._senders:
             each.stop()
         for thread in self._threads:
             thread.join(max(_SHORT, end - self._clock.timer()))
+        for each in self._senders:
+            each.abandon()
+        for thread in self._threads:
+            thread.join(_SHORT)
         self.tell()
 
-    def _found(self) -> Iterator[Event]:
-        changed = False
+    def _find(self) -> None:
         for event in self._problems.look():
-            changed = True
-            yield event
-        if changed:
-            replace_file(self._known, msgspec.json.encode(self._problems.told), durable=False)
+            self._found.append(event)
+            self._has_news = True
         if self._denials is not None:
-            yield from self._denials.look()
+            self._found.extend(self._denials.look())
+
+    def _keep(self) -> None:
+        while self._found:
+            self._spool.put(self._found[0])
+            self._found.popleft()
+        if self._has_news:
+            # Not before its events are kept: after a restart it decides which are told of again.
+            replace_file(self._known, msgspec.json.encode(self._problems.told), durable=False)
+            self._has_news = False
+
+    def _distribute(self) -> None:
+        distribute(self._spool, self._senders)
 
     def _told(self) -> dict[Subject, KnownProblem]:
         try:

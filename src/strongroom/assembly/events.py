@@ -1,5 +1,6 @@
 """Makes the destinations of events that the settings name, and what brings events to them."""
 
+import logging
 import os
 import ssl
 from contextlib import suppress
@@ -18,12 +19,14 @@ from strongroom.events.destination import Destination
 from strongroom.events.file import FileDestination
 from strongroom.events.queue import Queue, name_of
 from strongroom.events.sender import Sender, Status
-from strongroom.events.spool import Spool
+from strongroom.events.spool import Spool, waiting_in
 from strongroom.events.webhook import SecretError, WebhookDestination, read_secrets
 from strongroom.http.client_tls import client_context
 from strongroom.http.outgoing import Connections, Deadline
 from strongroom.settings import APPROVED_TLS_SUITES, TLS_SUITES, Settings, SettingsError
 from strongroom.whole_files import read_regular, replace_file
+
+logger = logging.getLogger(__name__)
 
 
 def require_event_destinations(settings: Settings) -> None:
@@ -84,6 +87,11 @@ def open_senders(settings: Settings, clock: Clock, entropy: Entropy) -> list[Sen
     kept = {name_of(each.to) for each in settings.events}
     for path in _queues(settings).iterdir():
         if path.name not in kept:
+            waiting = len(Queue(path, settings.events_queue).waiting())
+            if waiting:
+                # It is not known any more which address that was.
+                text = "a destination is no longer in `events`; what waited for it is dropped: %d"
+                logger.warning(text, waiting)
             rmtree(path)
     return [
         Sender(each, destination_of(each, settings, clock), _queue(settings, each), clock, entropy)
@@ -98,15 +106,19 @@ def tell_event_status(settings: Settings, found: EventDestination, status: Statu
 
 
 def event_statuses(settings: Settings) -> list[Status]:
-    """Return how sending to each destination goes, as was told last; what waits is counted now."""
+    """Return how sending to each destination goes, as was told last; what waits is counted now.
+
+    What is not in the queues yet counts for all destinations.
+    """
     found = []
+    ready = len(waiting_in(DataFolder(settings.folder).events))
     for each in settings.events:
         try:
             status = msgspec.json.decode(read_regular(_status_file(settings, each)), type=Status)
         except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             status = Status(each.shown)
         with suppress(OSError):
-            status = msgspec.structs.replace(status, waiting=len(_queue(settings, each).waiting()))
+            status = msgspec.structs.replace(status, waiting=ready + len(_queue(settings, each).waiting()))
         found.append(status)
     return found
 

@@ -45,6 +45,7 @@ class SealEvents:
             self._add(SEAL_UNAVAILABLE, reason)
         if self._sending is not None:
             self._sending.look()
+            self._sending.tell()
 
     def opened(self) -> None:
         """Tell that a seal has opened, if it was told that none does."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from strongroom.assembly.data_folder import DataFolderError
+from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.assembly.events import destination_of, event_statuses, require_event_destinations
 from strongroom.audit.cloudtrail import event_time
 from strongroom.cli.data_folder import readable_errors
@@ -37,6 +37,10 @@ def send_test(*, as_json: bool, data: str | None, config: Path | None) -> None:
     with readable_errors():
         settings = _settings(data, config)
         require_event_destinations(settings)
+        folder = DataFolder(settings.folder)
+        if folder.path.exists():
+            # The server of another user could not write to a file that this one makes.
+            folder.require_private()
         clock = SystemClock()
         event_id = UuidBatch(system_entropy)
         failed = False
@@ -73,16 +77,18 @@ def send_test(*, as_json: bool, data: str | None, config: Path | None) -> None:
 def status(*, as_json: bool, data: str | None, config: Path | None) -> None:
     """Show what waits for each destination, and how the last attempts went.
 
-    Exits with 0 if none fails, with 1 if one does, and with 2 if that cannot be known.
+    Exits with 0 if none fails, with 1 if one does, or if events wait and no server sends them, and with 2 if that
+    cannot be known.
     """
+    now = SystemClock.now()
     with readable_errors():
         found = event_statuses(_settings(data, config))
     if as_json:
         show_json({"destinations": found})
     else:
         for each in found:
-            _show(each)
-    if any(each.failing for each in found):
+            _show(each, now)
+    if any(each.failing or (each.waiting and each.is_stale(now)) for each in found):
         raise SystemExit(1)
 
 
@@ -93,7 +99,7 @@ def _settings(data: str | None, config: Path | None) -> Settings:
     return settings
 
 
-def _show(found: Status) -> None:
+def _show(found: Status, now: float) -> None:
     click.echo(found.to)
     last = f", the last at {event_time(found.last_sent)}" if found.last_sent else ""
     click.echo(f"  {found.sent} sent since the start of the server{last}")
@@ -101,3 +107,5 @@ def _show(found: Status) -> None:
         click.echo(f"  {found.waiting} waiting, {found.dropped} dropped")
     if found.failing:
         click.echo(f"  fails since {event_time(found.since)}: {found.failing}")
+    if found.is_stale(now):
+        click.echo(f"  no server sends{f' since {event_time(found.at)}' if found.at else ''}")

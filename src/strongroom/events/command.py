@@ -29,6 +29,7 @@ class CommandDestination:
         self._time_limit = time_limit
         self._environment = {name: environment[name] for name in _PASSED_ON if name in environment}
         self._timer = timer
+        self._running: subprocess.Popen[bytes] | None = None
 
     def deliver(self, event: Event) -> None:
         """Run the command; raises DeliveryError."""
@@ -44,13 +45,14 @@ class CommandDestination:
             )
         except OSError as error:
             raise DeliveryError(f"`{self._command[0]}` cannot be run: {error.strerror or error}") from None
+        self._running = process
         with process:
             try:
                 told = self._run(process, event.encode())
             finally:
+                self._running = None
                 # Also what it has left behind.
-                with suppress(ProcessLookupError, PermissionError):
-                    os.killpg(process.pid, signal.SIGKILL)
+                _kill(process)
             code = process.wait()
         if code:
             last = told.decode(errors="replace").strip().rpartition("\n")[2]
@@ -58,7 +60,10 @@ class CommandDestination:
             raise DeliveryError(f"`{self._command[0]}` {how}{': ' if last else ''}{last[:200]!a}")
 
     def close(self) -> None:
-        """Do nothing: no command runs between two events."""
+        """Kill the command that runs, if one does: it must not outlive the process that sends."""
+        process = self._running
+        if process is not None and process.returncode is None:
+            _kill(process)
 
     def _run(self, process: subprocess.Popen[bytes], event: bytes) -> bytes:
         """Return the end of what the command wrote to standard error; raises DeliveryError after the time limit."""
@@ -85,3 +90,8 @@ class CommandDestination:
         if listening and select([errors], [], [], 0)[0]:
             told += os.read(errors.fileno(), 4096)
         return told
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)

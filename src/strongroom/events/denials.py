@@ -3,6 +3,7 @@
 It reads what the workers have written, so that counting costs no call anything, and counts the calls of all workers.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
 
 import msgspec
@@ -18,9 +19,13 @@ _DENIED = b'"errorCode":"AccessDenied"'
 _PIECE = 1 << 20
 _MOST_PIECES = 64
 """How many pieces are read at a time of one writer."""
-_MOST_COUNTED = 10_000
+_MOST_COUNTED, _MOST_TIMES = 10_000, 1_000_000
+"""Of how many principals and keys denials are kept, and how many denials of all."""
 _QUIET = 900.0
 """For how many seconds there is no other event about the same principal or key."""
+_MOST_TOLD = 20
+"""How many events there are in that time at most, about all of them: each session of an assumed role is a
+principal of its own, and a caller who opens many must not drive other events out of the queues."""
 _KEY_TYPE = "AWS::KMS::Key"
 
 
@@ -48,12 +53,14 @@ class Denial(msgspec.Struct, rename="camel"):
 _decoder = msgspec.json.Decoder(Denial)
 
 
-class _Count(msgspec.Struct):
-    """The denials of one subject since ``begun``; ``told_at`` is when there was an event about it."""
+class _Count:
+    """When the last denials of one subject were; ``told_at`` is when there was an event about it."""
 
-    begun: float
-    denials: int = 0
-    told_at: float | None = None
+    __slots__ = ("denied_at", "told_at")
+
+    def __init__(self, threshold: int) -> None:
+        self.denied_at = deque[float](maxlen=threshold)
+        self.told_at: float | None = None
 
 
 class BurstCounter:
@@ -67,23 +74,33 @@ class BurstCounter:
         self.threshold = threshold
         self.window = window
         self._counts: dict[str, _Count] = {}
+        self._times = 0
+        self._told_at = deque[float](maxlen=_MOST_TOLD)
 
     def note(self, subject: str, now: float) -> bool:
-        """Count a denial; tell whether it completes a burst of which nothing was told yet."""
-        found = self._counts.pop(subject, None)
-        if found is None:
-            if len(self._counts) >= _MOST_COUNTED:
-                del self._counts[next(iter(self._counts))]
-            found = _Count(now)
+        """Count a denial; tell whether it completes a burst that is to be told of."""
+        found = self._counts.pop(subject, None) or _Count(self.threshold)
+        times = found.denied_at
+        self._times -= len(times)
+        if times and now < times[-1]:
+            # The clock was set back.
+            times.clear()
+        times.append(now)
+        while self._counts and (len(self._counts) >= _MOST_COUNTED or self._times + len(times) > _MOST_TIMES):
+            self._times -= len(self._counts.pop(next(iter(self._counts))).denied_at)
         self._counts[subject] = found
-        if not 0 <= now - found.begun <= self.window:
-            found.begun, found.denials = now, 0
-        found.denials += 1
-        is_told = found.told_at is not None and 0 <= now - found.told_at < _QUIET
-        if found.denials < self.threshold or is_told:
+        self._times += len(times)
+        if len(times) < self.threshold or now - times[0] > self.window:
+            return False
+        if _is_recent(found.told_at, now) or self.is_exhausted(now):
             return False
         found.told_at = now
+        self._told_at.append(now)
         return True
+
+    def is_exhausted(self, now: float) -> bool:
+        """Tell whether so many bursts were told of that others are left out for now."""
+        return len(self._told_at) == _MOST_TOLD and _is_recent(self._told_at[0], now)
 
 
 class DenialWatch:
@@ -113,7 +130,7 @@ class DenialWatch:
                 continue
             try:
                 denial = _decoder.decode(line)
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, UnicodeDecodeError):
                 continue
             if denial.error_code != "AccessDenied":
                 # A caller can put the text into a parameter.
@@ -126,6 +143,7 @@ class DenialWatch:
 
     def _event(self, name: str, arn: str, denial: Denial) -> Event:
         now = self._now()
+        others = {"others-left-out": True} if self._counter.is_exhausted(now) else {}
         return own_event(
             DENIED_BURST,
             {
@@ -134,6 +152,7 @@ class DenialWatch:
                 "window-seconds": self._counter.window,
                 "last-event-name": denial.event_name,
                 "last-event-source": denial.event_source,
+                **others,
             },
             event_id=event_id_on(f"{now:.6f}", DENIED_BURST, arn),
             now=now,
@@ -141,3 +160,7 @@ class DenialWatch:
             region=denial.aws_region,
             resource=arn,
         )
+
+
+def _is_recent(told_at: float | None, now: float) -> bool:
+    return told_at is not None and 0 <= now - told_at < _QUIET

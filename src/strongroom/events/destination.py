@@ -10,12 +10,12 @@ class DeliveryError(Exception):
 
 
 class Destination(Protocol):
-    """Takes events. One thread at a time uses it."""
+    """Takes events. One thread at a time uses it, but for ``close``."""
 
     def deliver(self, event: Event) -> None:
         """Return when the event is taken; raises DeliveryError. It is bounded in time."""
         ...
 
     def close(self) -> None:
-        """Release what is open. It may be used again."""
+        """Release what is open, and end a command that runs. Any thread may do that. It may be used again."""
         ...

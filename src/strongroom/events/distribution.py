@@ -13,16 +13,25 @@ from strongroom.whole_files import read_regular
 logger = logging.getLogger(__name__)
 
 
-def distribute(spool: Spool, senders: Sequence[Sender]) -> None:
-    """Queue each event of the spool for every destination, and then remove it from the spool; raises OSError.
+_AT_ONCE = 200
+"""How many events are distributed before the caller tells that it lives."""
 
-    After a crash in between, it is queued again where it was sent already.
+
+def distribute(spool: Spool, senders: Sequence[Sender]) -> None:
+    """Queue the oldest events of the spool for every destination, and then remove them from the spool.
+
+    After a crash in between, they are queued again where they were sent already. Raises OSError, after all others were
+    queued, if the file of one cannot be read. Raises OSError at once if a queue cannot be written.
     """
-    for path in spool.ready():
+    unreadable: OSError | None = None
+    for path in spool.ready()[:_AT_ONCE]:
         try:
             event = decode(read_regular(path))
         except FileNotFoundError:
             # It was dropped to make room.
+            continue
+        except OSError as error:
+            unreadable = error
             continue
         except (msgspec.DecodeError, UnicodeDecodeError):
             logger.warning("an event is damaged, and dropped: `%s`", path)
@@ -31,3 +40,5 @@ def distribute(spool: Spool, senders: Sequence[Sender]) -> None:
         for each in senders:
             each.offer(path, event)
         path.unlink(missing_ok=True)
+    if unreadable is not None:
+        raise unreadable

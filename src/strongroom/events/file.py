@@ -7,6 +7,7 @@ from pathlib import Path
 
 from strongroom.events.destination import DeliveryError
 from strongroom.events.event import Event
+from strongroom.whole_files import sync_path
 
 
 class FileDestination:
@@ -48,3 +49,7 @@ class FileDestination:
                 os.ftruncate(descriptor, found.st_size)
             raise DeliveryError(f"`{self._path}` cannot be written: the disk is full")
         os.fdatasync(descriptor)
+        if not found.st_size:
+            # The name is new. Of a folder that this user may not list, it cannot be synced.
+            with suppress(PermissionError):
+                sync_path(self._path.parent)

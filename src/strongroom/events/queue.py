@@ -1,14 +1,17 @@
 """The events that one destination has not taken yet: files in a folder of its own, which the sending process fills.
 
-They are links to the files of the spool. So each destination has its own pace, and an event is on disk once.
+They are links to the files of the spool. So each destination has its own pace, and an event is on disk once. Where the
+file system has no links, they are copies.
 """
 
-import os
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
-from strongroom.whole_files import sync_path
+from strongroom.whole_files import link_new, sync_path
+
+_DRAFT = ".new"
+"""What a copy is called while it is written (``whole_files``)."""
 
 
 def name_of(to: str) -> str:
@@ -38,7 +41,7 @@ class Queue:
         Its name is on disk when this returns, so that it can be removed from the spool.
         """
         with suppress(FileExistsError):
-            os.link(spooled, self._folder / spooled.name)
+            link_new(spooled, self._folder / spooled.name)
         sync_path(self._folder)
         self._most += 1
         if self._most <= self._limit:
@@ -52,4 +55,4 @@ class Queue:
 
     def waiting(self) -> list[Path]:
         """Return the files of the events, the oldest first; raises OSError."""
-        return sorted(self._folder.iterdir())
+        return sorted(each for each in self._folder.iterdir() if each.suffix != _DRAFT)

@@ -26,6 +26,8 @@ _LOOK = 1.0
 _BATCH = 100
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 300.0
 _GIVEN_UP_AFTER = 3 * DAY
+_TOLD_WITHIN = 300.0
+"""How old a status may be, in seconds, of a process that sends. It writes one every second."""
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -47,6 +49,10 @@ class Status(msgspec.Struct, frozen=True):
     at: float = 0.0
     """When this was written."""
 
+    def is_stale(self, now: float) -> bool:
+        """Tell whether nothing has sent for a while; ``now`` is in epoch seconds."""
+        return abs(now - self.at) > _TOLD_WITHIN
+
 
 class Sender:
     """Sends to one destination. ``run`` belongs to its thread; all else is called by one other."""
@@ -62,6 +68,9 @@ class Sender:
         self._entropy = entropy
         self._wanted = threading.Event()
         self._ending = False
+        self._abandoned = False
+        self._unreadable = set[str]()
+        """The names of files that cannot be read, and are left until the next start."""
         self._dropped_before = 0
         self._status = Status(setting.shown)
 
@@ -82,6 +91,8 @@ class Sender:
             try:
                 sent = self._send_some()
             except Exception as error:  # noqa: BLE001 - whatever it is, this thread must go on
+                if self._abandoned:
+                    break
                 self._fail(error)
                 if self._ending:
                     break
@@ -100,6 +111,12 @@ class Sender:
         self._ending = True
         self._wanted.set()
 
+    def abandon(self) -> None:
+        """Begin no other delivery, and end a command that runs: another process may send the same events now."""
+        self._abandoned = True
+        self.stop()
+        self._destination.close()
+
     def status(self) -> Status:
         """Return how it is going now."""
         waiting = 0
@@ -112,12 +129,26 @@ class Sender:
 
     def _send_some(self) -> bool:
         """Send the oldest events; return False if there are none. Raises DeliveryError, OSError."""
-        waiting = self._queue.waiting()
+        waiting = [path for path in self._queue.waiting() if path.name not in self._unreadable]
         for path in waiting[:_BATCH]:
-            # Some may have been dropped to make room.
-            with suppress(FileNotFoundError):
-                self._send(path, read_regular(path))
+            if self._abandoned:
+                return False
+            content = self._content(path)
+            if content is not None:
+                self._send(path, content)
         return bool(waiting)
+
+    def _content(self, path: Path) -> bytes | None:
+        """Return what is in a file of the queue; None if there is nothing to send."""
+        try:
+            return read_regular(path)
+        except FileNotFoundError:
+            # It was dropped to make room.
+            return None
+        except OSError as error:
+            logger.error("an event for %s cannot be read, and is left out: %s", self.to, error)  # noqa: TRY400 - one line is enough
+            self._unreadable.add(path.name)
+            return None
 
     def _send(self, path: Path, content: bytes) -> None:
         """Send one event, or give it up; raises DeliveryError, OSError."""

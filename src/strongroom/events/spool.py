@@ -4,7 +4,7 @@
 it from one to the other, so every process of the node can do that, and of two that do it one succeeds. What a crash
 leaves in ``intended`` is decided by what is stored (``key_events.happened``).
 
-Nothing here raises because of a disk: the change that an event is about is more important. It is logged.
+Nothing here but ``put`` raises because of a disk: the change that an event is about is more important. It is logged.
 """
 
 import logging
@@ -31,7 +31,7 @@ class Spool:
     def __init__(self, folder: Path, limit: int, now: Callable[[], float]) -> None:
         """Keep at most ``limit`` events until they are taken; the oldest are dropped first."""
         self._intended = folder / "intended"
-        self._ready = folder / "ready"
+        self._ready = _ready_in(folder)
         self._limit = limit
         self._now = now
 
@@ -69,20 +69,29 @@ class Spool:
     def add(self, event: Event) -> bool:
         """Have an event sent that has happened; return False if it could not be kept."""
         try:
-            self._make_room()
-            replace_file(self._ready / self._name(event.id), event.encode())
+            self.put(event)
         except OSError as error:
             _log_loss(event, error)
             return False
         return True
+
+    def put(self, event: Event) -> None:
+        """Have an event sent that has happened; raises OSError, for a caller that tries again."""
+        self._make_room()
+        replace_file(self._ready / self._name(event.id), event.encode())
 
     def settle(self, happened: Callable[[Event], bool]) -> None:
         """Decide about the events of changes that no process has told the outcome of; raises what ``happened`` does."""
         for path in _files(self._intended):
             try:
                 event = decode(read_regular(path))
-            except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-                # A process has just done it, or a crash of the machine has left half of it.
+            except OSError:
+                # A process has just done it.
+                continue
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                # A crash of the machine has left half of it.
+                logger.warning("an event is damaged, and dropped: `%s`", path)
+                path.unlink(missing_ok=True)
                 continue
             if happened(event):
                 self._publish(path)
@@ -116,6 +125,15 @@ class Spool:
         for path in waiting[: max(0, len(waiting) + 1 - self._limit)]:
             path.unlink(missing_ok=True)
             logger.warning("too many events wait to be sent; the oldest is dropped: `%s`", path.name)
+
+
+def waiting_in(folder: Path) -> list[Path]:
+    """Return the files of the events that are to be sent from the spool in a folder, the oldest first."""
+    return _files(_ready_in(folder))
+
+
+def _ready_in(folder: Path) -> Path:
+    return folder / "ready"
 
 
 def _files(folder: Path) -> list[Path]:

@@ -27,8 +27,24 @@ from strongroom.supervisor.signals import RELOAD_SIGNAL, STOP_SIGNALS
 logger = logging.getLogger(__name__)
 
 _KILL_AFTER_DRAIN = 10.0
+_LEAST_FOR_A_STAGE = 5.0
+"""For how many seconds processes may run that are stopped when the others have taken all the time."""
+_STAGES = 3
 _STOP_SIGNAL_DELAY = 1.0
 _MAX_READ = 4096
+
+
+def stop_by(begun: float, now: float, drain: float) -> float:
+    """Return when processes are killed that are stopped ``now``, if the stop of the server has ``begun`` then.
+
+    All stages share ``drain`` and ten seconds. Times are monotonic seconds.
+    """
+    return max(begun + drain + _KILL_AFTER_DRAIN, now + _LEAST_FOR_A_STAGE)
+
+
+def longest_stop(drain: float) -> float:
+    """Return how many seconds a stop takes at most."""
+    return drain + _KILL_AFTER_DRAIN + (_STAGES - 1) * _LEAST_FOR_A_STAGE
 
 
 class ProcessError(Exception):
@@ -142,16 +158,16 @@ class Supervisor:
         self._service_manager.stopping()
         # Processes that ended together have sent one SIGCHLD, which may have been read already.
         codes = [code for _slot, code in self._reap()]
+        begun = time.monotonic()
         for slots in reversed(self._stages):
-            codes += self._stop_stage(slots, wakeup)
+            codes += self._stop_stage(slots, wakeup, stop_by(begun, time.monotonic(), self._drain))
         # A process that had not installed its signal handlers yet had nothing to finish.
         return all(code in {0, -signal.SIGTERM} for code in codes)
 
-    def _stop_stage(self, slots: Sequence[ProcessSlot], wakeup: int) -> list[int]:
-        """Stop some of the processes; return the exit codes of all that have ended meanwhile."""
+    def _stop_stage(self, slots: Sequence[ProcessSlot], wakeup: int, end: float) -> list[int]:
+        """Stop some of the processes, and kill them at the ``end``; return the exit codes of all that have ended."""
         for slot in slots:
             slot.stop()
-        end = time.monotonic() + self._drain + _KILL_AFTER_DRAIN
         codes = [code for _slot, code in self._reap()]
         while any(slot.pid for slot in slots):
             if time.monotonic() >= end:

@@ -228,3 +228,20 @@ def test_a_destination_of_events_that_does_not_take_them_is_named(tmp_path: Path
     assert "has not taken events since" in found.text
     assert "1 event waiting: " in found.text
     assert found.remedies == ["try it with: strongroom events test"]
+
+
+def test_events_that_nothing_sends_are_told_of_whether_or_not_one_waits(tmp_path: Path) -> None:
+    to = f"file:{tmp_path}/events"
+    scene = scene_of(tmp_path, events=({"to": to},))
+    DataFolder(tmp_path).node_id.write_text("a1b2c3d4e5f6\n")
+    spool = spool_of(scene.settings, scene.clock)
+    spool.prepare()
+    EventSending(scene.settings, scene.clock, entropy).tell()
+    lock = DataFolder(tmp_path).lock()
+    assert outcome(scene, check_events).checks[0].text == f"{to} takes events"
+    later = scene_of(tmp_path, NOW + 1000, events=({"to": to},))
+    assert outcome(later, check_events).checks[0].text == f"nothing sends events to {to}, 0 events waiting"
+    # It is in no queue yet.
+    spool.add(own_event("Test", {}, event_id="e", now=NOW, account="000000000000", region="us-east-1"))
+    assert outcome(later, check_events).checks[0].text == f"nothing sends events to {to}, 1 event waiting"
+    os.close(lock)

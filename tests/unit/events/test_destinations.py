@@ -48,6 +48,15 @@ def test_each_event_is_a_line_of_a_file_that_its_owner_alone_reads(tmp_path: Pat
     assert (lines(tmp_path / "rotated"), lines(path)) == (["a", "b"], ["c"])
 
 
+def test_the_name_of_a_new_file_is_on_disk_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr("strongroom.events.file.sync_path", synced.append)
+    to = FileDestination(tmp_path / "events")
+    to.deliver(event("a"))
+    to.deliver(event("b"))
+    assert synced == [tmp_path]
+
+
 def test_half_a_line_does_not_spoil_the_next_one(tmp_path: Path) -> None:
     path = tmp_path / "events"
     path.write_bytes(b'{"half')

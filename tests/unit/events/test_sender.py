@@ -1,5 +1,7 @@
 """The way of an event from the spool over the queues to the destinations: bounds, order, retries, what is dropped."""
 
+import errno
+import os
 import threading
 from pathlib import Path
 
@@ -153,6 +155,79 @@ def test_damaged_files_are_dropped(tmp_path: Path, clock: ManualClock) -> None:
     node.send()
     assert names(node.to[0]) == ["a"]
     assert node.senders[0].status().dropped == 1
+
+
+def test_an_intention_that_a_crash_has_damaged_is_dropped(tmp_path: Path, clock: ManualClock) -> None:
+    node = Node(tmp_path, clock)
+    (tmp_path / "intended" / "half").write_bytes(b'{"version":')
+    assert node.spool.is_undecided()
+    node.spool.settle(lambda _event: True)
+    assert not node.spool.is_undecided()
+    assert node.spool.ready() == []
+
+
+def test_a_file_that_cannot_be_read_holds_up_no_other(
+    tmp_path: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    node = Node(tmp_path, clock)
+    bad = node.ready / "0-bad"
+    os.mkfifo(bad)
+    os.mkfifo(tmp_path / "queues" / "0" / "0-worse")
+    node.add("a")
+    with pytest.raises(OSError, match="0-bad"):
+        distribute(node.spool, node.senders)
+    bad.unlink()
+    node.send()
+    assert names(node.to[0]) == ["a"]
+    assert caplog.text.count("0-worse") == 1
+
+
+def test_events_are_copied_where_the_file_system_has_no_links(
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "no links")
+
+    monkeypatch.setattr("os.link", refuse)
+    node = Node(tmp_path, clock, 100, SETTING, EventDestination("file:/other"))
+    (tmp_path / "queues" / "0" / "half.new").write_bytes(b"{")
+    node.add("a")
+    distribute(node.spool, node.senders)
+    assert node.waiting() == ["a"]
+    node.send()
+    assert [names(each) for each in node.to] == [["a"], ["a"]]
+
+
+def test_a_large_spool_is_distributed_in_parts(tmp_path: Path, clock: ManualClock) -> None:
+    node = Node(tmp_path, clock, 1000)
+    for number in range(250):
+        (node.ready / f"{number:03d}").write_bytes(event_at(0, str(number)).encode())
+    distribute(node.spool, node.senders)
+    assert (len(node.spool.ready()), len(node.waiting())) == (50, 200)
+
+
+def test_a_sender_that_is_abandoned_in_a_delivery_begins_no_other(tmp_path: Path, clock: ManualClock) -> None:
+    node = Node(tmp_path, clock)
+    for name in "ab":
+        node.add(name)
+    distribute(node.spool, node.senders)
+    begun, go_on = threading.Event(), threading.Event()
+    deliver = node.to[0].deliver
+
+    def slow(event: Event) -> None:
+        begun.set()
+        assert go_on.wait(60)
+        deliver(event)
+
+    node.to[0].deliver = slow  # type: ignore[method-assign]
+    thread = threading.Thread(target=node.senders[0].run)
+    thread.start()
+    assert begun.wait(60)
+    node.senders[0].abandon()
+    go_on.set()
+    thread.join()
+    assert names(node.to[0]) == ["a"]
+    assert node.waiting() == ["b"]
 
 
 def test_what_a_killed_process_has_left_half_written_is_removed_at_a_start(tmp_path: Path, clock: ManualClock) -> None:

@@ -29,6 +29,30 @@ def test_slow_denials_are_no_burst_and_subjects_are_counted_separately() -> None
     assert [counter.note(each, 2000) for each in (BOB, KEY, BOB, KEY, BOB, KEY)] == [False] * 4 + [True, True]
 
 
+def test_a_burst_across_the_end_of_an_earlier_window_is_seen() -> None:
+    counter = BurstCounter(4, 60)
+    assert [counter.note(BOB, now) for now in (0, 58, 59, 62, 63)] == [False, False, False, False, True]
+
+
+def test_bursts_of_very_many_principals_are_told_of_twenty_times() -> None:
+    counter = BurstCounter(1, 60)
+    assert sum(counter.note(f"arn:{number}", 100 + number) for number in range(500)) == 20
+    # Those that were left out are not taken to be told of.
+    assert counter.is_exhausted(999)
+    assert not counter.is_exhausted(1000)
+    assert counter.note("arn:499", 1000)
+
+
+def test_many_denials_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("strongroom.events.denials._MOST_TIMES", 10)
+    counter = BurstCounter(6, 60)
+    for subject in (BOB, KEY):
+        assert not any(counter.note(subject, 0) for _ in range(5))
+    # The 11th denial: those of the first subject are forgotten.
+    assert counter.note(KEY, 0)
+    assert not counter.note(BOB, 0)
+
+
 def test_a_clock_that_is_set_back_begins_a_new_window() -> None:
     counter = BurstCounter(2, 60)
     assert [counter.note(BOB, now) for now in (1000, 0, 1)] == [False, False, True]
@@ -87,6 +111,19 @@ def test_denied_calls_are_counted_from_the_log_as_it_is_written(disk: Disk, cloc
     assert (principal.account, principal.region, principal.source) == ("111122223333", "eu-west-1", "strongroom")
     assert (key.resources, key.detail["key-arn"]) == ((KEY,), KEY)
     assert list(watch.look()) == []
+
+
+def test_the_last_event_before_others_are_left_out_says_so(disk: Disk, clock: ManualClock) -> None:
+    log = disk.open()
+    log.append(record(None).encode())
+    log.flush()
+    watch = DenialWatch(Source(disk.folder, clock.now), BurstCounter(1, 60), "000000000000", clock.now)
+    for number in range(25):
+        log.append(record("AccessDenied", user=f"{BOB}{number}").encode())
+    log.append(record("AccessDenied").encode().replace(b"Encrypt", b"\xff"))
+    log.flush()
+    events = list(watch.look())
+    assert [each.detail.get("others-left-out") for each in events] == [None] * 19 + [True]
 
 
 def test_a_problem_is_an_event_when_it_begins_and_when_it_has_ended_for_a_while(clock: ManualClock) -> None:

@@ -59,6 +59,13 @@ seccompProfile:
 {{- if and .Values.rootKey.existingSecret (not .Values.database.address) -}}
 {{- fail "`rootKey.existingSecret` is for nodes that share a database; a node with SQLite makes its root key in its volume" -}}
 {{- end -}}
+{{- $clientCa := regexMatch "(?m)^[ \\t]*['\"]?tls-client-ca['\"]?[ \\t]*=" .Values.settings -}}
+{{- range .Values.extraEnv -}}
+{{- if eq .name "STRONGROOM_TLS_CLIENT_CA" -}}{{- $clientCa = true -}}{{- end -}}
+{{- end -}}
+{{- if $clientCa -}}
+{{- fail "`tls-client-ca` is set, and the probes of Kubernetes have no certificate to show: no pod would become ready" -}}
+{{- end -}}
 {{- if and (not .Values.tls.existingSecret) (not .Values.allowPlaintext) -}}
 {{- fail "set `tls.existingSecret` to a secret with tls.crt and tls.key; or `allowPlaintext` to true, if something in front of this service does TLS" -}}
 {{- end -}}

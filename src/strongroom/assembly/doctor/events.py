@@ -7,9 +7,6 @@ from strongroom.assembly.doctor.scene import Scene
 from strongroom.assembly.events import event_statuses, require_event_destinations
 from strongroom.audit.cloudtrail import event_time
 
-_PATIENCE = 300.0
-"""For how many seconds an event may wait for a destination of which nothing is told."""
-
 
 def check_events(scene: Scene) -> Iterator[Finding]:
     """Find out whether each destination takes events; raises SettingsError if one cannot be used as it is set."""
@@ -23,8 +20,8 @@ def check_events(scene: Scene) -> Iterator[Finding]:
         if each.failing:
             text = f"{each.to} has not taken events since {event_time(each.since)}, {waiting} waiting: {each.failing}"
             yield warning(text, "try it with: strongroom events test")
-        elif each.waiting and scene.is_served and scene.clock.now() - each.at > _PATIENCE:
-            yield warning(f"{waiting} waiting for {each.to}, and nothing sends them", "see the log of the server")
+        elif scene.is_served and each.is_stale(scene.clock.now()):
+            yield warning(f"nothing sends events to {each.to}, {waiting} waiting", "see the log of the server")
         elif each.dropped:
             yield warning(
                 f"{number_of(each.dropped, 'event')} for {each.to} dropped since the start of the server",
