@@ -84,9 +84,7 @@ def _shown_address(value: str) -> str:
     kind, separator, _ = value.partition("//")
     if not separator or kind in _KINDS_WITHOUT_SECRETS:
         return cast("str", without_secrets(value))
-    shown = EventDestination(value).shown if kind == "https:" else value
-    is_whole = shown == value and (kind != "https:" or "@" in value)
-    return f"{kind}//{_HIDDEN}" if is_whole else shown
+    return EventDestination(value).shown if kind == "https:" else f"{kind}//{_HIDDEN}"
 
 
 def _explained(error: str, field: msgspec.structs.FieldInfo, raw: object) -> str:

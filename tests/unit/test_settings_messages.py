@@ -213,7 +213,7 @@ def test_each_setting_has_a_source() -> None:
         ("host=db oauth_client_secret=secret", "host=db oauth_client_secret=…"),
         ([{"to": "http://h/secret"}], [{"to": "http://…"}]),
         ([{"to": "HTTPS://h/secret"}], [{"to": "HTTPS://…"}]),
-        ([{"to": "https://secret@h"}], [{"to": "https://…"}]),
+        ([{"to": "https://secret@h"}], [{"to": "https://h/…50159f"}]),
         ([{"to": "https://h"}], [{"to": "https://h"}]),
         ([{"to": "file:/var/log/events"}], [{"to": "file:/var/log/events"}]),
         ([{"to": "https://u:p@h:1/se/cret"}], [{"to": "https://h:1/…271604"}]),
