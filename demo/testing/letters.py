@@ -22,9 +22,12 @@ class GoneError(Exception):
 
 
 class Letters:
-    """Seals and opens letters. Without a client, it makes one from the environment, as in production."""
+    """Seals and opens letters. Without a client, it makes one from the environment, as in production.
 
-    def __init__(self, kms: Any = None, *, patience: float = 1.0) -> None:
+    It waits for each answer for at most ``patience`` seconds, and tries a call three times.
+    """
+
+    def __init__(self, kms: Any = None, *, patience: float = 10.0) -> None:
         config = Config(read_timeout=patience, retries={"mode": "standard", "total_max_attempts": 3})
         self._kms = kms or boto3.client("kms", config=config)
 

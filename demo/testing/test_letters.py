@@ -6,7 +6,6 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.config import Config
 from letters import ALIAS, GoneError, Letters, NotAllowedError, TryLaterError
 
 from strongroom.testing import Account, Clock, Faults
@@ -125,7 +124,7 @@ def test_the_application_gives_up_while_calls_are_throttled(letters: Letters, st
 
 def test_the_application_does_not_wait_for_a_slow_service(letters: Letters, strongroom_faults: Faults) -> None:
     strongroom_faults.delay("Encrypt", seconds=60)
-    impatient = Letters(boto3.client("kms", config=Config(read_timeout=0.2, retries={"total_max_attempts": 1})))
+    impatient = Letters(patience=0.2)
     with pytest.raises(TryLaterError):
         impatient.seal("Dear Ada", "ada")
 

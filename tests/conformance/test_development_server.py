@@ -3,11 +3,11 @@
 import base64
 import http.client
 import json
-import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,13 @@ from urllib.parse import urlsplit
 import boto3
 import pytest
 from botocore.awsrequest import AWSRequest
-from botocore.config import Config
 from botocore.credentials import Credentials
-from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.exceptions import ClientError
 
-from audits import audit_records
 from clients import sign
 from local_server import running_server
 from strongroom.clock import DAY
-from strongroom.testing import Account, Clock, ControlError, Faults, Server, StartError, server
+from strongroom.testing import Account, Clock, ControlError, Server, StartError, server
 from strongroom.testing.server import start
 
 CONTROL = "/_strongroom/dev"
@@ -57,13 +55,6 @@ def clock(dev: Server) -> Iterator[Clock]:
     dev.clock.reset()
 
 
-@pytest.fixture
-def faults(dev: Server, account: Account) -> Iterator[Faults]:
-    found = dev.faults_of(account)
-    yield found
-    found.clear()
-
-
 def ask(url: str, method: str, path: str, body: object = None, **headers: str) -> tuple[int, str, dict[str, str]]:
     """Send a request; return status, body, and the headers of the answer with names in lower case."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
@@ -81,11 +72,6 @@ def refused(call: Callable[[], object]) -> str:
     with pytest.raises(ClientError) as refusal:
         call()
     return str(refusal.value.response["Error"]["Code"])
-
-
-def retried(call: Callable[[], dict[str, Any]]) -> int:
-    """Return how often the SDK tried a call again."""
-    return int(call()["ResponseMetadata"]["RetryAttempts"])
 
 
 # --- the clock
@@ -146,10 +132,12 @@ def test_clients_may_go_by_the_clock_of_the_machine_or_of_the_server(account: Ac
     assert [status for status, _, _ in answers] == [200, 200, 400, 400]
     assert "Signature expired" in answers[2][1]
     assert "Signature not yet current" in answers[3][1]
+    wrong = replace(account, secret_access_key="wrong")
+    assert "signature we calculated does not match" in signed_at(wrong, now - timedelta(days=1000))[1]
 
 
-def signed_at(account: Account, moment: datetime) -> tuple[int, str, dict[str, str]]:
-    headers = {"X-Amz-Target": "TrentService.ListKeys", "Content-Type": "application/x-amz-json-1.1"}
+def signed_at(account: Account, moment: datetime, **more: str) -> tuple[int, str, dict[str, str]]:
+    headers = {"X-Amz-Target": "TrentService.ListKeys", "Content-Type": "application/x-amz-json-1.1", **more}
     request = AWSRequest("POST", f"{account.url}/", headers, b"{}")
     sign(request, Credentials(account.access_key_id, account.secret_access_key), "kms", account.region, moment)
     return ask(account.url, "POST", "/", {}, **dict(request.headers.items()))
@@ -164,56 +152,6 @@ def test_the_clock_can_be_set_back_and_new_dates_are_right(kms: Any, clock: Cloc
     assert (deleted_on - key["CreationDate"]).total_seconds() == pytest.approx(7 * DAY, abs=30)
     clock.advance(days=7)
     assert refused(lambda: kms.describe_key(KeyId=key["KeyId"])) == "NotFoundException"
-
-
-# --- faults
-
-
-def test_the_sdk_tries_a_throttled_call_again(kms: Any, faults: Faults) -> None:
-    faults.throttle("ListKeys", times=2)
-    assert retried(kms.list_keys) == 2
-    assert retried(kms.list_keys) == 0
-
-
-def test_a_call_fails_with_the_error_that_was_asked_for(kms: Any, faults: Faults) -> None:
-    faults.fail("ListKeys", "DependencyTimeoutException", "no answer", times=5)
-    with pytest.raises(ClientError, match=r"DependencyTimeoutException.*no answer"):
-        kms.list_keys()
-
-
-def test_faults_of_an_account_do_not_happen_to_others(dev: Server, kms: Any, faults: Faults) -> None:
-    faults.throttle("ListKeys")
-    assert retried(dev.create_account().client().list_keys) == 0
-    faults.clear()
-    assert retried(kms.list_keys) == 0
-
-
-def test_a_delayed_call_does_not_hold_up_others_and_clearing_ends_it(dev: Server, account: Account) -> None:
-    dev.faults_of(account).delay("ListKeys", seconds=300)
-    client = f"import boto3; print(len(boto3.client('kms', endpoint_url={dev.url!r}).list_keys()['Keys']))"
-    environment = {**os.environ, **account.environment()}
-    with subprocess.Popen([sys.executable, "-c", client], env=environment, stdout=subprocess.PIPE) as waiting:
-        account.client().list_aliases()
-        assert waiting.poll() is None
-        while waiting.poll() is None:
-            dev.faults_of(account).clear()
-        assert waiting.communicate()[0] == b"0\n"
-
-
-def test_an_injected_error_is_recorded(dev: Server, account: Account, faults: Faults) -> None:
-    faults.fail("ListAliases", "KMSInternalException", times=10)
-    assert refused(account.client().list_aliases) == "KMSInternalException"
-    records = [each for each in audit_records(dev.data) if each.get("recipientAccountId") == account.account]
-    assert {(each["eventName"], each["errorCode"]) for each in records} == {("ListAliases", "KMSInternalException")}
-
-
-def test_it_stops_although_calls_are_delayed() -> None:
-    with server() as dev:
-        dev.faults.delay("ListKeys", seconds=300)
-        kms = dev.account.client(config=Config(read_timeout=0.2, retries={"total_max_attempts": 1}))
-        with pytest.raises(ReadTimeoutError):
-            kms.list_keys()
-    assert not dev.data.exists()
 
 
 # --- accounts and reset
@@ -291,10 +229,13 @@ def test_what_cannot_be_done_is_refused(
     assert said in json.loads(text)["error"]
 
 
-def test_pages_in_browsers_cannot_control_it(dev: Server) -> None:
-    status, text, _ = ask(dev.url, "POST", f"{CONTROL}/reset", {}, Origin="http://127.0.0.1")
-    assert status == 403
-    assert "pages in browsers" in text
+@pytest.mark.parametrize("header", [{"Origin": "http://127.0.0.1"}, {"Host": "rebound.example.com"}])
+def test_pages_in_browsers_cannot_use_it(dev: Server, account: Account, header: dict[str, str]) -> None:
+    status, _, headers = ask(dev.url, "POST", f"{CONTROL}/reset", {}, **header)
+    assert (status, "(development)" in headers["server"]) == (403, True)
+    # A page knows the published access key, so its signature can be right.
+    assert signed_at(account, dev.clock.now(), **header)[0] == 403
+    assert signed_at(account, dev.clock.now(), Host="kms.localhost")[0] == 200
 
 
 # --- no other server has any of this

@@ -205,3 +205,21 @@ def test_the_server_ends_with_the_process_that_started_it(project: Path) -> None
     data = Path(done.stdout.strip())
     assert data.name.startswith("strongroom-dev-")
     wait_until(lambda: not data.exists())
+
+
+def test_a_forked_child_does_not_keep_the_server(project: Path) -> None:
+    script = """
+        import os, signal
+        from strongroom.testing import server
+
+        with server() as dev:
+            child = os.fork()
+            if child == 0:
+                signal.pause()
+        print(dev.data.exists())
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    """
+    write(project, "forks.py", script)
+    done = subprocess.run([sys.executable, "forks.py"], cwd=project, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("False\n", "")

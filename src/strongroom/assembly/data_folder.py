@@ -12,6 +12,7 @@
       credentials       0600, access keys of account roots and services, for AWS clients
       root-credentials  0600, root access keys that were put aside (``strongroom init --admin``)
       env.sh, env.fish  0600, shell commands that point AWS clients at the server, written by each start
+      development       empty; in a folder of ``strongroom dev``, which no other command opens
       moved             0600, where the database was moved, or is being moved (``strongroom migrate``)
       serving           empty; locked by the process that was started to serve, and by none of its workers
       xks-serving       empty; locked by the process that serves XKS proxies
@@ -81,6 +82,7 @@ class DataFolder:
         self.events = path / "events"
         self.request_quotas = path / "request-quotas"
         self.problems = path / "problems"
+        self.development = path / "development"
         self.moved = path / "moved"
         self.serving = path / "serving"
         self.token_login = path / "token"
@@ -172,6 +174,17 @@ class DataFolder:
                 f"`{self.path}` cannot be read as a data folder: {error.strerror}; name the folder with --data, and "
                 "run this as the user of the server"
             ) from None
+
+    def require_production(self) -> None:
+        """Refuse a folder of ``strongroom dev``, whose keys others can know; raises DataFolderError.
+
+        The clients of a development server can choose access keys and key material, and delete everything.
+        """
+        if self.development.exists():
+            raise DataFolderError(
+                f"`{self.path}` was made by strongroom dev, so others can know its keys; no other command opens it: "
+                "serve it with strongroom dev, or name another folder with --data"
+            )
 
     def make(self) -> None:
         """Make the folder if needed; raises DataFolderError if another user could change what is in it."""

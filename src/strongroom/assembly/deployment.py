@@ -51,7 +51,7 @@ _TURN = 30.0
 class Deployment:
     """One data folder, opened to serve it: the service, its keeper and its audit log. Close it afterwards."""
 
-    def __init__(  # noqa: PLR0915 - each part, once
+    def __init__(  # noqa: PLR0913, PLR0915 - each part, once
         self,
         settings: Settings,
         clock: Clock,
@@ -59,11 +59,13 @@ class Deployment:
         worker: int | None = None,
         release: Callable[[], None] | None = None,
         unsealing: Unsealing | None = None,
+        *,
+        development: bool = False,
     ) -> None:
         """Open the data folder as the worker of that number, after the supervisor has locked it.
 
         Without a number, serve alone: lock the folder, or, if this process has done so, call ``release`` when it is
-        closed again.
+        closed again. ``development`` is for ``strongroom dev``, as in ``OpenFolder``.
 
         Raises SettingsError, DataFolderError, UnsealError, UnknownSchemaError.
         """
@@ -76,7 +78,9 @@ class Deployment:
                 undo.callback(os.close, take_folder(settings, clock, entropy))
             problems = Problems(DataFolder(settings.folder).problems, worker_name(worker))
             undo.callback(problems.close)
-            opened = OpenFolder(settings, clock, entropy, problems, unsealing=unsealing, serving=True)
+            opened = OpenFolder(
+                settings, clock, entropy, problems, unsealing=unsealing, serving=True, development=development
+            )
             undo.callback(opened.close)
             self.node = require_node_id(opened.folder)
             quotas = _quotas(settings, workers, opened.folder, undo)
@@ -206,7 +210,7 @@ def take_folder(settings: Settings, clock: Clock, entropy: Entropy) -> int:
     return lock
 
 
-def ready_folder(
+def ready_folder(  # noqa: PLR0913 - as ``OpenFolder``
     settings: Settings,
     clock: Clock,
     entropy: Entropy,
@@ -214,17 +218,21 @@ def ready_folder(
     *,
     first: bool = False,
     administrator: str | None = None,
+    development: bool = False,
 ) -> None:
     """Make a data folder ready that this process has locked; raises what ``Deployment`` does.
 
     The ``first`` keys of a database that nodes share, and its account, are made only if this is asked for. The account
-    gets an ``administrator`` of that name, and its root access key is put aside.
+    gets an ``administrator`` of that name, and its root access key is put aside. ``development`` is for ``strongroom
+    dev``, as in ``OpenFolder``.
     """
     require_certificates(settings)
     require_destinations(settings)
     require_event_destinations(settings)
     clear_problems(DataFolder(settings.folder).problems)
-    with closing(OpenFolder(settings, clock, entropy, unsealing=unsealing, taken=True, first=first)) as opened:
+    with closing(
+        OpenFolder(settings, clock, entropy, unsealing=unsealing, taken=True, first=first, development=development)
+    ) as opened:
         with opened.folder.registering(wait=False) as alone:
             if alone:
                 try:

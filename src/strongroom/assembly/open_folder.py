@@ -65,6 +65,7 @@ class OpenFolder:
         serving: bool = False,
         also_older: bool = False,
         every_region: bool = False,
+        development: bool = False,
     ) -> None:
         """Open the store and unseal the domain keys.
 
@@ -73,7 +74,8 @@ class OpenFolder:
         this process is to make the ``first`` ones. In any other process the database must have this release's schema
         already. ``serving`` is True in a process that caches what it reads. ``also_older`` opens a database also if it
         lacks what the audit log says was committed. ``every_region`` opens the domain keys of all Regions, also
-        of those that other nodes serve. ``unsealing`` opens the root key; by default, it asks for no passphrase.
+        of those that other nodes serve. ``development`` is for ``strongroom dev`` alone, whose folders all others
+        refuse. ``unsealing`` opens the root key; by default, it asks for no passphrase.
         Raises SettingsError, DataFolderError, UnsealError, SealUnavailableError, UnknownSchemaError, and SelfTestError
         before anything else.
         """
@@ -82,6 +84,8 @@ class OpenFolder:
         attestations = Attestations(settings.attestation_roots, settings.attestation_age, settings.clock_skew)
         self.database = database = database_of(settings, clock, entropy)
         self.folder = database.folder
+        if not development:
+            self.folder.require_production()
         self.problems = problems or Problems()
         if taken:
             database.prepare(serve_damaged=settings.serve_damaged, first=first)

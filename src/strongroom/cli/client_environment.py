@@ -17,10 +17,15 @@ from strongroom.settings import Settings
 from strongroom.whole_files import replace_file
 
 
-def write_client_environment(settings: Settings, url: str) -> tuple[Path, Path]:
-    """Write both files into the data folder, readable by their owner only; return their paths. Raises OSError."""
+def write_client_environment(settings: Settings, url: str, *, for_commands: bool = True) -> tuple[Path, Path]:
+    """Write both files into the data folder, readable by their owner only; return their paths. Raises OSError.
+
+    ``for_commands`` has the ``strongroom`` commands of the shell use the data folder, too.
+    """
     folder = DataFolder(settings.folder)
     variables = _variables(settings, folder, url)
+    if for_commands:
+        variables["STRONGROOM_DATA"] = str(folder.path.absolute())
     direct = _direct(urlsplit(url).hostname or "")
     commands = _commands()
     for path, text in (
@@ -32,7 +37,7 @@ def write_client_environment(settings: Settings, url: str) -> tuple[Path, Path]:
     return folder.client_environment, folder.client_environment_fish
 
 
-def _variables(settings: Settings, folder: DataFolder, url: str) -> Mapping[str, str]:
+def _variables(settings: Settings, folder: DataFolder, url: str) -> dict[str, str]:
     path = folder.path.absolute()
     region = settings.regions[0]
     return {
@@ -44,7 +49,6 @@ def _variables(settings: Settings, folder: DataFolder, url: str) -> Mapping[str,
         "AWS_DEFAULT_REGION": region,
         # A client that finds no access key says so, and asks no other address for one.
         "AWS_EC2_METADATA_DISABLED": "true",
-        "STRONGROOM_DATA": str(path),
     }
 
 

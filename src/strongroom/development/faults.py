@@ -5,12 +5,14 @@ import itertools
 import threading
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 from msgspec.structs import replace
 
 from strongroom import errors
+from strongroom.api.aws_query import form_field
+from strongroom.arns import account_in
 from strongroom.development.accounts import require_account
 from strongroom.operations.context import Context
 from strongroom.operations.iam.table import IAM_TABLE
@@ -20,7 +22,9 @@ from strongroom.operations.sts.table import STS_TABLE
 from strongroom.operations.targets import Target
 from strongroom.service.call import Call
 
-_TABLES = {"kms": TABLE, "iam": IAM_TABLE, "sts": STS_TABLE}
+MakeError: TypeAlias = Callable[[], errors.KmsError]
+
+_TABLES = (TABLE, IAM_TABLE, STS_TABLE)
 _LONGEST_DELAY = 300.0
 _MOST_TIMES = 1_000_000
 MOST_FAULTS = 1000
@@ -72,21 +76,23 @@ class Effect(msgspec.Struct, frozen=True):
 class _Active:
     """A fault that is in force, and how many calls it is still for."""
 
-    def __init__(self, number: int, fault: Fault, faulty: Operation | None) -> None:
+    def __init__(self, number: int, fault: Fault, error: MakeError | None) -> None:
         self.number = number
         self.fault = fault
         self.left = fault.times
-        self.faulty = faulty
+        self.error = error
 
     def concerns(self, call: Call) -> bool:
         account = self.fault.account
-        return self.fault.operation == call.operation.name and account in {None, call.credential.principal.account}
+        return self.fault.operation == call.operation.name and account in {None, _account_of(call)}
 
 
 class Faults:
     """The faults that are in force. Safe to use from several threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_delayed: int) -> None:
+        """``most_delayed`` is how many calls are delayed at once: each holds a thread. Further ones are throttled."""
+        self._most_delayed = most_delayed
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
         self._active: list[_Active] = []
@@ -95,11 +101,11 @@ class Faults:
 
     def inject(self, fault: Fault) -> InjectedFault:
         """Have a fault happen to calls from now on; raises FaultError."""
-        faulty = _faulty(fault)
+        error = _checked(fault)
         with self._lock:
             if len(self._active) >= MOST_FAULTS:
                 raise FaultError(f"there are {MOST_FAULTS} faults already; clear them first")
-            active = _Active(next(self._numbers), fault, faulty)
+            active = _Active(next(self._numbers), fault, error)
             self._active.append(active)
         return InjectedFault(active.number, fault)
 
@@ -123,7 +129,10 @@ class Faults:
             return active is not None and active.fault.delay > 0
 
     def take(self, call: Call) -> Effect | None:
-        """Return what happens to a call, and count that; None if nothing does."""
+        """Return what happens to a call, and count that; None if nothing does.
+
+        The call has the operation that would run. A refusal is a copy of it, whose audit record leaves out the same.
+        """
         with self._lock:
             active = self._first(call)
             if active is None:
@@ -132,7 +141,10 @@ class Faults:
                 active.left -= 1
                 if active.left == 0:
                     self._active.remove(active)
-            effect = Effect(active.fault.delay, active.faulty, threading.Event())
+            if active.fault.delay and len(self._delayed) >= self._most_delayed:
+                return Effect(0.0, self._too_many(call.operation), threading.Event())
+            faulty = None if active.error is None else _refused(call.operation, active.error)
+            effect = Effect(active.fault.delay, faulty, threading.Event())
             if effect.delay:
                 self._delayed.append((active.fault.account, effect))
             return effect
@@ -144,30 +156,40 @@ class Faults:
             with self._lock:
                 self._delayed = [each for each in self._delayed if each[1] is not effect]
 
+    def _too_many(self, operation: Operation) -> Operation:
+        said = f"This development server delays {self._most_delayed} calls at once at most."
+        return _refused(operation, _error(errors.ThrottlingException.code, said))
+
     def _first(self, call: Call) -> _Active | None:
         return next((each for each in self._active if each.concerns(call)), None)
 
 
-def _faulty(fault: Fault) -> Operation | None:
-    """Return what runs in the place of the operation, None if that itself runs; raises FaultError."""
-    operation = _operation(fault.operation)
+def _account_of(call: Call) -> str:
+    """Return the account of a call: its caller's, or that of the role for which a call without a signature asks."""
+    if call.signed:
+        return call.credential.principal.account
+    return account_in(form_field(call.body, b"RoleArn") or "")
+
+
+def _checked(fault: Fault) -> MakeError | None:
+    """Return what makes the error of a fault, None if it has none; raises FaultError for one that cannot be."""
+    _require_operation(fault.operation)
     if fault.error is None and fault.delay == 0:
         raise FaultError("a fault has an `error`, a `delay`, or both")
     if not 0 <= fault.delay <= _LONGEST_DELAY:
         raise FaultError(f"`delay` is at most {_LONGEST_DELAY:g} seconds")
     if fault.times is not None and not 0 < fault.times <= _MOST_TIMES:
         raise FaultError(f"`times` is from 1 to {_MOST_TIMES}, or null for all calls until the fault is cleared")
-    return None if fault.error is None else _refused(operation, _error(fault.error, fault.message))
+    return None if fault.error is None else _error(fault.error, fault.message)
 
 
-def _operation(name: str) -> Operation:
-    for table in _TABLES.values():
-        if (found := table.get(name)) is not None:
-            return found
-    raise FaultError(_unknown("operation", name, [each for table in _TABLES.values() for each in table]))
+def _require_operation(name: str) -> None:
+    known = [each for table in _TABLES for each in table]
+    if name not in known:
+        raise FaultError(_unknown("operation", name, known))
 
 
-def _error(code: str, message: str | None) -> Callable[[], errors.KmsError]:
+def _error(code: str, message: str | None) -> MakeError:
     kind = _ERRORS.get(code)
     if kind is None:
         raise FaultError(_unknown("error", code, [*_ERRORS]))
@@ -188,7 +210,7 @@ def _unknown(what: str, name: str, known: Sequence[str]) -> str:
     return f"{name[:64]!a} is no {what} of this server{f'; did you mean {similar[0]}?' if similar else ''}"
 
 
-def _refused(operation: Operation, error: Callable[[], errors.KmsError]) -> Operation:
+def _refused(operation: Operation, error: MakeError) -> Operation:
     """Return an operation that fails when its targets are looked for, which is before authorization.
 
     So the refusal is recorded, counted and answered like any other.

@@ -1,6 +1,7 @@
 """The gateway of a development server: it also admits requests for control, and lets injected faults happen."""
 
 from collections.abc import Mapping
+from http import HTTPStatus
 
 from msgspec.structs import replace
 from typing_extensions import override
@@ -9,7 +10,8 @@ from strongroom.api.gateway import Admitted, Gateway, ReadinessCheck
 from strongroom.api.reply import Reply
 from strongroom.api.sigv4 import Verifier
 from strongroom.clock import Clock
-from strongroom.development.control import PREFIX, Control
+from strongroom.development.browsers import why_refused
+from strongroom.development.control import PREFIX, Control, json_reply
 from strongroom.development.faults import Faults
 from strongroom.entropy import Entropy
 from strongroom.http.message import HttpRequest
@@ -43,15 +45,24 @@ class DevelopmentGateway(Gateway):
         rows: Mapping[str, Operation],
         control: Control,
         faults: Faults,
+        *,
+        loopback: bool,
     ) -> None:
-        """``rows`` are operations of KMS that run in the place of those of the same name."""
+        """``rows`` are operations of KMS that run in the place of those of the same name.
+
+        ``loopback`` says whether only this machine can reach the server.
+        """
         super().__init__(unauthenticated, verifier, clock, entropy, None, home)
         self._rows = rows
         self._control = control
         self._faults = faults
+        self._loopback = loopback
 
     @override
     def admit(self, request: HttpRequest, *, may_wait: bool = True) -> Admitted | ReadinessCheck | Reply:
+        refusal = why_refused(request.headers, loopback=self._loopback)
+        if refusal is not None:
+            return json_reply({"error": refusal}, HTTPStatus.FORBIDDEN, self.request_id())
         if request.path == PREFIX or request.path.startswith(PREFIX + "/"):
             if not may_wait:
                 raise MustWait
@@ -59,7 +70,7 @@ class DevelopmentGateway(Gateway):
         admitted = super().admit(request, may_wait=may_wait)
         if isinstance(admitted, ReadinessCheck):
             return DevelopmentReadinessCheck(admitted.request_id, admitted.method)
-        return self._with_fault(admitted, may_wait=may_wait) if isinstance(admitted, Admitted) else admitted
+        return self._with_fault(self._own(admitted), may_wait=may_wait) if isinstance(admitted, Admitted) else admitted
 
     @override
     def close(self) -> None:
@@ -71,9 +82,12 @@ class DevelopmentGateway(Gateway):
             raise MustWait
         effect = self._faults.take(admitted.call)
         if effect is None:
-            return self._own(admitted)
-        self._faults.wait(effect)
-        return self._own(admitted) if effect.faulty is None else _running(admitted, effect.faulty)
+            return admitted
+        if effect.delay:
+            self._faults.wait(effect)
+            # The clock may have been moved meanwhile.
+            admitted = replace(admitted, call=replace(admitted.call, now=self._clock.now()))
+        return admitted if effect.faulty is None else _running(admitted, effect.faulty)
 
     def _own(self, admitted: Admitted) -> Admitted:
         operation = admitted.call.operation

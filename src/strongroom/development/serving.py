@@ -10,6 +10,7 @@ from strongroom.assembly.deployment import Deployment, ready_folder
 from strongroom.assembly.serving import tune_interpreter
 from strongroom.clock import Clock, SystemClock
 from strongroom.development.accounts import Accounts
+from strongroom.development.browsers import is_loopback
 from strongroom.development.clock import MovableClock
 from strongroom.development.control import Control
 from strongroom.development.due_dates import next_due
@@ -31,17 +32,21 @@ from strongroom.settings import Settings
 
 NAME = f"Strongroom/{__version__} (development)"
 """What the Server header of every answer says."""
+_NEVER_DELAYED = 16
+"""Threads that no delayed call holds: control, and all that has to be read, must not wait for one."""
 
 
 def serve(settings: Settings, ready: Callable[[str], None], seed: Seed | None = None) -> None:
     """Serve until SIGTERM or SIGINT, on a port that is claimed; call ``ready`` with the URL.
 
+    Of its threads, all but 16 can hold calls that are delayed.
+
     The keys of a ``seed`` are made first, in the account and the first Region. This process has locked the data folder.
     Raises SeedError, and what ``Deployment`` and ``Server.run`` do.
     """
     clock = MovableClock(SystemClock())
-    ready_folder(settings, clock, system_entropy)
-    with Deployment(settings, clock, system_entropy, release=_nothing) as deployment:
+    ready_folder(settings, clock, system_entropy, development=True)
+    with Deployment(settings, clock, system_entropy, release=_nothing, development=True) as deployment:
 
         def plant_seed() -> SeededKeys | None:
             if seed is None:
@@ -58,7 +63,7 @@ def serve(settings: Settings, ready: Callable[[str], None], seed: Seed | None = 
         )
         # Only the control interface sets this clock, so it is never in doubt.
         time.confirm()
-        faults = Faults()
+        faults = Faults(settings.threads - _NEVER_DELAYED)
         about = {"server": NAME, "account": settings.account, "regions": settings.regions}
         accounts = Accounts(deployment.backends, clock, system_entropy, settings.account)
         control = Control(time, faults, accounts, about, plant_seed)
@@ -89,7 +94,15 @@ def _gateway(  # noqa: PLR0913, PLR0917 - the parts of a gateway
 ) -> Gateway:
     verifier = TwoClockVerifier(service.pipeline.credential, frozenset(settings.regions), settings.clock_skew, machine)
     return DevelopmentGateway(
-        service.unauthenticated, verifier, clock, entropy, settings.regions[0], rows, control, faults
+        service.unauthenticated,
+        verifier,
+        clock,
+        entropy,
+        settings.regions[0],
+        rows,
+        control,
+        faults,
+        loopback=is_loopback(settings.address[0]),
     )
 
 

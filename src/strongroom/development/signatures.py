@@ -2,10 +2,9 @@
 
 from typing_extensions import override
 
-from strongroom.api.sigv4 import Claim, FindCredential, Verified, Verifier
+from strongroom.api.sigv4 import FindCredential, Verifier
 from strongroom.clock import Clock
-from strongroom.errors import ExpiredSessionException, InvalidSignatureException
-from strongroom.http.message import HttpRequest
+from strongroom.errors import InvalidSignatureException
 
 
 class TwoClockVerifier(Verifier):
@@ -20,16 +19,8 @@ class TwoClockVerifier(Verifier):
         self._machine = machine
 
     @override
-    def verify_claim(
-        self, claim: Claim, request: HttpRequest, service: str, now: float, *, max_age: float, may_wait: bool
-    ) -> tuple[Verified, bytes]:
+    def _require_fresh(self, timestamp: str, now: float, max_age: float) -> None:
         try:
-            verified, canonical = super().verify_claim(
-                claim, request, service, self._machine.now(), max_age=max_age, may_wait=may_wait
-            )
+            super()._require_fresh(timestamp, self._machine.now(), max_age)
         except InvalidSignatureException:
-            return super().verify_claim(claim, request, service, now, max_age=max_age, may_wait=may_wait)
-        expires = verified.credential.expires_at
-        if expires is not None and expires <= now:
-            raise ExpiredSessionException("The security token included in the request is expired")
-        return verified, canonical
+            super()._require_fresh(timestamp, now, max_age)

@@ -68,7 +68,7 @@ def create_key_by_tags(context: Context, request: TaggedCreateKeyRequest) -> Cre
 
     def supply(key: KmsKey) -> OwnedToken:
         given = _as_kept(material or b"", key.spec)
-        return keep_given(context.backends.key_backends, given, key.locator, key.spec, key.origin)
+        return keep_given(context.backends.key_backends, given, key.locator, key.spec)
 
     random_id = uuid(context.backends.entropy)
     new_id = MULTI_REGION_PREFIX + random_id.replace("-", "") if request.multi_region else random_id

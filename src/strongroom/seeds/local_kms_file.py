@@ -33,7 +33,7 @@ _KINDS = {_RSA: "RSA_", _ECC: "ECC_"}
 
 class _Metadata(msgspec.Struct, rename="pascal"):
     key_id: str
-    description: str = ""
+    description: Annotated[str, Meta(max_length=8192)] = ""
     origin: str = ""
     key_usage: str = ""
 
@@ -125,11 +125,16 @@ def _declared(content: bytes, name: str) -> _File:
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
         raise SeedError(f"`{name}` is not YAML in UTF-8") from None
     try:
-        return msgspec.convert(_without_empty(raw), _File)
+        file = msgspec.convert(_without_empty(raw), _File)
+        # An escape in YAML can be half of a surrogate pair, which no other part of the service takes for text.
+        msgspec.json.encode(file)
     except msgspec.ValidationError as error:
         problem, _, path = str(error).partition(" - at `$.")
         place = f"{path.removesuffix('`')}: " if path else ""
         raise SeedError(f"`{name}`: {place}{problem.replace('`', chr(39))}") from None
+    except UnicodeEncodeError:
+        raise SeedError(f"`{name}`: it has a surrogate, U+D800 to U+DFFF, which is no character") from None
+    return file
 
 
 def _without_empty(raw: object) -> object:

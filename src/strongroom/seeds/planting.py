@@ -84,8 +84,7 @@ def _plant_key(seed_key: SeedKey, backends: Backends, place: _Place) -> tuple[bo
     locator = place.key(seed_key.key_id)
     with PreparedMaterial(backends.key_backends, backends.entropy) as prepared:
         tokens = [
-            keep_given(backends.key_backends, material, locator, seed_key.spec, seed_key.origin)
-            for material in seed_key.materials
+            keep_given(backends.key_backends, material, locator, seed_key.spec) for material in seed_key.materials
         ]
         for token in tokens:
             prepared.add_imported(token)

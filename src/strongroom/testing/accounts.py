@@ -1,6 +1,7 @@
 """Accounts of a development server."""
 
 import functools
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -40,7 +41,8 @@ class Account:
         """Return a new client of boto3 for ``kms``, ``iam`` or ``sts``, that acts as the account's root user.
 
         ``region`` is by default the first one of the server. ``options`` are those of ``boto3.client``; access keys of
-        a user or a session of the account can be among them. Raises ModuleNotFoundError without boto3.
+        a user or a session of the account can be among them. The client goes through no proxy, unless the options have
+        one, and heeds no profile or file of the user's. Raises ModuleNotFoundError without boto3.
         """
         defaults: dict[str, Any] = {
             "region_name": region or self.region,
@@ -55,10 +57,26 @@ class Account:
 def _new_client() -> Callable[..., Any]:
     """Return what makes clients. One session for all of them has read the models of the services once."""
     try:
-        from boto3.session import Session  # noqa: PLC0415 - it is needed by no other part of the kit
+        # They are needed by no other part of the kit.
+        import botocore.session  # noqa: PLC0415
+        from boto3.session import Session  # noqa: PLC0415
+        from botocore.config import Config  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             f"a client needs boto3: pip install 'strongroom[testing]' ({error})", name=error.name
         ) from None
-    made: Callable[..., Any] = Session().client
-    return made
+    # For each, by what name a file and the environment have it: neither has these. Then its value.
+    own = {
+        "profile": (None, None, None, None),
+        "config_file": (None, None, os.devnull, None),
+        "credentials_file": (None, None, os.devnull, None),
+        "use_fips_endpoint": (None, None, False, None),
+        "use_dualstack_endpoint": (None, None, False, None),
+    }
+    make: Callable[..., Any] = Session(botocore_session=botocore.session.Session(session_vars=own)).client
+    direct = Config(proxies={})
+
+    def new_client(service: str, *, config: Config | None = None, **options: Any) -> Any:  # noqa: ANN401
+        return make(service, config=direct if config is None else direct.merge(config), **options)
+
+    return new_client

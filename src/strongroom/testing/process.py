@@ -18,7 +18,10 @@ class StartError(Exception):
 
 
 class Process:
-    """A process of ``strongroom dev``. It ends when ``stop`` is called, and also when this process ends in any way."""
+    """A process of ``strongroom dev``. It ends when ``stop`` is called, and also when this process ends in any way.
+
+    In the latter case it ends with the last child that this process has forked, such as one of ``multiprocessing``.
+    """
 
     def __init__(self, options: Sequence[str], timeout: float) -> None:
         """Start it, and wait until it serves; raises StartError, also after ``timeout`` seconds."""
@@ -34,10 +37,14 @@ class Process:
             raise
 
     def stop(self) -> None:
-        """Stop it, and wait until it has removed what it kept."""
+        """Stop it, and wait until it has removed what it kept.
+
+        Closing its standard input is not enough: a child that this process has forked holds that open as well.
+        """
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()
+        self._process.terminate()
         try:
             self._process.wait(_STOPPING)
         except subprocess.TimeoutExpired:

@@ -1,5 +1,7 @@
 """Which fault happens to which call."""
 
+from typing import Any, cast
+
 import pytest
 
 from direct_client import DirectClient
@@ -7,7 +9,10 @@ from local_deployment import LocalDeployment
 from strongroom.api.gateway import Admitted
 from strongroom.clock import ManualClock
 from strongroom.development.faults import MOST_FAULTS, Fault, FaultError, Faults
+from strongroom.errors import ThrottlingException
 from strongroom.service.call import Call
+
+MOST_DELAYED = 3
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +22,7 @@ def direct(tmp_path_factory: pytest.TempPathFactory) -> DirectClient:
 
 @pytest.fixture
 def faults() -> Faults:
-    return Faults()
+    return Faults(MOST_DELAYED)
 
 
 @pytest.fixture
@@ -64,6 +69,26 @@ def test_several_happen_one_after_the_other(faults: Faults, call: Call) -> None:
     second = faults.take(call)
     assert second is not None
     assert second.faulty is not None
+
+
+def test_few_calls_are_delayed_at_once(faults: Faults, call: Call) -> None:
+    faults.inject(Fault(operation="ListKeys", delay=300))
+    delayed = [faults.take(call) for _ in range(MOST_DELAYED)]
+    further = faults.take(call)
+    assert further is not None
+    assert further.delay == 0
+    assert further.faulty is not None
+    with pytest.raises(ThrottlingException) as refusal:
+        further.faulty.locate(cast("Any", None), None)
+    assert "delays 3 calls at once at most" in str(refusal.value.message)
+    faults.clear()
+    for effect in delayed:
+        assert effect is not None
+        faults.wait(effect)
+    faults.inject(Fault(operation="ListKeys", delay=300))
+    again = faults.take(call)
+    assert again is not None
+    assert again.delay == 300
 
 
 def test_what_is_in_force_counts_down(faults: Faults, call: Call) -> None:

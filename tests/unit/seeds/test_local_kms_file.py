@@ -65,6 +65,15 @@ def test_a_representation_has_no_key_material() -> None:
 
 
 MISTAKES = {
+    "half a character": (aes(more=', Description: "\\ud800"'), "`seed.yaml`: it has a surrogate, U+D800 to U+DFFF"),
+    "half a character in an alias": (
+        'Aliases: [{AliasName: alias/a, TargetKeyId: "\\udfff"}]',
+        "`seed.yaml`: it has a surrogate, U+D800 to U+DFFF",
+    ),
+    "a long description": (
+        aes(more=f", Description: {8193 * 'x'}"),
+        "`seed.yaml`: Keys.Symmetric.Aes[0].Metadata.Description: Expected 'str' of length <= 8192",
+    ),
     "no YAML": ("Keys: [", "`seed.yaml`, line 1, column 8: it is not YAML: "),
     "a list": ("- 1", "`seed.yaml`: Expected 'object', got 'array'"),
     "no key id": (

@@ -143,6 +143,15 @@ def test_ciphertexts_of_an_earlier_run_with_the_same_seed_open(seeded: LocalDepl
     later.deployment.close()
 
 
+def test_several_accounts_may_have_the_same_keys(tmp_path: Path) -> None:
+    deployment = LocalDeployment(tmp_path / "data", ManualClock(NOW))
+    done, _ = planted(deployment)
+    seed = read_seed(VECTORS / "seed.yaml")
+    again, _ = plant(seed, deployment.deployment.backends, "999988887777", "us-east-1", NOW)
+    assert again == done
+    deployment.deployment.close()
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -44,6 +44,7 @@ class MoveToPostgresql:
         If this raises or the process is killed, it can be run again. Raises DataFolderError if something uses either
         database, if the new one has something in it already or cannot be reached, and what ``open_existing`` does.
         """
+        self._folder.require_production()
         self._require_possible(read_mark(self._folder))
         self._target.require_usable()
         with (

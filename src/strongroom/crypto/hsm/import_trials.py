@@ -63,14 +63,14 @@ def trial_of(spec: KeySpec) -> Trial:
 def try_import(importing: Importing, session: TokenSession, pair: WrappingPair, under: UnderKey, trial: Trial) -> None:
     """Import material that protects nothing; raises what an import raises, and KeyNotKeptError."""
     sent = Sent(session.calls, pair, under, pair.wrap_here(trial.material))
-    _, key = importing.run(session, sent, trial.spec, _TRIAL, ())
+    _, key = importing.run(session, sent, trial.spec, (_TRIAL,), ())
     if key.public_key != trial.public_key:
         raise KeyNotKeptError("It computes another public key.")
     if trial.too_short is None:
         return
     sent = Sent(session.calls, pair, under, pair.wrap_here(trial.too_short))
     try:
-        importing.run(session, sent, trial.spec, _TRIAL, ())
+        importing.run(session, sent, trial.spec, (_TRIAL,), ())
     except IncorrectKeyMaterialException:
         return
     raise KeyNotKeptError("It does not tell the length of key material.")

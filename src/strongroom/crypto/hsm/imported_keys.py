@@ -6,7 +6,8 @@ private exponent beside the primes, it may leave unexamined.
 """
 
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import cast
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -105,25 +106,31 @@ def length_of(calls: Calls, under: UnderKey, attributes: Attributes, handle: int
     return None if zeros is None else len(wrapped) - 8 - zeros
 
 
-def id_of_secret(calls: Calls, handle: int, key_id: str, known_ids: Collection[str]) -> str | None:
-    """Return the id of an unwrapped secret; None if the token can compute none. Raises CryptokiError."""
-    return recognized(
-        (
-            _if_possible(lambda: calls.digest_key(content_prefix(key_id), handle).hex()),
-            _if_possible(lambda: id_of_mac(calls.mac(handle, message_for_mac(key_id)))),
-        ),
-        known_ids,
-    )
+def id_of_secret(calls: Calls, handle: int, names: Sequence[str], known_ids: Collection[str]) -> str | None:
+    """Return the id of an unwrapped secret; None if the token can compute none. Raises CryptokiError.
+
+    ``names`` are those of its key, the one for a new id first.
+    """
+
+    def by_content(name: str) -> str:
+        return calls.digest_key(content_prefix(name), handle).hex()
+
+    def by_mac(name: str) -> str:
+        return id_of_mac(calls.mac(handle, message_for_mac(name)))
+
+    formulas = (partial(formula, name) for name in names for formula in (by_content, by_mac))
+    return recognized(map(_if_possible, formulas), known_ids)
 
 
-def id_of_private_key(public_key: bytes, sent: Sent, key_id: str, known_ids: Collection[str]) -> str:
-    """Return the id of an unwrapped private key; raises CryptokiError.
+def id_of_private_key(public_key: bytes, sent: Sent, names: Sequence[str], known_ids: Collection[str]) -> str:
+    """Return the id of an unwrapped private key; raises CryptokiError. ``names`` are as for ``id_of_secret``.
 
     Earlier releases took PKCS #8, which is what is sent if it is encoded as OpenSSL does. Many tokens do not hash
     something that long.
     """
-    by_content = _if_possible(lambda: sent.digest(content_prefix(key_id)).hex())
-    return cast("str", recognized((lambda: id_of_public_key(public_key, key_id), by_content), known_ids))
+    by_public_key = (partial(id_of_public_key, public_key, name) for name in names)
+    by_content = _if_possible(lambda: sent.digest(content_prefix(names[-1])).hex())
+    return cast("str", recognized((*by_public_key, by_content), known_ids))
 
 
 def _if_possible(formula: Callable[[], str]) -> Callable[[], str | None]:

@@ -1,6 +1,6 @@
 """One import of key material into a token: unwrapped, examined, identified and wrapped again, all in one session."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from strongroom.crypto.hsm.imported_keys import (
     id_of_private_key,
@@ -28,9 +28,9 @@ class Importing:
         self.kinds = kinds
 
     def run(
-        self, session: TokenSession, sent: Sent, spec: KeySpec, key_id: str, known_ids: Collection[str]
+        self, session: TokenSession, sent: Sent, spec: KeySpec, names: Sequence[str], known_ids: Collection[str]
     ) -> tuple[str, WrappedKey]:
-        """Return the id of what was sent for a KMS key, and the key, wrapped.
+        """Return the id of what was sent for a KMS key of these ``names``, and the key, wrapped.
 
         Raises CryptokiError, and as ``KeyBackend.import_material``, which has ``known_ids``.
         """
@@ -43,13 +43,13 @@ class Importing:
             if lengths is None:
                 with sent.pair.blaming_the_data(incorrect_material(spec)):
                     public_key = public_key_of(calls, kind, spec, handle)
-                material_id: str | None = id_of_private_key(public_key, sent, key_id, known_ids)
+                material_id: str | None = id_of_private_key(public_key, sent, names, known_ids)
             else:
                 public_key = b""
                 length = length_of(calls, sent.under, template, handle)
                 if length is not None and length not in lengths:
                     raise incorrect_material(spec)
-                material_id = None if length is None else id_of_secret(calls, handle, key_id, known_ids)
+                material_id = None if length is None else id_of_secret(calls, handle, names, known_ids)
             if material_id is None:
                 raise KeyNotKeptError("The hardware security module does not tell enough of key material to check it.")
             return material_id, wrap_key(session, sent.under.handle, kind, NewObject(handle, public_key))

@@ -23,6 +23,7 @@ from strongroom.crypto.hsm.wrapped_keys import (
 )
 from strongroom.crypto.hsm.wrapping_pairs import Sent, UnderKey, WrappingPairKind, held
 from strongroom.crypto.material import MaterialOwner, WrappedMaterial, WrappingKey
+from strongroom.crypto.material_ids import names_of
 from strongroom.crypto.pkcs11.connection import TokenSession
 from strongroom.crypto.pkcs11.return_codes import CryptokiError
 from strongroom.crypto.pkcs11.token import Token
@@ -106,7 +107,7 @@ class HsmImports:
             with held(calls, unwrap_key(session, calls, opening, pair_kind, pair_key.wrapped)) as handle:
                 pair = pair_kind.pair(calls, handle, pair_key.public_key)
                 sent = Sent(calls, pair, self._under(session, domain_key), wrapped.encrypted)
-                return self._importing.run(session, sent, owner.spec, owner.key_id, known_ids)
+                return self._importing.run(session, sent, owner.spec, names_of(owner), known_ids)
 
         def guarded(session: TokenSession) -> tuple[str, WrappedKey]:
             try:

@@ -5,7 +5,8 @@ PKCS #8 (RFC 5958), DER, of exactly the key's spec; they are checked in full and
 library writes them, so that the same key is the same material however it was encoded.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Protocol, cast
 
 from cryptography.exceptions import InternalError, UnsupportedAlgorithm
@@ -54,20 +55,27 @@ def accepted_material(material: bytes, spec: KeySpec) -> bytes:
         raise incorrect_material(spec) from None
 
 
-def material_id_of(material: bytes, spec: KeySpec, key_id: str, known_ids: Collection[str] = ()) -> str:
-    """Return the id of accepted material: the one of ``known_ids`` that is its own, or a new one (``material_ids``)."""
+def material_id_of(material: bytes, spec: KeySpec, names: Sequence[str], known_ids: Collection[str] = ()) -> str:
+    """Return the id of accepted material: the one of ``known_ids`` that is its own, or a new one (``material_ids``).
 
-    def by_content() -> str:
-        return id_of_content(material, key_id)
+    ``names`` are those of its key, the one for a new id first.
+    """
 
-    def by_public_key() -> str:
-        return id_of_public_key(spki(cast("_Private", load_private_key(material)).public_key()), key_id)
+    def by_content(name: str) -> str:
+        return id_of_content(material, name)
 
-    def by_mac() -> str:
-        return id_of_mac(HmacBackingKey(material, KeySpec.HMAC_256).mac(message_for_mac(key_id)))
+    def by_public_key(name: str) -> str:
+        return id_of_public_key(spki(cast("_Private", load_private_key(material)).public_key()), name)
 
-    is_secret = secret_lengths(spec) is not None
-    found = recognized((by_content, by_mac) if is_secret else (by_public_key, by_content), known_ids)
+    def by_mac(name: str) -> str:
+        return id_of_mac(HmacBackingKey(material, KeySpec.HMAC_256).mac(message_for_mac(name)))
+
+    formulas: list[Callable[[], str]]
+    if secret_lengths(spec) is None:
+        formulas = [*(partial(by_public_key, name) for name in names), partial(by_content, names[-1])]
+    else:
+        formulas = [partial(formula, name) for name in names for formula in (by_content, by_mac)]
+    found = recognized(formulas, known_ids)
     assert found is not None  # noqa: S101 - for the type checker
     return found
 

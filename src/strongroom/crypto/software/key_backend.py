@@ -13,6 +13,7 @@ from strongroom.crypto.binding import binding
 from strongroom.crypto.domain_keys import DomainKeys
 from strongroom.crypto.envelope import KEY_LENGTH
 from strongroom.crypto.material import ImportedMaterial, MaterialBinding, MaterialOwner, WrappedMaterial, WrappingKey
+from strongroom.crypto.material_ids import names_of
 from strongroom.crypto.seal import UnsealError
 from strongroom.crypto.software.aes import NONCES_LENGTH, AesBackingKey
 from strongroom.crypto.software.edwards import ApprovedEdwardsBackingKey
@@ -107,18 +108,15 @@ class SoftwareKeyBackend:
         )
         return self.keep(unwrap_material(wrapping_key, wrapped.algorithm, wrapped.encrypted), owner, known_ids)
 
-    def keep(
-        self, material: bytes, owner: MaterialOwner, known_ids: Collection[str] = (), name: str = ""
-    ) -> ImportedMaterial:
+    def keep(self, material: bytes, owner: MaterialOwner, known_ids: Collection[str] = ()) -> ImportedMaterial:
         """Check key material that is in this process, and return it wrapped.
 
-        ``known_ids`` are as for ``import_material``. The id is made of ``name`` where that is given, otherwise of the
-        owner's key id. Raises IncorrectKeyMaterialException when the material is not of the owner's spec, and
-        UnsupportedOperationException for a spec that is refused.
+        ``known_ids`` are as for ``import_material``. Raises IncorrectKeyMaterialException when the material is not of
+        the owner's spec, and UnsupportedOperationException for a spec that is refused.
         """
         self.require_approved(owner.spec)
         kept = accepted_material(material, owner.spec)
-        material_id = material_id_of(kept, owner.spec, name or owner.key_id, known_ids)
+        material_id = material_id_of(kept, owner.spec, names_of(owner), known_ids)
         return ImportedMaterial(material_id, self._wrap(kept, owner.binding(material_id)))
 
     def _new(self, spec: KeySpec) -> bytes:

@@ -39,6 +39,7 @@ from strongroom.crypto.hsm.key_backend import HsmKeyBackend
 from strongroom.crypto.hsm.kinds import kinds_of_keys
 from strongroom.crypto.hsm.wrapped_keys import KeyNotKeptError
 from strongroom.crypto.material import WrappedMaterial
+from strongroom.crypto.material_ids import names_of
 from strongroom.crypto.pkcs11 import constants as c
 from strongroom.crypto.pkcs11.calls import Calls
 from strongroom.crypto.pkcs11.connection import TokenSession
@@ -121,7 +122,7 @@ def test_an_imported_key_is_the_one_that_was_sent(
     assert material not in made.token
     assert is_same(it.depth.backend.load(made.token, owner.binding(made.material_id)), material, spec)
     # The same id as in this process, in every Region, and by every algorithm.
-    assert made.material_id == material_id_of(material, spec, owner.key_id)
+    assert made.material_id == material_id_of(material, spec, names_of(owner))
     assert it.bring(algorithm, owner, material, made.material_id).material_id == made.material_id
 
 
@@ -184,7 +185,7 @@ def test_secrets_of_every_length(importers: Importers, module: str, spec: KeySpe
                 it.bring(OAEP_SHA_1, owner, material)
             continue
         made = it.bring(OAEP_SHA_1, owner, material)
-        assert made.material_id == material_id_of(material, spec, owner.key_id)
+        assert made.material_id == material_id_of(material, spec, names_of(owner))
         assert is_same(it.depth.backend.load(made.token, owner.binding(made.material_id)), material, spec)
 
 
@@ -198,7 +199,7 @@ def test_material_keeps_the_id_that_it_got_by_another_formula(importers: Importe
     prefix = b"\x00\x15imported-key-material\x00\x24" + owner.key_id.encode()
     for spec, algorithm in ((KeySpec.ECC_NIST_P256, OAEP_SHA_1), (KeySpec.RSA_2048, KEY_WRAP_SHA_1)):
         owner, material = importer(spec), material_of(spec)
-        older, usual = hashlib.sha256(prefix + material).hexdigest(), material_id_of(material, spec, owner.key_id)
+        older, usual = hashlib.sha256(prefix + material).hexdigest(), material_id_of(material, spec, names_of(owner))
         # NSS hashes no secret that is longer than 256 bytes.
         expected = usual if (module, spec) == ("nss", KeySpec.RSA_2048) else older
         assert it.bring(algorithm, owner, material, older).material_id == expected
@@ -217,8 +218,8 @@ def test_a_token_without_digests_of_keys_identifies_them_by_an_hmac(
     made = it.bring(OAEP_SHA_1, owner, material)
     assert it.bring(OAEP_SHA_1, owner, material).material_id == made.material_id
     # In this process, and in tokens that have digests, it is known again.
-    usual = material_id_of(material, owner.spec, owner.key_id)
-    assert usual != made.material_id == material_id_of(material, owner.spec, owner.key_id, {made.material_id})
+    usual = material_id_of(material, owner.spec, names_of(owner))
+    assert usual != made.material_id == material_id_of(material, owner.spec, names_of(owner), {made.material_id})
     monkeypatch.undo()
     assert it.bring(OAEP_SHA_1, owner, material, made.material_id).material_id == made.material_id
 

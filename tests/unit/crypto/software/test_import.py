@@ -22,6 +22,7 @@ from msgspec.structs import replace
 from key_import import wrap
 from strongroom.crypto.backing_keys import AsymmetricKey, MacKey, SymmetricKey
 from strongroom.crypto.material import ImportedMaterial, MaterialOwner, WrappedMaterial
+from strongroom.crypto.material_ids import names_of
 from strongroom.crypto.seal import UnsealError
 from strongroom.crypto.software.aes import NONCES_LENGTH, AesBackingKey
 from strongroom.crypto.software.imported_material import accepted_material, material_id_of
@@ -45,6 +46,7 @@ CURVES: dict[KeySpec, ec.EllipticCurve] = {
 EDWARDS = KeySpec.ECC_NIST_EDWARDS25519
 HMAC_LENGTHS = {KeySpec.HMAC_224: 28, KeySpec.HMAC_256: 32, KeySpec.HMAC_384: 48, KeySpec.HMAC_512: 64}
 OWNER = MaterialOwner("111122223333", "us-east-1", "1234abcd-12ab-34cd-56ef-1234567890ab", KeySpec.SYMMETRIC_DEFAULT)
+NAME = f"{OWNER.account}/{OWNER.key_id}".encode()
 entropy = os.urandom  # noqa: TID251 - the real thing
 
 
@@ -177,9 +179,12 @@ def test_an_id_is_the_same_for_the_same_material_of_the_same_key_and_for_nothing
     made = key_backend.wrapping_key(WrappingKeySpec.RSA_2048, OAEP[0], elsewhere)
     wrapped = WrappedMaterial(made.token, OAEP[0], wrap(made.public_key, OAEP[0], material))
     assert key_backend.import_material(wrapped, elsewhere).material_id == first.material_id
-    assert material_id_of(material, OWNER.spec, "another key") != first.material_id
+    assert material_id_of(material, OWNER.spec, ["another key"]) != first.material_id
+    in_another_account = replace(OWNER, account="999988887777")
+    assert material_id_of(material, OWNER.spec, names_of(in_another_account)) != first.material_id
     # The format, written down: a length in two bytes before each text, then the material.
-    text = b"\x00\x15imported-key-material\x00\x24" + OWNER.key_id.encode()
+    assert len(NAME) == 0x31
+    text = b"\x00\x15imported-key-material\x00\x31" + NAME
     assert first.material_id == hashlib.sha256(text + material).hexdigest()
 
 
@@ -187,22 +192,25 @@ def test_an_id_is_the_same_for_the_same_material_of_the_same_key_and_for_nothing
 def test_the_id_of_a_private_key_is_that_of_its_public_key(spec: KeySpec) -> None:
     material = accepted_material(pkcs8(spec), spec)
     public = private_key(spec).public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    text = b"\x00\x14imported-private-key\x00\x24" + OWNER.key_id.encode()
-    assert material_id_of(material, spec, OWNER.key_id) == hashlib.sha256(text + public).hexdigest()
+    text = b"\x00\x14imported-private-key\x00\x31" + NAME
+    assert material_id_of(material, spec, names_of(OWNER)) == hashlib.sha256(text + public).hexdigest()
 
 
 def test_material_keeps_the_id_that_it_got_by_another_formula() -> None:
     # Earlier releases took the bytes of private keys, and some hardware tokens can only make an HMAC with a secret key.
     spec, prefix = KeySpec.ECC_NIST_P256, b"\x00\x15imported-key-material\x00\x24" + OWNER.key_id.encode()
+    # Earlier releases had no account in the ids.
     older = hashlib.sha256(prefix + pkcs8(spec)).hexdigest()
-    assert material_id_of(pkcs8(spec), spec, OWNER.key_id, {"other", older}) == older
+    assert material_id_of(pkcs8(spec), spec, names_of(OWNER), {"other", older}) == older
     secret, message = entropy(32), b"\x00\x19imported-key-material-mac\x00\x24" + OWNER.key_id.encode()
     of_token = hashlib.sha256(hmac.digest(secret, message, "sha256")).hexdigest()
     for each in (KeySpec.SYMMETRIC_DEFAULT, KeySpec.HMAC_256):
-        usual = material_id_of(secret, each, OWNER.key_id)
-        assert material_id_of(secret, each, OWNER.key_id, {of_token}) == of_token
-        assert material_id_of(secret, each, OWNER.key_id, {of_token, usual}) == usual
-        assert material_id_of(secret, each, OWNER.key_id, {"other"}) == usual
+        usual = material_id_of(secret, each, names_of(OWNER))
+        older = hashlib.sha256(prefix + secret).hexdigest()
+        assert material_id_of(secret, each, names_of(OWNER), {"other", older}) == older
+        assert material_id_of(secret, each, names_of(OWNER), {of_token}) == of_token
+        assert material_id_of(secret, each, names_of(OWNER), {of_token, usual}) == usual
+        assert material_id_of(secret, each, names_of(OWNER), {"other"}) == usual
 
 
 def test_a_wrapping_key_serves_the_key_it_was_made_for(key_backend: SoftwareKeyBackend) -> None:
