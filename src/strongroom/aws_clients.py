@@ -69,7 +69,7 @@ def client_of(service: str, place: AwsPlace, *, confidential: bool = False) -> A
     with readable_refusals(place):
         session = botocore.session.Session(profile=place.profile)
         if (place.region or session.get_config_variable("region")) is None:
-            raise AwsError(f"no Region is set for {place.name}: name one, or set AWS_REGION")
+            raise AwsError(f"no Region is set for {place.name}: name one, or set AWS_DEFAULT_REGION")
         client = session.create_client(
             service,
             region_name=place.region,

@@ -17,9 +17,16 @@ FIELDS: Mapping[str, msgspec.structs.FieldInfo] = {each.encode_name: each for ea
 _LONGEST_SHOWN = 80
 _PLACE = re.compile(r"(.*) - at `\$(.*)`", re.DOTALL)
 _STEP = re.compile(r"\[(\d+)\]|\.([a-z0-9-]+)")
-_CONNECTION_PASSWORD = re.compile(r"((?:ssl)?password\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&]+)", re.IGNORECASE)
+_QUOTED = r"'(?:[^'\\]|\\.)*(?:'|$)"
+_ASSIGNMENT = r"((?:password|oauth_client_secret)\s*=\s*)"
+_URL = re.compile(r"\s*[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_CONNECTION_PASSWORD = re.compile(rf"{_ASSIGNMENT}({_QUOTED}|(?:\\.|[^\s\\])+)", re.IGNORECASE | re.DOTALL)
+"""A password among ``NAME=VALUE`` parts, where a backslash makes the next character part of the value."""
+_QUERY_PASSWORD = re.compile(rf"{_ASSIGNMENT}({_QUOTED}|[^\s&]+)", re.IGNORECASE)
 _URL_PASSWORD = re.compile(r"(://[^:@/\s]*):.*@", re.DOTALL)
 _HIDDEN = "…"
+_KINDS_WITHOUT_SECRETS = frozenset({"file:", "command:", "folder:", "syslog+tls:", "s3:"})
+"""How addresses of destinations begin that need no secret. Any other may be that of a webhook, which can be one."""
 
 
 def value_of(name: str, raw: object) -> object:
@@ -55,7 +62,9 @@ def meant(name: str, known: Iterable[str]) -> str:
 def without_secrets(value: object) -> object:
     """Return the value of a setting as it may be shown: passwords in addresses are hidden, and secret paths."""
     if isinstance(value, str):
-        return _CONNECTION_PASSWORD.sub(rf"\1{_HIDDEN}", _URL_PASSWORD.sub(rf"\1:{_HIDDEN}@", value))
+        hidden = _URL_PASSWORD.sub(rf"\1:{_HIDDEN}@", value)
+        password = _QUERY_PASSWORD if _URL.match(value) else _CONNECTION_PASSWORD
+        return password.sub(rf"\1{_HIDDEN}", hidden)
     if isinstance(value, dict):
         return {name: _member(name, each) for name, each in cast("dict[str, object]", value).items()}
     if isinstance(value, list | tuple):
@@ -64,10 +73,18 @@ def without_secrets(value: object) -> object:
 
 
 def _member(name: str, value: object) -> object:
-    """Return a member of a table as it may be shown: the path of a webhook that events are sent to can be a secret."""
-    if name == "to" and isinstance(value, str) and value.startswith("https://"):
-        return EventDestination(value).shown
+    """Return a member of a table as it may be shown."""
+    if name == "to" and isinstance(value, str):
+        return _shown_address(value)
     return without_secrets(value)
+
+
+def _shown_address(value: str) -> str:
+    """Return the address of a destination as it may be shown, also one that no destination can have."""
+    kind, separator, _ = value.partition("//")
+    if not separator or kind in _KINDS_WITHOUT_SECRETS:
+        return cast("str", without_secrets(value))
+    return EventDestination(value).shown if kind == "https:" else f"{kind}//{_HIDDEN}"
 
 
 def _explained(error: str, field: msgspec.structs.FieldInfo, raw: object) -> str:

@@ -19,7 +19,7 @@ def _no_metadata_service(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("place", "message"),
     [
-        (AwsPlace(), "no Region is set for AWS: name one, or set AWS_REGION"),
+        (AwsPlace(), "no Region is set for AWS: name one, or set AWS_DEFAULT_REGION"),
         (AwsPlace(profile="missing", region="us-east-1"), "there is no AWS profile `missing`"),
         (AwsPlace(region="us-east-1", endpoint="kms.example.com"), "is no URL of a service"),
         (AwsPlace(region="us-east-1", endpoint="https://[::1"), "is no URL of a service"),

@@ -11,6 +11,9 @@ from strongroom.whole_files import read_regular, replace_file
 _ID = re.compile(r"(?!ASIA)[A-Z0-9]{16,128}")
 _SECRET = re.compile(r"[!-~]{16,128}")
 
+_USER = "strongroom_user"
+"""A member of profiles that AWS clients pass over: the user whose access key it is."""
+
 
 class CredentialsFileError(Exception):
     """A credentials file does not have what it should; the message says what and where."""
@@ -54,11 +57,18 @@ def has_profile(path: Path, profile: str) -> bool:
     return _parsed(path).has_section(profile)
 
 
-def add_profile(path: Path, profile: str, key: NewAccessKey, keep_as: str | None = None) -> None:
+def is_of_user(path: Path, profile: str) -> bool:
+    """Tell whether a profile was made for a user rather than a root; raises CredentialsFileError."""
+    return _parsed(path).has_option(profile, _USER)
+
+
+def add_profile(
+    path: Path, profile: str, key: NewAccessKey, keep_as: str | None = None, *, user: str | None = None
+) -> None:
     """Add a profile to a credentials file, mode 0600, on disk before this returns; other profiles are kept.
 
     A profile of the same name is replaced: AWS clients cannot read a file that has two. With ``keep_as`` it is not
-    lost, but gets that name.
+    lost, but gets that name. The profile says so if its access key is that of a ``user``.
     """
     lines = _lines(path)
     if keep_as is not None:
@@ -66,6 +76,7 @@ def add_profile(path: Path, profile: str, key: NewAccessKey, keep_as: str | None
         lines = [f"[{keep_as}]" if _header(line) == profile else line for line in lines]
     others = "\n".join(_without(lines, profile)).rstrip("\n")
     added = f"[{profile}]\naws_access_key_id = {key.access_key_id}\naws_secret_access_key = {key.secret}\n"
+    added += "" if user is None else f"{_USER} = {user}\n"
     replace_file(path, (f"{others}\n\n{added}" if others else added).encode())
 
 

@@ -279,5 +279,11 @@ def _ensure_account(opened: OpenFolder, settings: Settings, administrator: str |
             f"{opened.folder.database_name} has no account: its first keys were being made when that was interrupted; "
             "run again, on the node where that was: strongroom init"
         )
+    if administrator is None and (aside := opened.folder.root_credentials).exists():
+        # The access key in `credentials` is an administrator's, and would become the root's.
+        raise DataFolderError(
+            f"`{aside}` exists, and there is no account: making an administrator was interrupted; run again: "
+            "strongroom init --admin (or move the file away)"
+        )
     opened.registrar.create_account(settings.account, settings.regions[0], "default", administrator)
     open_audit_key(opened.store, opened.backends.secrets, opened.entropy, opened.folder.audit)

@@ -81,7 +81,8 @@ class Registrar:
                 # The files are written first: if this process dies in between, the next attempt finds the keys there.
                 for (_, file), key in zip(owners, keys, strict=True):
                     if self._given_key(file, profile) is None:
-                        add_profile(file, profile, key)
+                        of_user = None if file == owners[0][1] else administrator
+                        add_profile(file, profile, key, user=of_user)
                 self._store.write(add, AccountScope(""), AccountScope(account))
 
     def create_service(self, name: str) -> None:

@@ -12,6 +12,7 @@ from strongroom.assembly.credentials import (
     CredentialsFileError,
     add_profile,
     has_profile,
+    is_of_user,
     long_term_keys,
     remove_profile,
 )
@@ -162,8 +163,13 @@ class RootKeys:
             remove_profile(file, kept_as)
 
     def _file_for(self, reader: Reader, profile: str, root: str) -> Path:
-        """Return the file for the root access keys of an account: another one if its profile is an administrator's."""
+        """Return the file for the root access keys of an account: another one if its profile is an administrator's.
+
+        That is so also after the administrator's access key was deleted.
+        """
         try:
+            if is_of_user(self._folder.credentials, profile):
+                return self._folder.root_credentials
             present = long_term_keys(self._folder.credentials).get(profile)
             record = None if present is None else reader.access_key(present.access_key_id)
         except (CredentialsFileError, QuarantinedIdentityException):

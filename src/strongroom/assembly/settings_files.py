@@ -7,9 +7,12 @@ from pathlib import Path
 import msgspec
 
 from strongroom.assembly.audit_shipping import require_destinations
-from strongroom.assembly.key_back_ends import require_certificates
+from strongroom.assembly.events import require_event_destinations
+from strongroom.crypto.cloudhsm.configured import ConfiguredClusters
 from strongroom.crypto.documents.attestation import Attestations
 from strongroom.crypto.documents.web_identity import WebIdentities
+from strongroom.crypto.xks.allowed_hosts import AllowedHosts
+from strongroom.event_destinations import EventAddressError
 from strongroom.server.tls import Tls
 from strongroom.settings import Settings, SettingsError
 from strongroom.settings_rules import Mistake
@@ -25,8 +28,18 @@ _READERS: dict[str, Callable[[Settings], object]] = {
     "identity-providers": lambda settings: WebIdentities(
         settings.identity_providers, settings.identity_provider_keys, None
     ),
-    "xks-proxies": require_certificates,
+    "xks-proxies": lambda settings: AllowedHosts(settings.xks_proxies, approved_only=settings.fips).load(),
+    "cloudhsm-clusters": lambda settings: ConfiguredClusters(settings.cloudhsm_clusters).load(),
+    "xks-tls-cert": lambda settings: Tls(
+        msgspec.structs.replace(
+            settings,
+            tls_cert=settings.xks_tls_cert,
+            tls_key=settings.xks_tls_key,
+            tls_client_ca=settings.xks_tls_client_ca,
+        )
+    ),
     "audit-ship": require_destinations,
+    "events": require_event_destinations,
 }
 """What reads the files of each setting; it raises SettingsError or OSError."""
 
@@ -34,12 +47,9 @@ _READERS: dict[str, Callable[[Settings], object]] = {
 def unusable_files(settings: Settings) -> Iterator[Mistake]:
     """Yield what is wrong with the files that settings name: missing, not readable by this user, or of another kind."""
     for name, read in _READERS.items():
-        try:
-            read(settings)
-        except SettingsError as error:
-            yield Mistake(name, str(error))
-        except OSError as error:
-            yield Mistake(name, f"`{error.filename}` in `{name}` cannot be read: {error.strerror}")
+        problem = _problem(name, read, settings)
+        if problem is not None:
+            yield Mistake(name, problem)
     values = msgspec.structs.asdict(settings)
     for field in _SECRETS:
         path, name = values[field], field.replace("_", "-")
@@ -48,3 +58,16 @@ def unusable_files(settings: Settings) -> Iterator[Mistake]:
                 yield Mistake(name, f"`{path}` in `{name}` does not exist")
             elif not os.access(path, os.R_OK):
                 yield Mistake(name, f"`{path}` in `{name}` cannot be read by this user")
+
+
+def _problem(name: str, read: Callable[[Settings], object], settings: Settings) -> str | None:
+    try:
+        read(settings)
+    except SettingsError as error:
+        return str(error)
+    except OSError as error:
+        return f"`{error.filename}` in `{name}` cannot be read: {error.strerror}"
+    except EventAddressError:
+        # The rules of the settings say what is wrong with an address.
+        return None
+    return None

@@ -12,7 +12,7 @@ from strongroom.assembly.key_imports.report import ImportReport, Outcome, encode
 from strongroom.aws_clients import AwsError, AwsPlace, client_of
 from strongroom.cli.data_folder import open_data_folder, readable_errors
 from strongroom.cli.options import FILE, PATH, config_option, data_option
-from strongroom.cli.output import json_option, show
+from strongroom.cli.output import json_option, printable, show
 from strongroom.cli.progress import progress_bar
 from strongroom.clock import SystemClock
 from strongroom.key_exports import document
@@ -71,7 +71,7 @@ def import_aws(  # noqa: PLR0913, PLR0917 - options
     Descriptions, key policies, aliases, tags, rotation and grants are taken over. Key ids stay the same; so does the
     rest of each ARN, if the account and the Region do. Key material cannot be had: the keys get new material, so
     ciphertexts have to be re-encrypted (`strongroom migrate-ciphertexts`). The report says which key became which, and
-    what is missing. Run it again when that is there: it adds what is missing and changes nothing else.
+    what is missing. Run it again when that is there: it adds what is missing, also what was removed here since.
     """
     if source is not None and (profile or region or endpoint_url or ca_bundle):
         raise click.UsageError(
@@ -82,7 +82,7 @@ def import_aws(  # noqa: PLR0913, PLR0917 - options
         given = _materials(materials)
         export = _read(place) if source is None else document.decode(_content(source), str(source))
     except (AwsError, ExportError) as error:
-        raise click.ClickException(str(error)) from None
+        raise click.ClickException(printable(str(error))) from None
     if target_file is not None:
         with readable_errors():
             replace_file(target_file, document.encode(export))
@@ -130,9 +130,9 @@ def _materials(given: tuple[str, ...]) -> dict[str, bytes]:
 def _lines(report: ImportReport) -> Iterator[str]:
     """Yield what came of each key, and a summary."""
     for key in report.keys:
-        yield f"{key.outcome} {key.key_arn or key.source_arn}"
+        yield printable(f"{key.outcome} {key.key_arn or key.source_arn}")
         problems = [*key.missing, *([key.reason] if key.reason else [])]
-        yield from (f"  {problem}" for problem in problems)
+        yield from (f"  {printable(problem)}" for problem in problems)
     numbers = {outcome: sum(key.outcome is outcome for key in report.keys) for outcome in Outcome}
     counts = ", ".join(f"{number} {outcome}" for outcome, number in numbers.items() if number) or "there are none"
     yield f"{'Nothing was changed. ' if report.dry_run else ''}Keys: {counts}."

@@ -11,7 +11,7 @@ from msgspec.structs import asdict, replace
 
 from strongroom.aws_clients import AwsError, AwsPlace, client_of
 from strongroom.cli.options import FILE, PATH, READABLE
-from strongroom.cli.output import json_option, show
+from strongroom.cli.output import json_option, printable, show
 from strongroom.cli.progress import progress_bar
 from strongroom.reencryption.ciphertexts import Side
 from strongroom.reencryption.files import Files
@@ -126,10 +126,10 @@ def migrate_ciphertexts(  # noqa: PLR0913, PLR0917 - options
         source = _side(source_place, from_key, context)
         destination = _side(destination_place, to_key, to_context or context)
         with _place(paths, column_of, bucket_of) as place:
-            task = f"{place.name}, from {source.place.name} to {destination.place.name}, key {to_key}"
+            task = printable(f"{place.name}, from {source.place.name} to {destination.place.name}, key {to_key}")
             tally = _run(place, source, destination, journal_file, task, in_base64=in_base64)
     except (AwsError, PlaceError) as error:
-        raise click.ClickException(str(error)) from None
+        raise click.ClickException(printable(str(error))) from None
     show({"dry_run": dry_run, **asdict(tally)}, [_words(tally, dry_run=dry_run)], as_json=as_json)
     if tally.failed:
         ctx.exit(_FAILURES)
@@ -145,7 +145,8 @@ def _run(
     place: Place, source: Side, destination: Side, journal_file: Path | None, task: str, *, in_base64: bool
 ) -> Tally:
     def failed(key: str, reason: str) -> None:
-        click.echo(f"{key}: {reason}", err=True)
+        # Both are chosen by others.
+        click.echo(printable(f"{key}: {reason}"), err=True)
 
     with progress_bar("Re-encrypting", _count(place) if sys.stderr.isatty() else 0) as advance:
         if journal_file is None:

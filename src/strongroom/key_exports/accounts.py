@@ -8,12 +8,16 @@ from strongroom.arns import parse_arn
 
 Json: TypeAlias = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 
+_CONTEXT = "kms:encryptioncontext"
+"""How the condition keys for encryption contexts begin, in lower case."""
+
 
 def policy_for(text: str, source: str, target: str) -> str:
     """Return a policy document with the account ``target`` wherever it names ``source``.
 
     That is the account id alone, as a principal or as the value of a condition, and the account in an ARN. Other text
-    stays as it is. Raises ValueError if the document is not JSON.
+    stays as it is, and so do values of an encryption context: they were chosen when something was encrypted. Raises
+    ValueError if the document is not JSON.
     """
     if source == target:
         return text
@@ -37,5 +41,8 @@ def _moved(value: Json, source: str, target: str) -> Json:
     if isinstance(value, list):
         return [_moved(each, source, target) for each in value]
     if isinstance(value, dict):
-        return {key: _moved(each, source, target) for key, each in value.items()}
+        return {
+            key: each if key.lower().startswith(_CONTEXT) else _moved(each, source, target)
+            for key, each in value.items()
+        }
     return value

@@ -20,8 +20,12 @@ def read_keys(client: Any, place: AwsPlace, advance: Callable[[int, int], None])
     """Return all KMS keys that ``client`` sees.
 
     ``advance`` is told of each key that was read, and how many there are. Where the caller may not read a part of a
-    key, the key says so (``unread``). Raises AwsError where the keys cannot even be listed, or the service fails.
+    key, the key says so (``unread``). Raises AwsError where the keys cannot even be listed, the service fails, or
+    botocore does not know all constraints of grants.
     """
+    if "SourceArn" not in client.meta.service_model.shape_for("GrantConstraints").members:
+        # It would leave the constraint out, and the grant would allow more.
+        raise AwsError("botocore is too old to read grants; run: pip install --upgrade 'strongroom[aws]'")
     ids = [each["KeyId"] for page in _pages(client, place, "list_keys") for each in page["Keys"]]
     aliases: dict[str, list[str]] = defaultdict(list)
     for page in _pages(client, place, "list_aliases"):

@@ -21,8 +21,13 @@ class ExportError(Exception):
     """A document cannot be used. The message is one line that says why."""
 
 
-class ExportedGrant(msgspec.Struct, frozen=True, kw_only=True, rename="pascal", omit_defaults=True):
-    """A grant, as ListGrants shows it. Its token is in no export, because no API shows it again."""
+class ExportedGrant(
+    msgspec.Struct, frozen=True, kw_only=True, rename="pascal", omit_defaults=True, forbid_unknown_fields=True
+):
+    """A grant, as ListGrants shows it. Its token is in no export, because no API shows it again.
+
+    What is unknown could be what restricts it, so it is not passed over.
+    """
 
     grant_id: str
     name: str = ""
@@ -49,7 +54,7 @@ class ExportedKey(msgspec.Struct, frozen=True, kw_only=True, rename="pascal", om
     policy: str | None = None
     tags: dict[str, str] = {}
     aliases: tuple[str, ...] = ()
-    rotation_period_in_days: int | None = None
+    rotation_period_in_days: Annotated[int, Meta(ge=90, le=2560)] | None = None
     """The period of automatic rotation; None where it is off."""
     grants: tuple[ExportedGrant, ...] = ()
     unread: dict[str, str] = {}
@@ -80,7 +85,9 @@ def decode(content: bytes, name: str) -> KeyExport:
         export = msgspec.json.decode(content, type=KeyExport)
         for key in export.keys:
             known_arn(key.arn)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            if key.primary_arn:
+                known_arn(key.primary_arn)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ExportError(f"`{name}` is no export of keys: {error}") from None
     except ValueError as error:
         raise ExportError(f"`{name}` is no export of keys: `{error}` is no ARN") from None

@@ -67,9 +67,14 @@ def folded(key: str) -> str:
     return key.casefold()
 
 
+def is_reserved(key: str) -> bool:
+    """Tell whether AWS reserves a tag key for itself."""
+    return folded(key).startswith("aws:")
+
+
 def require_tag_keys(keys: Iterable[str]) -> None:
     """Refuse tag keys AWS reserves; raises TagException."""
-    if any(folded(key).startswith("aws:") for key in keys):
+    if any(map(is_reserved, keys)):
         raise TagException("Tags beginning with aws: are reserved")
 
 

@@ -1,15 +1,19 @@
 """Ciphertexts in files: one in each."""
 
+import errno
 import os
 import stat
+import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from strongroom.reencryption.items import MAX_ENCODED, ItemError, PlaceError
 from strongroom.whole_files import open_regular, sync_path
 
 _DRAFT = ".strongroom-migrating"
+_ACL = "system.posix_acl_access"
+_A_LINK = "it is a link, or no regular file: name the file itself"
 
 
 class FileItem:
@@ -26,9 +30,11 @@ class FileItem:
     def read(self) -> bytes:
         """Return the content; raises ItemError."""
         try:
-            with open_regular(self._path) as file:
+            with open_regular(self._path, follow_link=False) as file:
                 content = file.read(MAX_ENCODED + 1)
         except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise ItemError(_A_LINK) from None
             raise ItemError(f"it cannot be read: {error.strerror}") from None
         if len(content) > MAX_ENCODED:
             raise ItemError(f"it has more than {MAX_ENCODED} bytes, so it is no ciphertext blob")
@@ -36,34 +42,58 @@ class FileItem:
 
     def replace(self, old: bytes, new: bytes) -> None:
         """Replace the file by a new one with the same owner and mode, which is on disk before; raises ItemError."""
-        draft = self._path.with_name(self._path.name + _DRAFT)
         try:
             before = self._path.lstat()
+            if not stat.S_ISREG(before.st_mode):
+                raise ItemError(_A_LINK)
             if before.st_nlink > 1:
                 raise ItemError("it has several names (hard links), of which one alone would be replaced")
-            self._write(draft, new, before)
-            if self.read() != old:
-                raise ItemError("it was changed meanwhile")
-            draft.replace(self._path)
+            with self._draft(new, before) as draft:
+                if self.read() != old:
+                    raise ItemError("it was changed meanwhile")
+                draft.replace(self._path)
             sync_path(self._path.parent)
         except OSError as error:
             raise ItemError(f"it cannot be replaced: {error.strerror}") from None
+
+    @contextmanager
+    def _draft(self, content: bytes, like: os.stat_result) -> Iterator[Path]:
+        """Yield a file beside this one with a content that is on disk; remove what is left of it.
+
+        No two runs have the same draft: one would give its name to what the other has half written.
+        """
+        descriptor, name = tempfile.mkstemp(suffix=_DRAFT, prefix=".", dir=self._path.parent)
+        try:
+            with open(descriptor, "wb") as file:  # noqa: PTH123 - of a descriptor
+                mine = os.fstat(descriptor)
+                if (mine.st_uid, mine.st_gid) != (like.st_uid, like.st_gid):
+                    os.fchown(descriptor, like.st_uid, like.st_gid)
+                os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
+                self._copy_attributes(descriptor)
+                file.write(content)
+                file.flush()
+                os.fsync(descriptor)
+            yield Path(name)
         finally:
             with suppress(OSError):
-                draft.unlink(missing_ok=True)
+                Path(name).unlink(missing_ok=True)
 
-    def _write(self, draft: Path, content: bytes, like: os.stat_result) -> None:
-        with suppress(FileNotFoundError):
-            draft.unlink()
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        with open(descriptor, "wb") as file:  # noqa: PTH123 - of a descriptor
-            mine = os.fstat(descriptor)
-            if (mine.st_uid, mine.st_gid) != (like.st_uid, like.st_gid):
-                os.fchown(descriptor, like.st_uid, like.st_gid)
-            os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
+    def _copy_attributes(self, draft: int) -> None:
+        """Give a draft the extended attributes of the file, access control lists among them; raises OSError."""
+        try:
+            names, made = os.listxattr(self._path, follow_symlinks=False), os.listxattr(draft)
+        except OSError as error:
+            if error.errno == errno.ENOTSUP:
+                return
+            raise
+        if _ACL in made and _ACL not in names:
+            # The folder gives one to new files.
+            os.removexattr(draft, _ACL)
+        for name in names:
+            value = os.getxattr(self._path, name, follow_symlinks=False)
+            # Only root may set some, which a new file may have from the start.
+            if name not in made or os.getxattr(draft, name) != value:
+                os.setxattr(draft, name, value)
 
 
 class Files:
@@ -85,10 +115,18 @@ class Files:
                     folders.sort()
                     for name in sorted(names):
                         found = Path(folder, name)
-                        if not name.endswith(_DRAFT) and stat.S_ISREG(found.lstat().st_mode):
+                        if not name.endswith(_DRAFT) and _is_regular(found):
                             yield FileItem(found)
             else:
                 yield FileItem(path)
+
+
+def _is_regular(path: Path) -> bool:
+    """Tell whether there is a regular file. It may be gone since its folder was read."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except FileNotFoundError:
+        return False
 
 
 def _refuse(error: OSError) -> None:

@@ -6,6 +6,7 @@ committed. So after an interruption its present content tells whether it was rep
 """
 
 import hashlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -19,7 +20,7 @@ _VERSION = 1
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS migration (version INTEGER NOT NULL, task TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS item (
-    key TEXT PRIMARY KEY, old BLOB NOT NULL, new BLOB NOT NULL, done INTEGER NOT NULL
+    key BLOB PRIMARY KEY, old BLOB NOT NULL, new BLOB NOT NULL, done INTEGER NOT NULL
 ) WITHOUT ROWID;
 """
 
@@ -34,8 +35,10 @@ class Journal:
         """
         self._path = path
         try:
+            # SQLite would make it readable for all.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600))
             self._connection = sqlite3.connect(path, isolation_level=None, timeout=0)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise PlaceError(f"the journal `{path}` cannot be opened: {error}") from None
         try:
             self._begin(task)
@@ -62,7 +65,7 @@ class Journal:
         cannot be read or written.
         """
         with self._readable():
-            row = self._connection.execute("SELECT new FROM item WHERE key = ?", (key,)).fetchone()
+            row = self._connection.execute("SELECT new FROM item WHERE key = ?", (_bytes(key),)).fetchone()
         return row is not None and bytes(row[0]) == _digest(content)
 
     def begin(self, key: str, old: bytes, new: bytes) -> None:
@@ -70,13 +73,13 @@ class Journal:
         with self._readable():
             self._connection.execute(
                 "INSERT OR REPLACE INTO item (key, old, new, done) VALUES (?, ?, ?, 0)",
-                (key, _digest(old), _digest(new)),
+                (_bytes(key), _digest(old), _digest(new)),
             )
 
     def end(self, key: str) -> None:
         """Note that an item was replaced."""
         with self._readable():
-            self._connection.execute("UPDATE item SET done = 1 WHERE key = ?", (key,))
+            self._connection.execute("UPDATE item SET done = 1 WHERE key = ?", (_bytes(key),))
 
     def migrated(self) -> int:
         """Return how many items were replaced, in all runs."""
@@ -104,6 +107,11 @@ class Journal:
                 raise PlaceError(f"the journal `{self._path}` is of version {row[0]}, this release has {_VERSION}")
             elif row[1] != task:
                 raise PlaceError(f"the journal `{self._path}` is that of another migration: {row[1]}")
+
+
+def _bytes(key: str) -> bytes:
+    """Return a key as it is kept: a name of a file need not be UTF-8."""
+    return key.encode(errors="surrogateescape")
 
 
 def _digest(content: bytes) -> bytes:

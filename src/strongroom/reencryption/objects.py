@@ -10,10 +10,21 @@ from strongroom.reencryption.items import MAX_ENCODED, ItemError, PlaceError
 
 _KEPT = (
     *("CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "ContentType", "Metadata"),
-    *("StorageClass", "ServerSideEncryption", "SSEKMSKeyId"),
+    *("StorageClass", "ServerSideEncryption", "SSEKMSKeyId", "BucketKeyEnabled", "Expires", "WebsiteRedirectLocation"),
 )
 """What a new object takes over from the old one. A lock or an ACL is for the bucket to give."""
 _CHANGED = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict"})
+_OF_ALL_OBJECTS = frozenset(
+    {
+        "ExpiredToken",
+        "InvalidToken",
+        "InvalidAccessKeyId",
+        "SignatureDoesNotMatch",
+        "RequestTimeTooSkewed",
+        "NoSuchBucket",
+    }
+)
+"""The refusals that any other object would get too. So it is if there is no answer."""
 
 
 class ObjectItem:
@@ -78,8 +89,7 @@ def _readable(place: AwsPlace) -> Iterator[None]:
     except AwsError as error:
         if error.code in _CHANGED:
             raise ItemError("it was changed meanwhile") from None
-        if not error.code:
-            # The storage does not answer, so no other object can be had either.
+        if not error.code or error.code in _OF_ALL_OBJECTS:
             raise
         raise ItemError(str(error)) from None
 

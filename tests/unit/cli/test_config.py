@@ -79,6 +79,35 @@ def test_the_files_that_settings_name_are_looked_at() -> None:
     assert "r.pem" in done.stdout
 
 
+FILES = """\
+xks-tls-cert = "xks-cert.pem"
+xks-tls-key = "xks-key.pem"
+[[cloudhsm-clusters]]
+id = "cluster-2222222aaaa"
+module = "/usr/lib/module.so"
+token = "token"
+trust-anchor = "anchor.pem"
+[[events]]
+to = "https://hooks.example.com/secret"
+secret-file = "webhook"
+"""
+
+
+@pytest.mark.parametrize(
+    ("setting", "file"),
+    [("xks-tls-cert", "xks-cert.pem"), ("cloudhsm-clusters", "anchor.pem"), ("events", "webhook")],
+)
+def test_the_files_of_tables_are_looked_at(setting: str, file: str) -> None:
+    Path("strongroom.toml").write_text(FILES)
+    found = {each["setting"]: each["text"] for each in json.loads(config("check", "--json").stdout)["mistakes"]}
+    assert file in found[setting]
+
+
+def test_an_address_that_is_none_is_one_mistake() -> None:
+    Path("strongroom.toml").write_text('[[events]]\nto = "http://hooks.example.com/secret"\n')
+    assert [each["setting"] for each in json.loads(config("check", "--json").stdout)["mistakes"]] == ["events"]
+
+
 def test_a_file_that_cannot_be_read_is_no_answer() -> None:
     done = config("check", "--config", "none.toml")
     assert (done.exit_code, done.stdout) == (2, "")

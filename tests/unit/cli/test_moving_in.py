@@ -9,6 +9,8 @@ MIGRATE = ("migrate-ciphertexts", "--to-key", "x", "--dry-run")
 MISTAKES = [
     (("import", "aws", "--profile", "missing"), 1, "Error: there is no AWS profile `missing`"),
     (("import", "aws", "--endpoint-url", "kms.example.com"), 1, "`kms.example.com` is no URL of a service"),
+    (("import", "aws", "--endpoint-url", "a\nError: b"), 1, r"`a\nError: b` is no URL of a service"),
+    ((*MIGRATE, __file__, "--from-endpoint-url", "a\nError: b"), 1, r"`a\nError: b` is no URL of a service"),
     (("import", "aws", "--from", __file__), 1, "is no export of keys"),
     (("import", "aws", "--from", __file__, "--profile", "x"), 2, "--from reads a file"),
     (("import", "aws", "--material", "key"), 2, "`key` lacks the file: KEYID=FILE"),

@@ -38,6 +38,10 @@ def test_a_document_is_read_as_it_was_written() -> None:
         (b"\xff", "`export.json` is no export of keys: "),
         (b"{}", "`export.json` is no export of keys: Object missing required field `Account`"),
         (encode(EXPORT).replace(b"SYMMETRIC_DEFAULT", b"DES"), "Invalid enum value 'DES'"),
+        (encode(EXPORT).replace(b'"GrantId"', b'"constraints": {}, "GrantId"'), "unknown field `constraints`"),
+        (encode(EXPORT).replace(b'"KeyState"', b'"PrimaryArn": "x", "KeyState"'), "`x` is no ARN"),
+        (encode(EXPORT).replace(b'"KeyState"', b'"RotationPeriodInDays": 89, "KeyState"'), "Expected `int` >= 90"),
+        (encode(EXPORT).replace(b'"KeyState"', b'"New": %s, "KeyState"' % (b"[" * 9999)), "is no export of keys: "),
         (encode(EXPORT).replace(ARN.encode(), b"orders"), "`orders` is no ARN"),
         (encode(EXPORT).replace(b'"StrongroomKeyExport": 1', b'"StrongroomKeyExport": 2'), "is of version 2"),
     ],
@@ -76,3 +80,11 @@ def test_the_account_in_a_policy() -> None:
     text = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     assert json.loads(policy_for(text, SOURCE, TARGET)) == json.loads(text.replace(SOURCE, TARGET))
     assert policy_for(text, SOURCE, SOURCE) is text
+
+
+def test_an_encryption_context_in_a_policy_stays() -> None:
+    def policy(account: str) -> str:
+        condition = {"kms:EncryptionContext:customer": SOURCE, "kms:CallerAccount": account}
+        return json.dumps({"Statement": [{"Condition": {"StringEquals": condition}}]})
+
+    assert json.loads(policy_for(policy(SOURCE), SOURCE, TARGET)) == json.loads(policy(TARGET))

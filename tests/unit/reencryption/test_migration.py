@@ -1,57 +1,26 @@
-"""Migrations of ciphertexts in files and rows, between two simulated KMSs."""
+"""Migrations of ciphertexts in files, between two simulated KMSs."""
 
 import base64
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
-import sqlalchemy
-from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table
+from typing_extensions import override
 
+from ciphertext_moves import Services, run
 from small_kms import SmallKms
 from strongroom.aws_clients import AwsError, AwsPlace
 from strongroom.reencryption.ciphertexts import Side
 from strongroom.reencryption.files import FileItem, Files
-from strongroom.reencryption.items import Item, ItemError, Place, PlaceError
+from strongroom.reencryption.items import Item, ItemError, PlaceError
 from strongroom.reencryption.journal import Journal
-from strongroom.reencryption.migration import Migration, Tally
-from strongroom.reencryption.rows import Rows
-
-
-class Services(NamedTuple):
-    old: SmallKms
-    new: SmallKms
+from strongroom.reencryption.migration import Tally
 
 
 @pytest.fixture
 def services() -> Services:
     return Services(SmallKms(), SmallKms())
-
-
-def run(
-    services: Services,
-    place: Place,
-    journal: Path | None,
-    *,
-    in_base64: bool = False,
-    context: dict[str, str] | None = None,
-) -> tuple[Tally, list[tuple[str, str]]]:
-    """Migrate a place; return the tally and the failures."""
-    failures: list[tuple[str, str]] = []
-    source = Side(services.old, AwsPlace(endpoint="https://old"), None, context or {})
-    destination = Side(services.new, AwsPlace(endpoint="https://new"), "alias/new", context or {})
-
-    def migrated(opened: Journal | None) -> Tally:
-        return Migration(place=place, source=source, destination=destination, in_base64=in_base64, journal=opened).run(
-            lambda _: None, lambda key, reason: failures.append((key, reason))
-        )
-
-    if journal is None:
-        return migrated(None), failures
-    with Journal(journal, "task") as opened:
-        return migrated(opened), failures
 
 
 @pytest.fixture
@@ -161,23 +130,116 @@ def test_a_service_that_refuses_everything_ends_the_run(folder: Path, services: 
         run(services, Files([folder]), None)
 
 
+@pytest.mark.parametrize("code", ["NotFoundException", "DisabledException", "AccessDeniedException"])
+def test_a_new_key_that_cannot_be_used_ends_the_run(folder: Path, services: Services, code: str) -> None:
+    services.new.refuses = code
+    with pytest.raises(AwsError, match=f"https://new answers {code}"):
+        run(services, Files([folder]), None)
+    assert services.new.calls == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "context", "ends"),
+    [
+        ("ValidationException", {}, False),
+        ("AccessDeniedException", {"file": "{key}"}, False),
+        ("AccessDeniedException", {"file": "all"}, True),
+        ("ExpiredTokenException", {}, True),
+    ],
+)
+def test_refusals_of_the_new_key(code: str, context: dict[str, str], *, ends: bool) -> None:
+    assert Side(SmallKms(), AwsPlace(), "alias/new", context).encrypts_for_all(code) is ends
+
+
+@pytest.mark.parametrize(
+    ("code", "key_id", "ends"),
+    [
+        ("InvalidCiphertextException", "key", False),
+        ("NotFoundException", None, False),
+        ("NotFoundException", "key", True),
+        ("ExpiredTokenException", None, True),
+    ],
+)
+def test_refusals_of_the_old_key(code: str, key_id: str | None, *, ends: bool) -> None:
+    assert Side(SmallKms(), AwsPlace(), key_id, {}).decrypts_for_all(code) is ends
+
+
 def test_what_is_no_ciphertext_file(services: Services, tmp_path: Path) -> None:
     (tmp_path / "large").write_bytes(b"x" * 20_000)
     (tmp_path / "medium").write_bytes(b"x" * 7_000)
     (tmp_path / "empty").write_bytes(b"")
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to(tmp_path / "large")
-    places = [tmp_path / name for name in ("large", "medium", "empty", "pipe", "missing")]
+    places = [tmp_path / name for name in ("large", "medium", "empty", "pipe", "missing", "link")]
     tally, failures = run(services, Files(places), None)
-    assert tally == Tally(failed=5)
+    assert tally == Tally(failed=6)
     assert [reason for _, reason in failures] == [
         "it has more than 12288 bytes, so it is no ciphertext blob",
         "it has 7000 bytes, and a ciphertext blob has 1 to 6144",
         "it has 0 bytes, and a ciphertext blob has 1 to 6144",
         failures[3][1],
         "it cannot be read: No such file or directory",
+        "it is a link, or no regular file: name the file itself",
     ]
     assert [item.key for item in Files([tmp_path]).items()] == [str(tmp_path / n) for n in ("empty", "large", "medium")]
+
+
+def test_a_file_whose_name_is_not_utf8(services: Services, tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"a\xff")
+    path.write_bytes(services.old.encrypt(Plaintext=b"secret")["CiphertextBlob"])
+    _, failures = run(services, Files([path]), tmp_path / "second", context={"file": "{key}"})
+    assert failures == [(str(path), "its name is not UTF-8, so it can be in no encryption context")]
+    assert run(services, Files([path]), tmp_path / "journal")[0] == Tally(migrated=1)
+    assert run(services, Files([path]), tmp_path / "journal")[0] == Tally(before=1)
+
+
+def test_a_file_that_is_gone_since_its_folder_was_read(folder: Path) -> None:
+    items = Files([folder]).items()
+    assert next(items).key == str(folder / "a")
+    (folder / "c").unlink()
+    assert [item.key for item in items] == [str(folder / "below/b")]
+
+
+def test_extended_attributes_stay(folder: Path) -> None:
+    path = folder / "a"
+    try:
+        os.setxattr(path, "user.owner", b"team a")
+    except OSError:
+        pytest.skip("the file system has no extended attributes")
+    FileItem(path).replace(path.read_bytes(), b"new")
+    assert os.getxattr(path, "user.owner") == b"team a"
+
+
+def test_links_are_left_alone(folder: Path, services: Services, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(folder / "a")
+    before = content(folder)
+    assert run(services, Files([link]), tmp_path / "journal")[0] == Tally(failed=1)
+    with pytest.raises(ItemError, match="it is a link"):
+        FileItem(link).replace(before["a"], b"new")
+    assert (link.is_symlink(), content(folder)) == (True, before)
+
+
+def test_two_runs_do_not_share_a_draft(folder: Path) -> None:
+    path = folder / "a"
+    old = path.read_bytes()
+    drafts: list[Path] = []
+
+    class Second(FileItem):
+        """An item of a second run, before whose last look at the file the first one replaces it."""
+
+        @override
+        def read(self) -> bytes:
+            drafts.extend(folder.glob(".*.strongroom-migrating"))
+            FileItem(path).replace(old, b"of the first run")
+            return super().read()
+
+    with pytest.raises(ItemError, match="it was changed meanwhile"):
+        Second(path).replace(old, b"of the second run")
+    assert path.read_bytes() == b"of the first run"
+    assert len(drafts) == 1
+    assert drafts[0].name not in {each.name for each in folder.iterdir()}
+    assert [item.key for item in Files([folder]).items()] == [str(folder / name) for name in ("a", "c", "below/b")]
 
 
 def test_a_file_that_is_changed_or_has_two_names_stays(folder: Path, services: Services) -> None:
@@ -211,107 +273,4 @@ def test_journals(tmp_path: Path) -> None:
     with pytest.raises(PlaceError, match="cannot be opened"):
         Journal(tmp_path / "missing" / "journal", "one task")
     assert b"new content" not in path.read_bytes()
-
-
-class Database:
-    """A table of an application."""
-
-    def __init__(self, path: Path, services: Services) -> None:
-        self.url = f"sqlite:///{path}"
-        self.engine = sqlalchemy.create_engine(self.url)
-        self.table = Table(
-            "secrets",
-            MetaData(),
-            Column("id", Integer, primary_key=True),
-            Column("name", String(20), unique=True),
-            Column("binary", LargeBinary),
-            Column("text", String(1000)),
-            Column("loose", String(20)),
-        )
-        self.table.metadata.create_all(self.engine)
-        blobs = [services.old.encrypt(Plaintext=b"%d" % number)["CiphertextBlob"] for number in range(5)]
-        rows = [
-            {"id": 7 * n, "name": f"n{n}", "binary": blob, "text": base64.b64encode(blob).decode(), "loose": "x"}
-            for n, blob in enumerate(blobs)
-        ]
-        rows.append({"id": 99, "name": "n99", "binary": None, "text": None, "loose": "x"})
-        with self.engine.begin() as connection:
-            connection.execute(self.table.insert(), rows)
-
-    def column(self, name: str) -> list[Any]:
-        with self.engine.connect() as connection:
-            query = sqlalchemy.select(self.table.columns[name]).order_by(self.table.columns["id"])
-            return list(connection.scalars(query))
-
-
-@pytest.fixture
-def database(tmp_path: Path, services: Services) -> Iterator[Database]:
-    made = Database(tmp_path / "application.db", services)
-    yield made
-    made.engine.dispose()
-
-
-@pytest.mark.parametrize("key_column", ["id", "name"])
-@pytest.mark.parametrize("column", ["binary", "text"])
-def test_rows(
-    database: Database,
-    services: Services,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    column: str,
-    key_column: str,
-) -> None:
-    # Five rows on three pages.
-    monkeypatch.setattr("strongroom.reencryption.rows._PAGE", 2)
-    in_base64 = column == "text"
-    other = "text" if column == "binary" else "binary"
-    untouched = database.column(other)
-    with Rows(database.url, "secrets", column, key_column) as rows:
-        assert run(services, rows, tmp_path / "journal", in_base64=in_base64)[0] == Tally(migrated=5)
-        assert run(services, rows, tmp_path / "journal", in_base64=in_base64)[0] == Tally(before=5)
-    after = database.column(column)
-    assert after[5] is None
-    blobs = [base64.b64decode(each) if in_base64 else bytes(each) for each in after[:5]]
-    assert [services.new.decrypt(CiphertextBlob=blob)["Plaintext"] for blob in blobs] == [b"0", b"1", b"2", b"3", b"4"]
-    assert database.column(other) == untouched
-
-
-def test_a_row_that_is_changed_meanwhile_stays(database: Database) -> None:
-    before = database.column("binary")
-    with Rows(database.url, "secrets", "binary", "id") as rows:
-        item = next(rows.items())
-        with pytest.raises(ItemError, match="it was changed meanwhile"):
-            item.replace(b"other", b"new")
-    assert database.column("binary") == before
-
-
-def test_bytes_do_not_fit_into_text(database: Database, services: Services) -> None:
-    with Rows(database.url, "secrets", "text", "id") as rows:
-        item = next(rows.items())
-        blob = services.old.encrypt(Plaintext=b"x" * 300)["CiphertextBlob"]
-        with pytest.raises(ItemError, match="give --base64"):
-            item.replace(item.read(), blob)
-
-
-@pytest.mark.parametrize(
-    ("table", "column", "key_column", "message"),
-    [
-        ("missing", "binary", "id", "has no table `missing`"),
-        ("secrets", "missing", "id", "the table `secrets` has no column `missing`"),
-        ("secrets", "binary", "loose", "`loose` of `secrets` is neither a primary key nor unique"),
-    ],
-)
-def test_tables_that_cannot_be_migrated(
-    database: Database, table: str, column: str, key_column: str, message: str
-) -> None:
-    with pytest.raises(PlaceError) as refused:
-        Rows(database.url, table, column, key_column)
-    assert message in str(refused.value)
-
-
-@pytest.mark.parametrize("url", ["", "nothing", "postgresql+missing://user:secret@host/db"])
-def test_an_address_that_is_none(url: str) -> None:
-    with pytest.raises(PlaceError) as refused:
-        Rows(url, "secrets", "binary", "id")
-    assert "the address of the database cannot be used" in str(refused.value)
-    assert "secret@" not in str(refused.value)
+    assert path.stat().st_mode & 0o077 == 0

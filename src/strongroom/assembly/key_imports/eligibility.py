@@ -1,6 +1,6 @@
 """Which exported keys can be imported. Pure."""
 
-from strongroom.arns import known_arn
+from strongroom.arns import parse_arn
 from strongroom.errors import KmsError
 from strongroom.key_exports.document import ExportedKey
 from strongroom.keys.arns import MULTI_REGION_PREFIX, KeyIdForms, parse_key_id
@@ -20,7 +20,8 @@ def why_not(key: ExportedKey, account: str, region: str) -> str | None:
     if key.origin not in _ORIGINS:
         return f"its Origin is {key.origin}: create it in a custom key store here"
     if key.multi_region_key_type == "REPLICA":
-        primary = known_arn(key.primary_arn).region if key.primary_arn else "its primary Region"
+        primary_arn = parse_arn(key.primary_arn)
+        primary = "its primary Region" if primary_arn is None else primary_arn.region
         return (
             "it is a replica, which has the material of its primary and must not get material of its own: "
             f"import the primary from {primary}, then make the replica with ReplicateKey"

@@ -4,7 +4,9 @@ import hashlib
 import re
 from typing import NamedTuple
 
-from strongroom.errors import KmsError
+import msgspec
+
+from strongroom.errors import KmsError, LimitExceededException, ValidationException
 from strongroom.key_exports.accounts import name_for
 from strongroom.key_exports.document import ExportedGrant
 from strongroom.keys.grants import MAX_GRANTS, Grant
@@ -17,6 +19,7 @@ from strongroom.store.scopes import KeyScope
 
 _GRANT_ID = re.compile(r"[0-9a-f]{64}")
 _SERVER_FAULT = 500
+_CONSTRAINTS = frozenset(field.encode_name for field in msgspec.structs.fields(GrantConstraints))
 
 
 class GrantResult(NamedTuple):
@@ -60,13 +63,19 @@ class GrantImport:
 
         def add(transaction: Transaction) -> bool:
             grant = self._grant(transaction, request, grant_id)
-            return not self._known(transaction, grant) and transaction.add_grant(grant, MAX_GRANTS)
+            if self._known(transaction, grant):
+                return False
+            if not transaction.add_grant(grant, MAX_GRANTS):
+                raise LimitExceededException(f"the key has {MAX_GRANTS} grants already")
+            return True
 
         return self._store.write(add, KeyScope(self._key.account, self._key.key_id))
 
     def _request(self, exported: ExportedGrant) -> CreateGrantRequest:
         """Return the CreateGrant that makes a grant; raises ValidationException."""
         constraints = exported.constraints
+        if unknown := sorted(set(constraints or ()) - _CONSTRAINTS):
+            raise ValidationException(f"it would apply without its {', '.join(unknown)}, which are unknown here")
         if constraints is not None and isinstance(source_arn := constraints.get("SourceArn"), str):
             constraints = {**constraints, "SourceArn": self._moved(source_arn) or ""}
         members: dict[str, object] = {

@@ -1,7 +1,9 @@
 """Imports exported keys, one after another.
 
 Every step looks at what is there first, so an import can be run again: it goes on where it was interrupted, and adds
-what could not be had before. What an operator has changed since stays as it is.
+what could not be had before. It does not know what an earlier one made. So what an operator has changed since stays as
+it is, but what was removed since is made again: grants, aliases, keys that were destroyed, and the source's policy for
+a key that has the default one, which is enabled then if it is disabled.
 """
 
 from collections.abc import Callable, Mapping

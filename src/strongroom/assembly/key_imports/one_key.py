@@ -21,7 +21,7 @@ from strongroom.keys.arns import AliasLocator, KeyLocator, key_arn, root_arn
 from strongroom.keys.key_policy import default_policy
 from strongroom.keys.kms_key import KeyMaterial, KeyMaterialState, KmsKey, new_key
 from strongroom.keys.lifecycle import enable_rotation
-from strongroom.keys.names import merge_tags, require_new_alias
+from strongroom.keys.names import is_reserved, merge_tags, require_new_alias
 from strongroom.keys.specs import KeySpec, KeyUsage, Origin
 from strongroom.keys.states import KeyState
 from strongroom.operations.context import Backends
@@ -38,8 +38,13 @@ from strongroom.store.scopes import AccountScope, KeyScope
 _SERVER_FAULT = 500
 _MOST_ALIASES = 50
 """Resource quota: aliases of one key (KMS Developer Guide, "Quotas")."""
+_LIVE = frozenset({KeyState.ENABLED, KeyState.DISABLED, KeyState.PENDING_IMPORT})
 _NO_MATERIAL = "its key material: no API gives it out; import it with --material if you still have it"
 _DISABLED = "it is disabled until its policy is here, so that nothing uses it under a policy that allows more"
+
+_NOT_YET = (
+    "it is imported once its policy can be had: with its material it would be enabled under a policy that allows more"
+)
 
 
 class Target(NamedTuple):
@@ -101,6 +106,13 @@ class OneKey:
         if existing is not None and _kind(existing) != _kind(wanted):
             result.reason = f"there is another key with this id: {existing.arn}"
             return
+        if existing is not None and existing.state not in _LIVE:
+            result.reason = f"it is {existing.state} here, and stays so: an import undoes no deletion"
+            return
+        if existing is None and policy.problem and exported.origin is Origin.EXTERNAL:
+            result.missing.append(policy.problem)
+            result.reason = _NOT_YET
+            return
         result.key_arn = locator.arn
         after = wanted if existing is None else self._completed(existing, wanted, policy)
         self._describe(after, policy)
@@ -141,7 +153,10 @@ class OneKey:
         exported = self._exported
         spec, usage = exported.key_spec, exported.key_usage
         members = {"Description": exported.description, "KeySpec": spec, "KeyUsage": usage}
-        tags = [{"TagKey": key, "TagValue": value} for key, value in exported.tags.items()]
+        kept = [(key, value) for key, value in exported.tags.items() if not is_reserved(key)]
+        if left_out := sorted(set(exported.tags) - {key for key, _ in kept}):
+            self._result.notes.append(f"its tags {', '.join(left_out)} are left out: AWS reserves them for itself")
+        tags = [{"TagKey": key, "TagValue": value} for key, value in kept]
         convert(CreateKeyRequest, {**members, "Tags": tags})
         self._backends.key_backends.of_store(None).require_spec(spec, usage, locator.region)
         key = new_key(
@@ -152,7 +167,7 @@ class OneKey:
             description=exported.description,
             policy=policy.text,
             multi_region=exported.multi_region_key_type == "PRIMARY",
-            tags=merge_tags((), list(exported.tags.items())),
+            tags=merge_tags((), kept),
             material=None,
             now=self._now,
         )
@@ -234,7 +249,8 @@ class OneKey:
             return key
         material = KeyMaterial(token.owner.material_id, token.token, KeyMaterialState.CURRENT, self._now)
         with_material = imported.import_material(key, material, imported.import_type(key, None))
-        if self._held_back or self._exported.key_state is KeyState.DISABLED:
+        is_to_be_disabled = self._held_back or self._exported.key_state is KeyState.DISABLED
+        if is_to_be_disabled and with_material.state is KeyState.ENABLED:
             return replace(with_material, state=KeyState.DISABLED)
         return with_material
 
