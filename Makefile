@@ -19,6 +19,9 @@ KEY_TESTS := $(addprefix tests/conformance/test_,$(addsuffix .py,encryption sign
 # What is run on three nodes whenever everything is tested: keys and identities that change, and who sees it.
 NODE_TESTS := $(addprefix tests/conformance/test_,$(addsuffix .py,encryption key_life aliases_and_lists grants grant_lists multi_region \
 	enforcement iam_policies iam_access_keys))
+# What single tests run. It is installed before all of them: while Debian packages are written, commits to the disk wait.
+PROGRAMS_OF_TESTS := age groff zsh fish promtool pgbouncer rsyslogd chromium-headless-shell
+PACKAGES_OF_TESTS := age groff-base zsh fish prometheus pgbouncer rsyslog-gnutls chromium-headless-shell
 # What depends on the version of the database server.
 POSTGRESQL_TESTS := --ignore=tests/contract/test_matrix.py tests/contract tests/unit/store/postgresql tests/faults/test_nodes.py $(wildcard tests/faults/test_postgresql_*.py) \
 	$(addprefix tests/conformance/test_,postgresql.py postgresql_connections.py regions_of_nodes.py)
@@ -55,6 +58,7 @@ test: ## Run every test under coverage: in parallel, then alone those that load 
 	@{ command -v softhsm2-util && command -v gcc; } >/dev/null || tools/apt softhsm2 gcc libc6-dev
 	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || tools/apt postgresql
 	@{ command -v swtpm && pkg-config --exists tss2-esys && command -v gcc; } >/dev/null || tools/apt swtpm libtss2-dev pkg-config gcc python3-dev
+	@PATH="$$PATH:/usr/sbin"; for each in $(PROGRAMS_OF_TESTS); do command -v $$each >/dev/null || { tools/apt $(PACKAGES_OF_TESTS) || exit 1; break; }; done
 	@tools/venv dev
 	@tools/venv tpm
 	@tools/venv packaging
