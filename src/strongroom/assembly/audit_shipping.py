@@ -10,11 +10,11 @@ from pathlib import Path
 import msgspec
 
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
+from strongroom.assembly.destination_tls import destination_context
 from strongroom.audit_destinations import AuditDestination
 from strongroom.clock import Clock
-from strongroom.http.client_tls import client_context
 from strongroom.server.required_shipping import RequiredShipping
-from strongroom.settings import APPROVED_TLS_SUITES, TLS_SUITES, Settings, SettingsError
+from strongroom.settings import Settings, SettingsError
 from strongroom.shipping.destination import Destination, Piece, Place
 from strongroom.shipping.folder import FolderDestination
 from strongroom.shipping.progress import DamagedProgressError, Progress, Status
@@ -180,12 +180,4 @@ def _require_library() -> None:
 
 
 def _context(found: AuditDestination, settings: Settings) -> ssl.SSLContext:
-    suites = APPROVED_TLS_SUITES if settings.fips else TLS_SUITES
-    return client_context(
-        found.ca,
-        found.cert,
-        found.key,
-        suites=":".join(suites),
-        approved_only=settings.fips,
-        whose=f"`{found.to}` in `audit-ship`",
-    )
+    return destination_context(found, settings, f"`{found.to}` in `audit-ship`")

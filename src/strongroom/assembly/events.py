@@ -11,6 +11,7 @@ from shutil import rmtree
 import msgspec
 
 from strongroom.assembly.data_folder import DataFolder
+from strongroom.assembly.destination_tls import destination_context
 from strongroom.clock import Clock
 from strongroom.entropy import Entropy
 from strongroom.event_destinations import EventDestination
@@ -21,9 +22,8 @@ from strongroom.events.queue import Queue, name_of
 from strongroom.events.sender import Sender, Status
 from strongroom.events.spool import Spool, waiting_in
 from strongroom.events.webhook import SecretError, WebhookDestination, read_secrets
-from strongroom.http.client_tls import client_context
 from strongroom.http.outgoing import Connections, Deadline
-from strongroom.settings import APPROVED_TLS_SUITES, TLS_SUITES, Settings, SettingsError
+from strongroom.settings import Settings, SettingsError
 from strongroom.whole_files import read_regular, replace_file
 
 logger = logging.getLogger(__name__)
@@ -140,12 +140,4 @@ def _secret_file(found: EventDestination) -> Path:
 
 
 def _context(found: EventDestination, settings: Settings) -> ssl.SSLContext:
-    suites = APPROVED_TLS_SUITES if settings.fips else TLS_SUITES
-    return client_context(
-        found.ca,
-        found.cert,
-        found.key,
-        suites=":".join(suites),
-        approved_only=settings.fips,
-        whose=f"`{found.shown}` in `events`",
-    )
+    return destination_context(found, settings, f"`{found.shown}` in `events`")
