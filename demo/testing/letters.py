@@ -24,11 +24,11 @@ class GoneError(Exception):
 class Letters:
     """Seals and opens letters. Without a client, it makes one from the environment, as in production.
 
-    It waits for each answer for at most ``patience`` seconds, and tries a call three times.
+    It waits for each answer for at most ``patience`` seconds, and makes at most ``attempts`` of a call.
     """
 
-    def __init__(self, kms: Any = None, *, patience: float = 10.0) -> None:
-        config = Config(read_timeout=patience, retries={"mode": "standard", "total_max_attempts": 3})
+    def __init__(self, kms: Any = None, *, patience: float = 10.0, attempts: int = 3) -> None:
+        config = Config(read_timeout=patience, retries={"mode": "standard", "total_max_attempts": attempts})
         self._kms = kms or boto3.client("kms", config=config)
 
     def set_up(self) -> str:

@@ -119,12 +119,12 @@ def test_a_throttled_call_is_tried_again(letters: Letters, strongroom_faults: Fa
 def test_the_application_gives_up_while_calls_are_throttled(letters: Letters, strongroom_faults: Faults) -> None:
     strongroom_faults.throttle("Encrypt")
     with pytest.raises(TryLaterError, match="Rate exceeded"):
-        letters.seal("Dear Ada", "ada")
+        Letters(attempts=2).seal("Dear Ada", "ada")
 
 
 def test_the_application_does_not_wait_for_a_slow_service(letters: Letters, strongroom_faults: Faults) -> None:
     strongroom_faults.delay("Encrypt", seconds=60)
-    impatient = Letters(patience=0.2)
+    impatient = Letters(patience=0.2, attempts=1)
     with pytest.raises(TryLaterError):
         impatient.seal("Dear Ada", "ada")
 
