@@ -141,6 +141,8 @@ class Member:
                 "dcs": {
                     **timing,
                     "synchronous_mode": True,
+                    # Otherwise a Patroni that is started beside a former primary first has it wait for no standby.
+                    "synchronous_mode_strict": True,
                     "postgresql": {"use_pg_rewind": True, "parameters": parameters},
                 },
                 "initdb": ["no-sync", "data-checksums", {"encoding": "UTF8"}, {"locale": "C"}, {"auth": "trust"}],
