@@ -92,10 +92,10 @@ class Member:
             _signal(process, signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let the server go on, and start Patroni anew: until it has looked around, the server may be a second primary.
+        """Let the server go on, and start Patroni anew; for a moment, the server is a primary beside the new one.
 
-        A Patroni that was stopped between its look at etcd and its answer would take the lead back, whoever has it by
-        now. Its documentation asks for a watchdog, which resets such a machine; that is what killing it stands for.
+        A Patroni that was stopped between its look at etcd and its answer would take the lead back from the new
+        primary. Its documentation asks for a watchdog, which resets such a machine; that is why it is killed here.
         """
         self._kill_patroni()
         for process in self._server():
