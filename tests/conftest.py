@@ -22,7 +22,7 @@ from strongroom.store.sqlite.engine import open_sqlite
 from strongroom.store.sqlite.store import SqlStore
 from xks_stub import XksStub, named_certificate
 
-pytest_plugins = ("depths", "stores")
+pytest_plugins = ("depths", "measuring", "stores")
 
 NOW = 1_790_000_000.0
 REGIONS = ("us-east-1", "eu-west-1")
