@@ -9,8 +9,8 @@ from contextlib import contextmanager
 def without_garbage_collection() -> Iterator[None]:
     """Load modules in the block in less time, and let later garbage collections pass over what it has made.
 
-    All that stays as long as the process. The collections while it is loaded, and those when Python ends, took a third
-    of the time of a short command.
+    All that stays as long as the process does. The collections while it is loaded, and those when Python ends, would
+    take a third of the time of a short command.
     """
     gc.disable()
     try:
