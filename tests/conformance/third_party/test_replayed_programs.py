@@ -25,6 +25,7 @@ from strongroom import testing
 
 PAGE = Path(__file__).parents[3] / "docs" / "works-with.md"
 DIGEST = hashlib.sha256(b"artifact").digest()
+REGIONS = ("us-east-1", "eu-west-1")
 TWO_WEEKS = 14
 """Days."""
 
@@ -32,7 +33,7 @@ TWO_WEEKS = 14
 @pytest.fixture(scope="module")
 def server() -> Iterator[testing.Server]:
     """A development server, because some programs wait for weeks."""
-    with testing.server() as server:
+    with testing.server(regions=REGIONS) as server:
         yield server
 
 
@@ -130,6 +131,38 @@ def spire(replay: Replay) -> None:
     signed = kms.sign(KeyId=key, Message=DIGEST, MessageType="DIGEST", SigningAlgorithm="ECDSA_SHA_256")
     assert signed["Signature"]
     assert {tag["TagKey"] for tag in replay.account.client().list_resource_tags(KeyId=key)["Tags"]} == {"team"}
+
+
+def teleport(replay: Replay) -> None:
+    """It makes multi-Region keys, moves the primary, and deletes keys with its tags that it does not know."""
+    kms = replay.kms
+    assert replay.sts.get_caller_identity()["Account"] == replay.account.account
+    tags = [{"TagKey": "TeleportCluster", "TagValue": "teleport.example.org"}]
+    asked = {"Description": "Teleport CA key", "KeySpec": "ECC_NIST_P256", "KeyUsage": "SIGN_VERIFY"}
+    arn, unused = (kms.create_key(MultiRegion=True, Tags=tags, **asked)["KeyMetadata"]["Arn"] for _ in range(2))
+    key = arn.rpartition("/")[2]
+    assert key.startswith("mrk-")
+    found = kms.describe_key(KeyId=key)["KeyMetadata"]
+    assert found["KeyState"] == "Enabled"
+    assert found["MultiRegionConfiguration"]["PrimaryKey"]["Arn"] == arn
+    made = kms.replicate_key(KeyId=key, ReplicaRegion=REGIONS[1], Tags=tags)["ReplicaKeyMetadata"]["Arn"]
+    assert made == arn.replace(*REGIONS)
+    kms.update_primary_region(KeyId=key, PrimaryRegion=REGIONS[1])
+    public = load_der_public_key(kms.get_public_key(KeyId=key)["PublicKey"])
+    assert isinstance(public, ec.EllipticCurvePublicKey)
+    there = replay.account.client(region=REGIONS[1])
+    for client in (kms, there):
+        signature = client.sign(KeyId=key, Message=DIGEST, MessageType="DIGEST", SigningAlgorithm="ECDSA_SHA_256")
+        public.verify(signature["Signature"], DIGEST, ec.ECDSA(Prehashed(hashes.SHA256())))
+    page = kms.list_keys(Limit=1000)
+    assert {each["KeyArn"] for each in page["Keys"]} == {arn, unused}
+    assert kms.list_resource_tags(KeyId=unused.rpartition("/")[2])["Tags"] == tags
+    kms.schedule_key_deletion(KeyId=unused, PendingWindowInDays=7)
+    rsa = kms.create_key(KeySpec="RSA_2048", KeyUsage="ENCRYPT_DECRYPT")["KeyMetadata"]["KeyId"]
+    encrypter: Any = load_der_public_key(kms.get_public_key(KeyId=rsa)["PublicKey"])
+    blob = encrypter.encrypt(b"x", padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None))
+    opened = kms.decrypt(KeyId=rsa, CiphertextBlob=blob, EncryptionAlgorithm="RSAES_OAEP_SHA_256")
+    assert opened["Plaintext"] == b"x"
 
 
 def step_ca(replay: Replay) -> None:
@@ -306,6 +339,7 @@ PROGRAMS: dict[str, Callable[[Replay], None]] = {
     "Kubernetes secrets": aws_encryption_provider,
     "cosign": cosign,
     "SPIRE": spire,
+    "Teleport": teleport,
     "step-ca": step_ca,
     "HashiCorp Vault": vault,
     "SOPS in Go": sops,
