@@ -17,7 +17,7 @@ from botocore.config import Config
 from clients import credentials_of
 from local_server import RunningServer, running_server
 from programs import program
-from tls_files import Pair, self_signed, server_certificate
+from tls_files import Pair, self_signed, signed_by
 
 REGIONS = ("us-east-1", "xx-office-1")
 NAMES = [f"{service}.{region}.amazonaws.com" for service in ("kms", "sts") for region in REGIONS] + [
@@ -35,7 +35,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Pair:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, authority: Pair) -> Iterator[RunningServer]:
     folder = tmp_path_factory.mktemp("names")
-    pair = server_certificate(authority, folder, "kms", *NAMES)
+    pair = signed_by(authority, folder, "kms", names=",".join(("IP:127.0.0.1", *(f"DNS:{name}" for name in NAMES))))
     regions = [option for region in REGIONS for option in ("--region", region)]
     with running_server(folder / "data", folder / "log", *pair.options, *regions) as server:
         yield server
