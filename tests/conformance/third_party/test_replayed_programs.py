@@ -321,8 +321,10 @@ def terraform_updates(replay: Replay, key: str, policy: str) -> None:
     assert error_code_of(kms.delete_alias, AliasName="alias/blue") == "NotFoundException"
     grantee = f"arn:aws:iam::{replay.account.account}:root"
     constraints = {"EncryptionContextEquals": {"team": "blue"}}
+    # The one that is not configured is sent as well, empty.
+    sent = constraints | {"EncryptionContextSubset": {}}
     grant = kms.create_grant(
-        KeyId=key, GranteePrincipal=grantee, Operations=["Encrypt", "Decrypt"], Name="blue", Constraints=constraints
+        KeyId=key, GranteePrincipal=grantee, Operations=["Encrypt", "Decrypt"], Name="blue", Constraints=sent
     )
     (listed,) = kms.list_grants(KeyId=key, Limit=100)["Grants"]
     assert (listed["GrantId"], listed["GranteePrincipal"], listed["Constraints"]) == (
