@@ -5,7 +5,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -97,14 +97,19 @@ def test_curl_signs_by_itself(server: RunningServer, authority: Pair, tmp_path: 
     command += ["--header", "X-Amz-Target: TrentService.ListKeys"]
     command += ["--header", "Content-Type: application/x-amz-json-1.1", "--data", '{"Limit": 1}']
     done = subprocess.run(
-        [*command, f"https://{NAMES[0]}/"], capture_output=True, text=True, timeout=60, check=False, env=clean()
+        [*command, f"https://{NAMES[0]}/"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=clean(os.environ),
     )
     assert '"Keys":[' in done.stdout, done.stdout + done.stderr
 
 
-def clean() -> dict[str, str]:
-    """Return the environment without what names certificates."""
-    return {name: value for name, value in os.environ.items() if name not in VARIABLES}
+def clean(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment without what names certificates."""
+    return {name: value for name, value in environment.items() if name not in VARIABLES}
 
 
 @pytest.mark.parametrize(
@@ -116,7 +121,7 @@ def test_what_names_the_authority_to_the_aws_cli(
 ) -> None:
     aws = shutil.which("aws", path=str(Path(sys.executable).parent))
     assert aws is not None
-    environment = clean() | server.environment | {variable: str(authority.certificate), "AWS_MAX_ATTEMPTS": "1"}
+    environment = clean(server.environment) | {variable: str(authority.certificate), "AWS_MAX_ATTEMPTS": "1"}
     done = subprocess.run(
         [aws, "kms", "list-keys", "--query", "Truncated"],
         env=environment,
