@@ -7,6 +7,9 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from urllib.parse import urlsplit
+
+from local_server import RunningServer
 
 _CHUNK = 1 << 16
 _ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
@@ -78,9 +81,9 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 @contextmanager
-def tunnels_to(port: int, *names: str) -> Iterator[ConnectProxy]:
-    """Run a proxy that leads to a port of the loopback interface under these names of hosts."""
-    proxy = ConnectProxy(frozenset(names), port)
+def tunnels_to(server: RunningServer, *names: str) -> Iterator[ConnectProxy]:
+    """Run a proxy that leads to a server under these names of hosts."""
+    proxy = ConnectProxy(frozenset(names), urlsplit(server.endpoint).port or 443)
     try:
         yield proxy
     finally:

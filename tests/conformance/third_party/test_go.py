@@ -4,31 +4,41 @@ import hashlib
 import os
 import subprocess
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
 from connect_proxy import tunnels_to
 from local_server import RunningServer
 from programs import installed, program, unmeasured
+from tls_servers import AWS_NAMES
 
 SOURCES = Path(__file__).parent / "go"
-LIBRARIES = {
-    "golang-github-aws-aws-sdk-go-v2-dev": "github.com/aws/aws-sdk-go-v2/service/kms/api_client.go",
-    "golang-github-aws-aws-sdk-go-dev": "github.com/aws/aws-sdk-go/service/kms/api.go",
-    "golang-github-smallstep-certificates-dev": "github.com/smallstep/certificates/kms/awskms/awskms.go",
-}
 GOPATH = Path("/usr/share/gocode")
+PACKAGES = (
+    "golang-go",
+    "golang-github-aws-aws-sdk-go-dev",
+    "golang-github-aws-aws-sdk-go-v2-dev",
+    "golang-github-smallstep-certificates-dev",
+)
+
+
+def compiler() -> str:
+    """Return the program ``go``, once the libraries are there."""
+    version_1 = "/usr/share/gocode/src/github.com/aws/aws-sdk-go/service/kms/api.go"
+    version_2 = "/usr/share/gocode/src/github.com/aws/aws-sdk-go-v2/service/kms/api_client.go"
+    step = "/usr/share/gocode/src/github.com/smallstep/certificates/kms/awskms/awskms.go"
+    installed(version_1, "golang-github-aws-aws-sdk-go-dev")
+    installed(version_2, "golang-github-aws-aws-sdk-go-v2-dev")
+    installed(step, "golang-github-smallstep-certificates-dev")
+    return program("go", "golang-go")
 
 
 @pytest.fixture(scope="module")
 def clients(pytestconfig: pytest.Config) -> Path:
     """Return the program, in pytest's cache until its sources or packages change (``pytest --cache-clear``)."""
     assert pytestconfig.cache is not None
-    go = program("go", "golang-go")
-    for package, file in LIBRARIES.items():
-        installed(str(GOPATH / "src" / file), package)
-    versions = subprocess.run(["dpkg-query", "--show", "golang-go", *LIBRARIES], check=True, stdout=subprocess.PIPE)
+    go = compiler()
+    versions = subprocess.run(["dpkg-query", "--show", *PACKAGES], check=True, stdout=subprocess.PIPE)
     parts = [versions.stdout, *(path.read_bytes() for path in sorted(SOURCES.glob("*.go")))]
     folder = pytestconfig.cache.mkdir("go")
     made = folder / f"clients-{hashlib.sha256(b''.join(parts)).hexdigest()}"
@@ -74,12 +84,8 @@ def test_without_its_authority_the_certificate_is_refused(
     assert "certificate signed by unknown authority" in done.stderr
 
 
-def test_what_step_ca_signs(
-    tls_server: RunningServer, clients: Path, tmp_path: Path, aws_names: tuple[str, ...]
-) -> None:
-    port = urlsplit(tls_server.endpoint).port
-    assert port is not None
-    with tunnels_to(port, *aws_names) as proxy:
+def test_what_step_ca_signs(tls_server: RunningServer, clients: Path, tmp_path: Path) -> None:
+    with tunnels_to(tls_server, *AWS_NAMES) as proxy:
         done = run(clients, "step", tmp_path, tls_server.environment | {"HTTPS_PROXY": proxy.url})
         assert done.returncode == 0, done.stderr
         assert set(proxy.asked_for) == {"kms.us-east-1.amazonaws.com:443"}
@@ -88,6 +94,6 @@ def test_what_step_ca_signs(
 
 
 def test_the_sources_are_formatted() -> None:
-    formatter = Path(program("go", "golang-go")).with_name("gofmt")
+    formatter = Path(compiler()).with_name("gofmt")
     done = subprocess.run([formatter, "-l", SOURCES], capture_output=True, text=True, check=True)
     assert done.stdout == ""

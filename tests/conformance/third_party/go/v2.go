@@ -22,7 +22,8 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// ours sends the requests of every service to the server. Releases since November 2023 read the variable themselves.
+// ours sends the requests of every service to the server. This release knows no variable
+// for that; later ones read AWS_ENDPOINT_URL_KMS themselves.
 func ours(_, region string, _ ...interface{}) (aws.Endpoint, error) {
 	return aws.Endpoint{URL: os.Getenv("AWS_ENDPOINT_URL_KMS"), SigningRegion: region}, nil
 }
