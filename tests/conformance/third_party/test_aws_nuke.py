@@ -38,8 +38,8 @@ def test_it_deletes_all_that_an_account_has(
     key, account = metadata["KeyId"], metadata["AWSAccountId"]
     kms.create_alias(AliasName="alias/of-a-test", TargetKeyId=key)
     iam.create_account_alias(AccountAlias="a-lab")
-    iam.create_user(UserName="someone")
-    iam.create_access_key(UserName="someone")
+    iam.create_user(UserName="ann")
+    iam.create_access_key(UserName="ann")
     settings = {
         "regions": ["us-east-1", "global"],
         "account-blocklist": ["999999999999"],
@@ -60,7 +60,9 @@ def test_it_deletes_all_that_an_account_has(
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "the alias 'a-lab'" in done.stdout
-    assert kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "PendingDeletion"
+    after = kms.describe_key(KeyId=key)["KeyMetadata"]
+    assert after["KeyState"] == "PendingDeletion"
+    assert (after["DeletionDate"] - after["CreationDate"]).days == 7
     assert kms.list_aliases()["Aliases"] == []
     assert iam.list_users()["Users"] == []
     assert {name.partition(":")[0] for name in proxy.asked_for} <= set(AWS_NAMES)

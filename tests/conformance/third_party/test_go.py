@@ -84,6 +84,16 @@ def test_without_its_authority_the_certificate_is_refused(
     assert "certificate signed by unknown authority" in done.stderr
 
 
+@pytest.mark.parametrize("name", ["v2-grants", "v1"])
+def test_the_authority_can_be_one_of_the_system(
+    tls_server: RunningServer, clients: Path, tmp_path: Path, name: str
+) -> None:
+    environment = dict(tls_server.environment)
+    environment["SSL_CERT_FILE"] = environment.pop("AWS_CA_BUNDLE")
+    done = run(clients, name, tmp_path, environment)
+    assert done.returncode == 0, done.stderr
+
+
 def test_what_step_ca_signs(tls_server: RunningServer, clients: Path, tmp_path: Path) -> None:
     with tunnels_to(tls_server, *AWS_NAMES) as proxy:
         done = run(clients, "step", tmp_path, tls_server.environment | {"HTTPS_PROXY": proxy.url})

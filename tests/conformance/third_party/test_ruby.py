@@ -32,6 +32,13 @@ def test_round_trips(tls_server: RunningServer, ruby: str, part: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_the_authority_can_be_one_of_the_system(tls_server: RunningServer, ruby: str) -> None:
+    environment = dict(tls_server.environment)
+    environment["SSL_CERT_FILE"] = environment.pop("AWS_CA_BUNDLE")
+    done = run(ruby, "lists", environment)
+    assert done.returncode == 0, done.stderr
+
+
 def test_without_its_authority_the_certificate_is_refused(tls_server: RunningServer, ruby: str) -> None:
     environment = {key: value for key, value in tls_server.environment.items() if key != "AWS_CA_BUNDLE"}
     done = run(ruby, "encryption", environment)
