@@ -50,9 +50,12 @@ def clients(pytestconfig: pytest.Config) -> Path:
             # After a change of the sources, the packages need not be compiled again.
             "GOCACHE": str(folder / "packages"),
         }
-        command = [go, "build", "-o", str(made), "."]
+        # It gets its name when it is complete.
+        scratch = folder / f"{made.name}.{os.getpid()}"
+        command = [go, "build", "-o", str(scratch), "."]
         done = subprocess.run(command, cwd=SOURCES, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
+        scratch.rename(made)
     return made
 
 
