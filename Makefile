@@ -23,7 +23,7 @@ NODE_TESTS := $(addprefix tests/conformance/test_,$(addsuffix .py,encryption key
 PROGRAMS_OF_TESTS := age groff zsh fish promtool pgbouncer rsyslogd chromium-headless-shell
 PACKAGES_OF_TESTS := age groff-base zsh fish prometheus pgbouncer rsyslog-gnutls chromium-headless-shell
 # The same for libraries, and for programs that others of their name may hide.
-LIBRARIES_OF_TESTS := openssl openssh-client systemd golang-go golang-github-aws-aws-sdk-go-dev golang-github-aws-aws-sdk-go-v2-dev \
+LIBRARIES_OF_TESTS := openssl curl openssh-client systemd golang-go golang-github-aws-aws-sdk-go-dev golang-github-aws-aws-sdk-go-v2-dev \
 	golang-github-smallstep-certificates-dev ruby ruby-aws-sdk-kms awscli aws-nuke libnss3 libfaketime patroni etcd-server
 INSTALLED = dpkg-query --show --showformat '$${db:Status-Status}\n' $(LIBRARIES_OF_TESTS) 2>/dev/null | grep -cx installed
 # What depends on the version of the database server.
