@@ -41,12 +41,20 @@ def shipping(*, as_json: bool, data: str | None, config: Path | None) -> None:
             raise DataFolderError(f"`{settings.folder}` has no audit log; check --data")
         found = reports(settings, SystemClock())
     if as_json:
-        show_json({"destinations": found})
+        show_json({"destinations": [_document(each) for each in found]})
     else:
         for each in found:
             _show(each)
     if any(each.failing or each.lag > settings.audit_ship_lag for each in found):
         raise SystemExit(1)
+
+
+def _document(found: DestinationReport) -> dict[str, object]:
+    """Return a report as JSON has it: what there is none of is null."""
+    return msgspec.structs.asdict(found) | {
+        "failing": found.failing or None,
+        "last_taken": found.last_taken or None,
+    }
 
 
 def _show(found: DestinationReport) -> None:

@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import click
+import msgspec
 
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.assembly.events import destination_of, event_statuses, require_event_destinations
 from strongroom.audit.cloudtrail import event_time
 from strongroom.cli.data_folder import readable_errors
+from strongroom.cli.groups import Group
 from strongroom.cli.options import config_option, data_option, read_settings
 from strongroom.cli.output import Question, json_lines_option, json_option, show_json, show_json_lines
 from strongroom.clock import SystemClock
@@ -19,7 +21,7 @@ from strongroom.events.sender import Status
 from strongroom.settings import Settings
 
 
-@click.group()
+@click.group(cls=Group)
 def events() -> None:
     """Send events to other programs: docs/events.md."""
 
@@ -84,7 +86,7 @@ def status(*, as_json: bool, data: str | None, config: Path | None) -> None:
     with readable_errors():
         found = event_statuses(_settings(data, config))
     if as_json:
-        show_json({"destinations": found})
+        show_json({"destinations": [_document(each) for each in found]})
     else:
         for each in found:
             _show(each, now)
@@ -97,6 +99,16 @@ def _settings(data: str | None, config: Path | None) -> Settings:
     if not settings.events:
         raise DataFolderError("events are sent nowhere; see the setting `events`")
     return settings
+
+
+def _document(found: Status) -> dict[str, object]:
+    """Return a status as JSON has it: what there is none of is null."""
+    return msgspec.structs.asdict(found) | {
+        "failing": found.failing or None,
+        "since": found.since or None,
+        "last_sent": found.last_sent or None,
+        "at": found.at or None,
+    }
 
 
 def _show(found: Status, now: float) -> None:

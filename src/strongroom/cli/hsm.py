@@ -8,6 +8,7 @@ import msgspec
 from strongroom.assembly.hsm_status import HsmStatus, hsm_status
 from strongroom.assembly.protections import FULL_DEPTH
 from strongroom.cli.data_folder import readable_errors
+from strongroom.cli.groups import Group
 from strongroom.cli.options import config_option, data_option, read_settings
 from strongroom.cli.output import Question, json_option
 from strongroom.cli.unsealing import unsealing_of
@@ -18,7 +19,7 @@ from strongroom.supervisor.hardening import harden_process
 _WIDTH = 18
 
 
-@click.group()
+@click.group(cls=Group)
 def hsm() -> None:
     """Show the hardware token that protects keys (`key-protection`, `pkcs11-module`)."""
 

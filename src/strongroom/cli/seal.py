@@ -11,14 +11,15 @@ from strongroom.assembly.open_folder import OpenFolder
 from strongroom.assembly.seals import SealStatus, Trial
 from strongroom.assembly.unsealing import read_passphrase
 from strongroom.cli.data_folder import open_data_folder
+from strongroom.cli.groups import Group
 from strongroom.cli.options import READABLE, config_option, data_option
-from strongroom.cli.output import Question, json_option, show
+from strongroom.cli.output import Question, json_option, show, show_json
 
 _MIN_PASSPHRASE = 12
 _WIDTH = 14
 
 
-@click.group()
+@click.group(cls=Group)
 def seal() -> None:
     """Show and change what opens the root key, also while the server runs.
 
@@ -35,7 +36,9 @@ def status(*, as_json: bool, data: str | None, config: Path | None) -> None:
     with open_data_folder(config, data) as (opened, _):
         found = opened.seals.status()
     if as_json:
-        click.echo(msgspec.json.encode(found))
+        document = msgspec.structs.asdict(found)
+        blank = {name: None for name, value in document.items() if value == ""}
+        show_json(document | blank)
         return
     click.echo(f"{'Root key:':{_WIDTH}}generation {found.generation}")
     for each in found.seals:
