@@ -45,3 +45,13 @@ def signed_by(authority: Pair, folder: Path, name: str) -> Pair:
     by = ("-CA", str(authority.certificate), "-CAkey", str(authority.key), "-CAcreateserial", "-days", "365")
     run_openssl("x509", "-req", "-in", str(request), *by, "-out", str(pair.certificate))
     return pair
+
+
+def server_of(authority: Pair, folder: Path, name: str) -> Pair:
+    """Make a certificate of an authority for a server at 127.0.0.1."""
+    pair, request = Pair(folder / f"{name}.pem", folder / f"{name}.key"), folder / f"{name}.csr"
+    names = ("-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1")
+    run_openssl("req", "-new", "-newkey", *EC, "-nodes", *names, "-keyout", str(pair.key), "-out", str(request))
+    by = ("-CA", str(authority.certificate), "-CAkey", str(authority.key), "-CAcreateserial", "-days", "365")
+    run_openssl("x509", "-req", "-in", str(request), *by, "-copy_extensions", "copy", "-out", str(pair.certificate))
+    return pair

@@ -1,0 +1,106 @@
+"""Terraform with its provider for AWS, over TLS with a private authority: ``terraform/main.tf``.
+
+The provider is the newest of which a package on PyPI has the program: of May 2021.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mypy_boto3_kms.client import KMSClient
+
+from installed_packages import installed_packages
+from local_server import RunningServer
+from programs import unmeasured
+
+SOURCES = Path(__file__).parent / "terraform"
+PROVIDER = "registry.terraform.io/hashicorp/aws/3.39.0/linux_amd64"
+NO_CHANGES = 0
+
+
+@pytest.fixture(scope="module")
+def installed(pytestconfig: pytest.Config) -> Path:
+    return installed_packages(pytestconfig, SOURCES, _unpack_provider)
+
+
+def _unpack_provider(folder: Path) -> None:
+    """Put the provider's program where Terraform looks for one that is not downloaded."""
+    archives = folder / "cloudrail"
+    with zipfile.ZipFile(archives / "terraform_plugins" / "terraform-provider-aws_3.39.0_linux_amd64.zip") as archive:
+        archive.extractall(folder / "providers" / PROVIDER)
+    shutil.rmtree(archives)
+    for program in (folder / "providers" / PROVIDER).iterdir():
+        program.chmod(0o755)
+
+
+class Terraform:
+    """Runs commands in a folder of its own."""
+
+    def __init__(self, installed: Path, server: RunningServer, folder: Path) -> None:
+        self._folder = folder
+        shutil.copy(SOURCES / "main.tf", folder)
+        settings = folder / "terraform.rc"
+        settings.write_text(
+            f'provider_installation {{ filesystem_mirror {{ path = "{installed / "providers"}" }} }}\n'
+            "disable_checkpoint = true\n"
+        )
+        self._environment = unmeasured(server.environment) | {
+            "HOME": str(folder),
+            "PYTHONPATH": str(installed),
+            "TF_CLI_CONFIG_FILE": str(settings),
+            "TF_VAR_endpoint": server.endpoint,
+        }
+
+    def run(self, command: str, *options: str, code: int = 0) -> str:
+        done = subprocess.run(
+            [sys.executable, str(SOURCES / "run.py"), command, *options],
+            cwd=self._folder,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout
+
+    def apply(self, deployed: int) -> dict[str, Any]:
+        """Bring a release about, and see that it leaves nothing to do; return its outputs."""
+        which = ("-input=false", "-no-color", f"-var=deployed={deployed}")
+        self.run("apply", "-auto-approve", *which)
+        self.run("plan", "-detailed-exitcode", *which, code=NO_CHANGES)
+        return {name: each["value"] for name, each in json.loads(self.run("output", "-json")).items()}
+
+
+def test_keys_are_made_changed_and_destroyed(
+    tls_server: RunningServer, tls_kms: KMSClient, installed: Path, tmp_path: Path
+) -> None:
+    terraform = Terraform(installed, tls_server, tmp_path)
+    terraform.run("init", "-input=false", "-no-color")
+    made = terraform.apply(1)
+    assert made["code"] == "4711"
+    assert made["arn"] == made["data"]
+    grants = {grant["Name"]: grant["Constraints"] for grant in tls_kms.list_grants(KeyId=made["data"])["Grants"]}
+    finance = {"Department": "Finance"}
+    assert grants == {"equals": {"EncryptionContextEquals": finance}, "subset": {"EncryptionContextSubset": finance}}
+    assert tls_kms.get_key_rotation_status(KeyId=made["data"])["KeyRotationEnabled"]
+
+    changed = terraform.apply(2)
+    assert changed["arn"] == changed["imported"]
+    key = tls_kms.describe_key(KeyId=made["data"])["KeyMetadata"]
+    assert (key["Description"], key["Enabled"]) == ("release 2", False)
+    assert tls_kms.list_resource_tags(KeyId=made["data"])["Tags"] == [{"TagKey": "Release", "TagValue": "2"}]
+
+    # What is not in the state is imported, and is as the configuration says.
+    terraform.run("state", "rm", "aws_kms_alias.data")
+    terraform.run("import", "-input=false", "aws_kms_alias.data", "alias/terraform")
+    terraform.run("plan", "-detailed-exitcode", "-input=false", "-var=deployed=2", code=NO_CHANGES)
+
+    terraform.run("destroy", "-auto-approve", "-input=false", "-var=deployed=2")
+    assert tls_kms.describe_key(KeyId=made["data"])["KeyMetadata"]["KeyState"] == "PendingDeletion"
+    assert not any(each["AliasName"] == "alias/terraform" for each in tls_kms.list_aliases()["Aliases"])
