@@ -17,9 +17,9 @@ variable "deployed" {
 }
 
 provider "aws" {
-  region                     = "us-east-1"
-  skip_metadata_api_check    = true
-  skip_get_ec2_platforms     = true
+  region                  = "us-east-1"
+  skip_metadata_api_check = true
+  skip_get_ec2_platforms  = true
   endpoints {
     iam = var.endpoint
     kms = var.endpoint
@@ -44,7 +44,6 @@ resource "aws_iam_role" "app" {
 resource "aws_kms_key" "data" {
   description             = "release ${var.deployed}"
   enable_key_rotation     = true
-  is_enabled              = var.deployed != 2
   deletion_window_in_days = 7
   tags                    = { Release = var.deployed }
   policy = jsonencode({
