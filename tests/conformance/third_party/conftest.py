@@ -7,8 +7,8 @@ import pytest
 from mypy_boto3_kms.client import KMSClient
 
 from clients import ONCE, credentials_of
-from local_server import RunningServer, running_server
-from tls_files import self_signed, server_of
+from local_server import RunningServer
+from tls_servers import running_tls_server
 
 
 @pytest.fixture
@@ -21,19 +21,14 @@ def _pointed_at_us(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.fixture(scope="session")
 def tls_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """A server with a certificate of a private authority, whose certificate ``AWS_CA_BUNDLE`` names."""
-    folder = tmp_path_factory.mktemp("private-ca")
-    authority = self_signed(folder, "authority")
-    options = server_of(authority, folder, "kms").options
-    with running_server(folder / "data", folder / "log", *options, "--region", "us-east-1") as server:
-        server.environment["AWS_CA_BUNDLE"] = str(authority.certificate)
+    """A server whose certificate is from a private authority, which ``AWS_CA_BUNDLE`` names."""
+    with running_tls_server(tmp_path_factory.mktemp("tls-server")) as server:
         yield server
-        assert server.stop() == 0
-    assert "Traceback" not in (folder / "log").read_text()
 
 
 @pytest.fixture(scope="session")
 def tls_kms(tls_server: RunningServer) -> KMSClient:
+    """Return a boto3 client of it with the root access key."""
     keys = credentials_of(tls_server)
     return boto3.client(
         "kms",

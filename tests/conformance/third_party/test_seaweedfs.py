@@ -28,7 +28,7 @@ SOURCES = Path(__file__).parent / "seaweedfs"
 PORTS = ("master.port", "volume.port", "filer.port", "s3.port")
 ACCESS_KEY_ID, SECRET = "seaweed", "seaweed-secret"
 BUCKET, TEXT = "books", b"a secret text"
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 
 @pytest.fixture(scope="module")
