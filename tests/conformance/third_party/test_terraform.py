@@ -1,4 +1,4 @@
-"""Terraform with its provider for AWS, over TLS with a private authority: ``terraform/main.tf``.
+"""Terraform with its provider for AWS, over TLS with a private authority: ``terraform/*.tf``.
 
 The provider is the newest of which a package on PyPI has the program: of May 2021.
 """
@@ -42,7 +42,8 @@ class Terraform:
 
     def __init__(self, installed: Path, server: RunningServer, folder: Path) -> None:
         self._folder = folder
-        shutil.copy(SOURCES / "main.tf", folder)
+        for source in SOURCES.glob("*.tf"):
+            shutil.copy(source, folder)
         settings = folder / "terraform.rc"
         settings.write_text(
             f'provider_installation {{ filesystem_mirror {{ path = "{installed / "providers"}" }} }}\n'
@@ -78,7 +79,7 @@ class Terraform:
         return {name: each["value"] for name, each in json.loads(self.run("output", "-json")).items()}
 
 
-def test_keys_are_made_changed_and_destroyed(
+def test_keys_and_identities_are_made_changed_and_destroyed(
     tls_server: RunningServer, tls_kms: KMSClient, installed: Path, tmp_path: Path
 ) -> None:
     terraform = Terraform(installed, tls_server, tmp_path)
