@@ -29,6 +29,7 @@ PORTS = ("master.port", "volume.port", "filer.port", "s3.port")
 ACCESS_KEY_ID, SECRET = "seaweed", "seaweed-secret"
 BUCKET, TEXT = "books", b"a secret text"
 PATIENCE = 120.0
+SOCKETS = Path("/tmp")  # noqa: S108 - where its parts speak to each other; it cannot be told another place
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +62,9 @@ def s3(tls_server: RunningServer, installed: Path, tmp_path_factory: pytest.Temp
             # A stop that it is asked for takes it longer than a minute.
             process.kill()
             process.wait()
+            for number in ports.values():
+                for left in SOCKETS.glob(f"seaweedfs-*-{number}.sock"):
+                    left.unlink()
 
 
 def gateway_settings(server: RunningServer) -> dict[str, Any]:
@@ -96,8 +100,10 @@ def make_bucket(client: Any, log: Path) -> None:
     """Make the bucket and an object in it, as soon as all parts of SeaweedFS run."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
+        # It has a bucket before it can store an object.
         with suppress(BotoCoreError, ClientError):
             client.create_bucket(Bucket=BUCKET)
+        with suppress(BotoCoreError, ClientError):
             client.put_object(Bucket=BUCKET, Key="ready", Body=TEXT)
             return
         time.sleep(0.1)
