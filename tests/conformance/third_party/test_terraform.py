@@ -19,7 +19,7 @@ from local_server import RunningServer
 from programs import unmeasured
 
 SOURCES = Path(__file__).parent / "terraform"
-PROVIDER = "registry.terraform.io/hashicorp/aws/3.39.0/linux_amd64"
+PROVIDER = "terraform-provider-aws_3.39.0_linux_amd64"
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +28,12 @@ def installed(pytestconfig: pytest.Config) -> Path:
 
 
 def _unpack_provider(folder: Path) -> None:
-    """Put the provider's program where Terraform looks for one that is not downloaded."""
+    """Unpack the provider's program, and remove what is not needed."""
     archives = folder / "cloudrail"
-    with zipfile.ZipFile(archives / "terraform_plugins" / "terraform-provider-aws_3.39.0_linux_amd64.zip") as archive:
-        archive.extractall(folder / "providers" / PROVIDER)
+    with zipfile.ZipFile(archives / "terraform_plugins" / f"{PROVIDER}.zip") as archive:
+        archive.extractall(folder / PROVIDER)
     shutil.rmtree(archives)
-    for program in (folder / "providers" / PROVIDER).iterdir():
+    for program in (folder / PROVIDER).iterdir():
         program.chmod(0o755)
 
 
@@ -45,10 +45,9 @@ class Terraform:
         for source in SOURCES.glob("*.tf"):
             shutil.copy(source, folder)
         settings = folder / "terraform.rc"
-        settings.write_text(
-            f'provider_installation {{ filesystem_mirror {{ path = "{installed / "providers"}" }} }}\n'
-            "disable_checkpoint = true\n"
-        )
+        # Terraform then looks for this provider nowhere else, and needs no `init`.
+        override = f'dev_overrides {{ "hashicorp/aws" = "{installed / PROVIDER}" }}'
+        settings.write_text(f"provider_installation {{ {override} }}\ndisable_checkpoint = true\n")
         self._environment = unmeasured(server.environment) | {
             "HOME": str(folder),
             "PYTHONPATH": str(installed),
@@ -83,7 +82,6 @@ def test_keys_and_identities_are_made_changed_and_destroyed(
     tls_server: RunningServer, tls_kms: KMSClient, installed: Path, tmp_path: Path
 ) -> None:
     terraform = Terraform(installed, tls_server, tmp_path)
-    terraform.run("init", "-input=false", "-no-color")
     made = terraform.apply(1)
     terraform.require_no_changes(1)
     assert made["code"] == "4711"
