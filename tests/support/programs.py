@@ -12,6 +12,19 @@ APT = Path(__file__).parents[2] / "tools" / "apt"
 _COVERAGE = ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
 
 
+def installed(pattern: str, package: str) -> Path:
+    """Return the first file that an absolute pattern matches; installs its Debian package if there is none.
+
+    It is for libraries, which have no program on the PATH, and for programs that another of their name may hide.
+    """
+    found = sorted(Path("/").glob(pattern.removeprefix("/")))
+    if not found:
+        subprocess.run([APT, package], check=True)
+        found = sorted(Path("/").glob(pattern.removeprefix("/")))
+    assert found, f"{pattern} is missing after installing {package}"
+    return found[0]
+
+
 @functools.cache
 def program(name: str, package: str) -> str:
     """Return the path of a program; installs its Debian package if the program is missing."""
