@@ -58,7 +58,7 @@ quick: ## Run the tests that need no server process, but for the state matrix; f
 	@tools/venv dev
 	@.venv/bin/python -m pytest $(PARALLEL) tests/unit tests/contract tests/vectors tests/architecture --ignore=tests/contract/test_matrix.py
 
-test: ## Run every test under coverage: in parallel, then alone those that load the machine
+test: ## Run every test, what adds to it under coverage: in parallel, then alone those that load the machine
 	@{ command -v softhsm2-util && command -v gcc; } >/dev/null || tools/apt softhsm2 gcc libc6-dev
 	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || tools/apt postgresql
 	@{ command -v swtpm && pkg-config --exists tss2-esys && command -v gcc; } >/dev/null || tools/apt swtpm libtss2-dev pkg-config gcc python3-dev
@@ -71,9 +71,9 @@ test: ## Run every test under coverage: in parallel, then alone those that load 
 	@.venv/bin/coverage erase
 	@.venv/bin/coverage run -m pytest $(PARALLEL) $(SERIAL:%=--ignore=%)
 	@.venv/bin/coverage run -m pytest $(PARALLEL) -r fE $(KEY_TESTS) --key-protection pkcs11-full
-	@.venv/bin/coverage run -m pytest $(PARALLEL) -r fE $(KEY_TESTS) --key-protection pkcs11-full --token nss
-	@.venv/bin/coverage run -m pytest $(PARALLEL) -r fE $(NODE_TESTS) --store postgresql --nodes 3
-	@.venv/bin/coverage run -m pytest $(SERIAL)
+	@.venv/bin/python -m pytest $(PARALLEL) -r fE $(KEY_TESTS) --key-protection pkcs11-full --token nss
+	@.venv/bin/python -m pytest $(PARALLEL) -r fE $(NODE_TESTS) --store postgresql --nodes 3
+	@.venv/bin/python -m pytest $(SERIAL)
 	@.venv/bin/coverage combine --quiet
 
 test-hardware: ## Run the tests that use keys with their keys under SoftHSM and NSS, in root depth and in full depth
