@@ -132,7 +132,12 @@ def test_the_newest_records_and_csv(scene: Scene) -> None:
     [refused] = csv.DictReader(io.StringIO(succeed(scene.data, "audit", "search", "--csv", "--denied")))
     assert (refused["event"], refused["result"], refused["region"]) == ("Decrypt", "AccessDenied", "us-east-1")
     assert scene.search("--event-id", refused["event_id"]) == ["Decrypt"]
-    for wrong in (("--json", "--csv"), ("--follow", "--until", "1h"), ("--limit", "0")):
+    for wrong in (
+        ("--json", "--csv"),
+        ("--follow", "--until", "1h"),
+        ("--limit", "0"),
+        ("--since", "1h", "--until", "2h"),
+    ):
         assert strongroom(scene.data, "audit", "search", *wrong).returncode == 2
 
 

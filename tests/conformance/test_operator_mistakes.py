@@ -79,8 +79,11 @@ def test_a_table_that_was_emptied_is_named(
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        (("serve", "--listen", "127.0.0.1:99999"), "`listen` must be HOST:PORT"),
-        (("serve", "--metrics-listen", "127.0.0.1:65536"), "`metrics-listen` must be HOST:PORT"),
+        (
+            ("serve", "--listen", "127.0.0.1:99999"),
+            "--listen is not valid: it must be HOST:PORT, not `127.0.0.1:99999`; a port is at most",
+        ),
+        (("serve", "--metrics-listen", "127.0.0.1:65536"), "--metrics-listen is not valid: it must be HOST:PORT"),
         (("serve", "--listen", "127.0.0.1:0", "--tls-cert", "absent.pem", "--tls-key", "key.pem"), "`absent.pem`"),
         (("serve", "--listen", "127.0.0.1:0", "--tls-cert", "pipe", "--tls-key", "pipe"), "it is not a regular file"),
         (("serve", "--listen", "127.0.0.1:0", "--tls-cert", "", "--tls-key", "k"), "--tls-cert is not valid"),

@@ -11,7 +11,7 @@ import msgspec
 from typing_extensions import override
 
 from strongroom.crypto.audit_key import AuditPublicKey, load_audit_public_key
-from strongroom.settings import Settings, SettingsError
+from strongroom.settings import Account, Region, Settings, SettingsError
 from strongroom.settings_rules import Mistake
 from strongroom.settings_sources import FoundSettings, find, load
 from strongroom.whole_files import read_regular
@@ -19,6 +19,12 @@ from strongroom.whole_files import read_regular
 _DEFAULT_CONFIG = Path("strongroom.toml")
 
 Decorated = TypeVar("Decorated", bound=Callable[..., object])
+
+
+class WrongOptionError(click.ClickException):
+    """An option or argument that cannot be used, told in one line; the command exits with 2."""
+
+    exit_code = 2
 
 
 class _NamedPath(click.Path):
@@ -129,6 +135,26 @@ def read_public_key(path: Path, option: str) -> AuditPublicKey:
         return load_audit_public_key(read_regular(path))
     except ValueError:
         raise click.BadParameter(f"`{path}` holds no Ed25519 public key", param_hint=option) from None
+
+
+def require_account(text: str, option: str) -> None:
+    """Refuse what is no account id; ``option`` is what gave it. Raises BadParameter."""
+    if not _is(text, Account):
+        raise click.BadParameter(f"`{text}` is no account id, which has 12 digits", param_hint=option)
+
+
+def require_region(text: str, option: str) -> None:
+    """Refuse what is no Region's name; ``option`` is what gave it. Raises BadParameter."""
+    if not _is(text, Region):
+        raise click.BadParameter(f"`{text}` is not a Region such as us-east-1", param_hint=option)
+
+
+def _is(text: str, kind: object) -> bool:
+    try:
+        msgspec.convert(text, kind)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def _text_of(path: Path) -> str:
