@@ -18,6 +18,7 @@ import pytest
 
 from accounts import data_of, strongroom, succeed
 from audits import audit_files, audit_records
+from child_processes import killed
 from client_errors import error_code_of
 from clients import client_of, client_with, credentials_of
 from identities import Identities
@@ -142,7 +143,10 @@ def test_the_newest_records_and_csv(scene: Scene) -> None:
 
 def test_the_log_is_followed(scene: Scene) -> None:
     command = [sys.executable, "-m", "strongroom", "audit", "search", "--follow", "--json", "--limit", "1"]
-    with subprocess.Popen([*command, "--data", str(scene.data)], stdout=subprocess.PIPE, text=True) as following:
+    with (
+        subprocess.Popen([*command, "--data", str(scene.data)], stdout=subprocess.PIPE, text=True) as following,
+        killed(following),
+    ):
         assert following.stdout is not None
         assert json.loads(following.stdout.readline())["eventName"] == scene.search()[-1]
         scene.user.kms.encrypt(KeyId=scene.key_id, Plaintext=b"x")

@@ -19,6 +19,7 @@ from pathlib import Path
 import click
 import pytest
 
+from child_processes import killed
 from strongroom.cli.main import main
 
 ROOT = Path(__file__).parents[2]
@@ -256,22 +257,21 @@ class Clone:
 
     def run(self, script: str) -> str:
         """Run a script that must succeed and say nothing on standard error; return its output."""
-        with subprocess.Popen(
-            ["/bin/sh", "-eu", "-c", script],
-            env=self.environment,
-            cwd=self.folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        ) as process:
-            try:
-                printed, complaints = process.communicate(timeout=PATIENCE)
-            except subprocess.TimeoutExpired:
-                # Not the shell alone, but all that it has started.
-                os.killpg(process.pid, signal.SIGKILL)
-                raise
+        with (
+            subprocess.Popen(
+                ["/bin/sh", "-eu", "-c", script],
+                env=self.environment,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            ) as process,
+            # Not the shell alone, but all that it has started.
+            killed(process, group=True),
+        ):
+            printed, complaints = process.communicate(timeout=PATIENCE)
         assert (process.returncode, complaints) == (0, ""), f"{script}\n{printed}"
         return printed
 
@@ -295,6 +295,7 @@ def served(clone: Clone) -> Iterator[Clone]:
             text=True,
             start_new_session=True,
         ) as process,
+        killed(process, group=True),
     ):
         assert process.stdout is not None
         assert any(line.startswith(". ") for line in process.stdout)
