@@ -123,6 +123,51 @@ def test_the_domain_keys_of_regions_that_other_nodes_serve_are_known(
             assert "belongs to a domain key that is in use" in refused.stderr
 
 
+def test_no_node_of_a_restored_copy_destroys_what_the_original_needs(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgresql: Cluster
+) -> None:
+    """Its second node has a data folder of its own, into which nothing was restored."""
+
+    def succeed(folder: Path, *words: str) -> str:
+        done = strongroom(folder, *words)
+        assert done.returncode == 0, done.stderr
+        return f"{done.stdout}{done.stderr}"
+
+    with running_server(data, tmp_path / "log") as server:
+        kms = client_of(server)
+        key = kms.create_key()["KeyMetadata"]["KeyId"]
+        blob = kms.encrypt(KeyId=key, Plaintext=b"text")["CiphertextBlob"]
+    shared = {each["object_id"] for each in status(data)["domain_keys"]}
+    succeed(data, "backup", "--to", str(tmp_path / "backup"), "--unencrypted")
+    first, second = tmp_path / "first", tmp_path / "second"
+    with postgresql.database() as name, monkeypatch.context() as nodes:
+        nodes.setenv("STRONGROOM_STORE", postgresql.address(name, SERVER))
+        root = ("--root-key", str(data / "seal.json"), "--without-audit-log")
+        for path in data.glob("root*.key"):
+            second.mkdir(mode=0o700, exist_ok=True)
+            (second / path.name).write_bytes(path.read_bytes())
+            (second / path.name).chmod(0o600)
+        succeed(first, "restore", str(tmp_path / "backup"), *root)
+        with running_server(second, tmp_path / "log1"):
+            pass
+        succeed(second, "domain-keys", "rotate")
+        assert "objects of destroyed domain keys stay in the token" in succeed(second, "domain-keys", "destroy-old")
+        assert "the key of the seal 'second' stays in the token" in succeed(second, "seal", "remove", "second")
+        left = {each["object_id"] for each in status(second)["other_objects"]}
+        assert left > shared
+        for each in left:
+            refused = strongroom(second, "hsm", "destroy", each, "--yes", "--older-than", "0s")
+            assert "the deployment whose backup was restored here may need it" in refused.stderr
+        nodes.delenv("STRONGROOM_STORE")
+        with running_server(data, tmp_path / "log2") as server:
+            assert client_of(server).decrypt(CiphertextBlob=blob)["Plaintext"] == b"text"
+        # Once the original is gone, an operator says so.
+        nodes.setenv("STRONGROOM_STORE", postgresql.address(name, SERVER))
+        (second / "restored-objects").touch()
+        succeed(second, "hsm", "destroy", *shared, "--yes", "--older-than", "0s")
+        assert {each["object_id"] for each in status(second)["other_objects"]} == left - shared
+
+
 @pytest.mark.parametrize(
     ("label", "at"),
     [

@@ -20,7 +20,7 @@ from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.assembly.domain_keys import Protection, create_domain_keys
 from strongroom.assembly.moves import NotMovableError, require_movable
 from strongroom.assembly.protections import object_id_of
-from strongroom.assembly.restored_objects import restored_objects
+from strongroom.assembly.restored_objects import shared_objects, why_shared
 from strongroom.assembly.rewrapping import Rewrapping
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.audit.operator_events import KEY_SOURCE, OperatorEvent
@@ -170,7 +170,7 @@ class DomainKeyRotation:
                 self._domain_keys.reread()
                 gone = {(each.scope, version) for each in found for version in each.older}
                 objects = [each for each in self._domain_keys.in_token if (each.scope, each.version) in gone]
-                shared = restored_objects(self._folder)
+                shared = shared_objects(self._folder, self._store)
                 own = [
                     ErasedDomainKey(each.scope, each.version, object_id_of(each).hex())
                     for each in objects
@@ -184,10 +184,9 @@ class DomainKeyRotation:
                 self._destroy_now(own)
                 if len(own) < len(objects):
                     logger.warning(
-                        "%d objects of destroyed domain keys stay in the token: the deployment whose backup was "
-                        "restored here may need them (`%s`)",
+                        "%d objects of destroyed domain keys stay in the token: %s",
                         len(objects) - len(own),
-                        self._folder.restored_objects,
+                        why_shared(self._folder),
                     )
                 self._domain_keys.reread()
         return [each.scope for each in found]
@@ -332,6 +331,8 @@ class DomainKeyRotation:
             if remaining:
                 raise _still_needed(status.scope, remaining)
         for erased in objects:
+            # It may have been noted as shared, until the operator said that it is not.
+            transaction.remove_destruction(erased)
             transaction.add_destruction(erased)
 
 

@@ -13,15 +13,12 @@ import msgspec
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.open_folder import OpenFolder
 from strongroom.assembly.protections import object_id_of
-from strongroom.assembly.restored_objects import restored_objects
+from strongroom.assembly.restored_objects import shared_objects, why_shared
 from strongroom.audit.cloudtrail import event_time
 from strongroom.audit.operator_events import KEY_SOURCE, OperatorEvent
 from strongroom.crypto.pkcs11.wrapping import destroy_wrapping_key, made_at, wrapping_keys_in
 from strongroom.crypto.seals.document import SealKind
 from strongroom.store.subjects.destructions import ErasedDomainKey
-
-_MOST = 1000
-"""The most destructions that are looked at."""
 
 
 class OtherObject(msgspec.Struct, frozen=True):
@@ -46,9 +43,11 @@ def keys_of_seals(opened: OpenFolder) -> Mapping[bytes, str]:
 def destructions_of_objects(opened: OpenFolder) -> Mapping[bytes, float]:
     """Return the objects of domain keys that the keeper is to destroy, with the times at which it begins."""
     with opened.store.read() as reader:
-        found = reader.destructions(float("inf"), _MOST)
+        found = reader.object_destructions()
     return {
-        bytes.fromhex(each.erased.object_id): each.due_at for each in found if isinstance(each.erased, ErasedDomainKey)
+        bytes.fromhex(each.erased.object_id): each.due_at
+        for each in found
+        if isinstance(each.erased, ErasedDomainKey) and not each.erased.shared
     }
 
 
@@ -99,15 +98,12 @@ class TokenObjects:
         seals = keys_of_seals(opened)
         others = other_objects(wrapping_keys_in(opened.token), {*domain_keys, *seals}, destructions_of_objects(opened))
         by_id = {each.object_id: each for each in others}
-        shared = restored_objects(opened.folder)
+        shared = shared_objects(opened.folder, opened.store)
         for each in map(str.lower, ids):
             if each not in by_id:
                 raise DataFolderError(_in_use_or_absent(each, domain_keys, seals))
             if bytes.fromhex(each) in shared:
-                raise DataFolderError(
-                    f"the object {each} stays in the token: the deployment whose backup was restored here may need it "
-                    f"(`{opened.folder.restored_objects}`)"
-                )
+                raise DataFolderError(f"the object {each} stays in the token: {why_shared(opened.folder)}")
             self._require_old(by_id[each], older_than)
         return [by_id[each] for each in dict.fromkeys(map(str.lower, ids))]
 

@@ -115,8 +115,10 @@ class Destructions:
         return True
 
     def _may_destroy(self, erased: ErasedDomainKey) -> bool:
+        if self._domain_keys is None or erased.shared:
+            return False
         # Whether the domain key has an uncommitted object is known only where it is opened.
-        return self._domain_keys is not None and (not erased.uncommitted or self._domain_keys.opens(erased.scope))
+        return not erased.uncommitted or self._domain_keys.opens(erased.scope)
 
     def _claim(self, before: Destruction, after: Destruction) -> bool:
         """Have other processes leave a destruction to this one for a while; return False if it must not be done."""
