@@ -44,27 +44,27 @@ def note_shared_objects(folder: DataFolder, store: Store, in_token: Iterable[Ope
         store.write(act)
 
 
-def leave_uncommitted(store: Store) -> None:
+def leave_uncommitted(transaction: Transaction) -> list[ErasedObject]:
     """Forget what was announced, but not committed, in a database that was set back, or restored from a backup.
 
     It may have been given to a key since, so it must not be destroyed. Objects of domain keys are noted as shared.
+    Returns what is left in its token or cluster, for ``tell_of_left``.
     """
-    with store.read() as reader:
-        left = reader.destructions(float("inf"), reader.destruction_backlog().count)
+    left = transaction.destructions(float("inf"), transaction.destruction_backlog().count)
     found = [each.erased for each in left if each.erased.uncommitted]
+    for each in found:
+        _leave(transaction, each)
+    return found
+
+
+def tell_of_left(found: Iterable[ErasedObject]) -> None:
+    """Log what is left in its token or cluster."""
     for each in found:
         logger.warning(
             "object %s was being made when this state of the database was saved, and is left where it is: %s",
             each.object_id,
             "see `strongroom hsm status`" if isinstance(each, ErasedDomainKey) else f"key {each.owner.key_id}",
         )
-
-    def act(transaction: Transaction) -> None:
-        for each in found:
-            _leave(transaction, each)
-
-    if found:
-        store.write(act)
 
 
 def _leave(transaction: Transaction, erased: ErasedObject) -> None:

@@ -26,7 +26,7 @@ from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.key_back_ends import loading_key_backends
 from strongroom.assembly.node import ensure_node_id
 from strongroom.assembly.relocation.copying import FilledDatabaseError, Keys, copy_deployment
-from strongroom.assembly.restored_objects import leave_uncommitted, note_shared_objects
+from strongroom.assembly.restored_objects import leave_uncommitted, note_shared_objects, tell_of_left
 from strongroom.assembly.row_authentication import authenticate_rows
 from strongroom.assembly.tokens import ConfiguredToken
 from strongroom.assembly.unsealing import Unsealing
@@ -212,7 +212,7 @@ class Restore:
                 token.require_all(domain_keys.in_token)
             authenticate_rows(place.folder, store, domain_keys, Problems(), request.unsealing, taken=True)
             note_shared_objects(place.folder, store, domain_keys.in_token)
-            leave_uncommitted(store)
+            tell_of_left(store.write(leave_uncommitted))
             with store.read() as reader:
                 accounts = [record.account for record in reader.accounts()]
             store.write(lambda transaction: transaction.forget_audit_writers())
