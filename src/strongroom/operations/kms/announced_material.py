@@ -5,7 +5,7 @@ gets the material removes it. If the process is killed before, or cannot destroy
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from strongroom.errors import KmsError
 from strongroom.keys.kms_key import KmsKey
@@ -17,16 +17,19 @@ logger = logging.getLogger(__name__)
 
 
 class AnnouncedMaterial:
-    """The announcements of one change, made at ``now``, in epoch seconds."""
+    """The announcements of one change. ``latest_time`` returns the latest that it can be now, in epoch seconds."""
 
-    def __init__(self, store: Store, now: float) -> None:
+    def __init__(self, store: Store, latest_time: Callable[[], float]) -> None:
         self._store = store
-        self._due_at = now + COMMIT_TIME
+        self._latest_time = latest_time
+        self._due_at = 0.0
         self._objects: dict[bytes, ErasedMaterial] = {}
 
     def announce(self, made: OwnedToken) -> None:
         """Announce material before it is made; raises as ``Store.write``, and then it must not be made."""
         erased = ErasedMaterial(made.store_id, made.token, made.owner, uncommitted=True)
+        if not self._objects:
+            self._due_at = self._latest_time() + COMMIT_TIME
         self._store.write(lambda transaction: transaction.add_destruction(erased, self._due_at))
         self._objects[made.token] = erased
 

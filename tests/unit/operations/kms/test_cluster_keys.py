@@ -16,8 +16,8 @@ from strongroom.clock import DAY, ManualClock
 from strongroom.crypto.pkcs11 import constants as c
 from strongroom.crypto.pkcs11.aes_keys import TokenAesKey
 from strongroom.crypto.pkcs11.connection import TokenSession
-from strongroom.crypto.token_errors import TokenUnavailableError
-from strongroom.errors import DependencyTimeoutException
+from strongroom.crypto.token_errors import TokenFaultError, TokenTimeoutError, TokenUnavailableError
+from strongroom.errors import CustomKeyStoreInvalidStateException, DependencyTimeoutException
 from strongroom.settings import CloudHsmCluster, SettingsError
 from strongroom.settings_sources import load
 from strongroom.store.sql.transaction import SqlTransaction
@@ -183,6 +183,52 @@ def test_what_is_made_and_not_needed_is_left_to_nothing(
     local.clock.advance(3601)
     local.deployment.keeper.run()
     assert (objects(local, store_id), left()) == ([], 0)
+
+
+def test_an_announcement_does_not_end_early_because_the_clock_was_set_back(
+    local: LocalDeployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store_id = new_store(local)
+    create = TokenAesKey.create
+
+    def corrected(key: TokenAesKey, *arguments: Any) -> None:
+        create(key, *arguments)
+        local.clock.step(DAY)
+        local.deployment.keeper.run()
+        assert len(objects(local, store_id)) == 1
+
+    local.clock.step(-DAY)
+    monkeypatch.setattr(TokenAesKey, "create", corrected)
+    assert new_key(local, store_id)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_made", "expected"),
+    [
+        (TokenFaultError("it refuses"), False, 0),
+        (TokenUnavailableError("its connection was lost"), True, 0),
+        (CustomKeyStoreInvalidStateException("it is not connected"), False, 0),
+        # It may still be made.
+        (TokenTimeoutError("it did not answer"), False, 1),
+    ],
+)
+def test_a_failed_attempt_to_make_a_key_leaves_no_note(
+    local: LocalDeployment, monkeypatch: pytest.MonkeyPatch, error: Exception, expected: int, *, is_made: bool
+) -> None:
+    store_id = new_store(local)
+    create = TokenAesKey.create
+
+    def failing(key: TokenAesKey, *arguments: Any) -> None:
+        if is_made:
+            create(key, *arguments)
+        raise error
+
+    monkeypatch.setattr(TokenAesKey, "create", failing)
+    with pytest.raises(Refused):
+        new_key(local, store_id)
+    with local.deployment.backends.store.read() as reader:
+        assert reader.destruction_backlog().count == expected
+    assert objects(local, store_id) == []
 
 
 def test_keys_are_whole_for_commands_that_use_none(local: LocalDeployment) -> None:
