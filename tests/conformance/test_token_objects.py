@@ -7,17 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from audits import command_records
 from clients import client_of
 from local_server import running_server
 from postgresql import SERVER, Cluster
 from softhsm import LABEL, MODULE, new_token, pin_file, token_settings
+from strongroom.assembly.open_folder import open_existing
 from strongroom.assembly.tokens import ConfiguredToken
 from strongroom.assembly.unsealing import Unsealing
+from strongroom.clock import SystemClock
 from strongroom.crypto.pkcs11.wrapping import create_wrapping_key, made_at
 from strongroom.entropy import system_entropy
 from strongroom.settings import Settings
+from strongroom.store.protocol import Transaction
+from strongroom.store.subjects.destructions import ErasedDomainKey
 from warm_commands import strongroom
 
 HOUR = 3600.0
@@ -121,6 +126,30 @@ def test_the_domain_keys_of_regions_that_other_nodes_serve_are_known(
         for each in found["domain_keys"]:
             refused = strongroom(folder, "hsm", "destroy", each["object_id"], "--yes", "--older-than", "0s")
             assert "belongs to a domain key that is in use" in refused.stderr
+
+
+def test_an_announced_object_of_a_region_that_no_node_serves_is_destroyed_once_it_is_due(
+    data: Path, tmp_path: Path
+) -> None:
+    now = time.time()  # noqa: TID251 - commands have the real time
+    early, overdue = left_over(tmp_path, b"e" * 16, now - 3600), left_over(tmp_path, b"o" * 16, now - 7200)
+    settings = Settings(data=str(data), pkcs11_module=str(MODULE), pkcs11_token=LABEL)
+    settings = replace(settings, pkcs11_pin_file=str(pin_file(tmp_path)))
+
+    def announce(transaction: Transaction) -> None:
+        for each, due_at in ((early, now + 900), (overdue, now - 900)):
+            transaction.add_destruction(ErasedDomainKey("eu-west-9", 2, each, uncommitted=True), due_at)
+
+    with closing(open_existing(settings, SystemClock(), system_entropy)) as opened:
+        opened.store.write(announce)
+        refused = strongroom(data, "hsm", "destroy", overdue, early, "--yes", "--older-than", "0s")
+        assert f"the object {early} (strongroom/us-east-1/1/" in refused.stderr
+        assert "is not for this command: a server destroys it after" in refused.stderr
+        done = strongroom(data, "hsm", "destroy", overdue, "--yes", "--older-than", "0s")
+        assert done.returncode == 0, done.stderr
+        with opened.store.read() as reader:
+            assert [each.erased.object_id for each in reader.object_destructions()] == [early]
+    assert [each["object_id"] for each in status(data)["other_objects"]] == [early]
 
 
 def test_no_node_of_a_restored_copy_destroys_what_the_original_needs(

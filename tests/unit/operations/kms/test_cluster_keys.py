@@ -20,7 +20,9 @@ from strongroom.crypto.token_errors import TokenFaultError, TokenTimeoutError, T
 from strongroom.errors import CustomKeyStoreInvalidStateException, DependencyTimeoutException
 from strongroom.settings import CloudHsmCluster, SettingsError
 from strongroom.settings_sources import load
+from strongroom.store.protocol import Transaction
 from strongroom.store.sql.transaction import SqlTransaction
+from strongroom.store.subjects.destructions import ErasedDomainKey
 
 FIRST, SECOND = "cluster-aaaaaaaaaaa", "cluster-bbbbbbbbbbb"
 DATA = "ZGF0YQ=="
@@ -229,6 +231,31 @@ def test_a_failed_attempt_to_make_a_key_leaves_no_note(
     with local.deployment.backends.store.read() as reader:
         assert reader.destruction_backlog().count == expected
     assert objects(local, store_id) == []
+
+
+def test_what_a_node_has_to_leave_does_not_hide_what_it_can_destroy(
+    local: LocalDeployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a node that serves the Region can tell whether an object that was announced has a domain key."""
+    store_id = new_store(local)
+    schedule(local, new_key(local, store_id))
+
+    def away(*_: object) -> None:
+        raise TokenUnavailableError("the token is away")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(TokenAesKey, "destroy", away)
+        deletion(local)
+
+    def announce(transaction: Transaction) -> None:
+        for number in range(120):
+            transaction.add_destruction(ErasedDomainKey("eu-west-9", 2, f"{number:032x}", uncommitted=True))
+
+    local.deployment.backends.store.write(announce)
+    local.clock.advance(3600)
+    local.deployment.keeper.run()
+    assert objects(local, store_id) == []
+    assert local.deployment.keeper.counters.destructions_left == 120
 
 
 def test_keys_are_whole_for_commands_that_use_none(local: LocalDeployment) -> None:
