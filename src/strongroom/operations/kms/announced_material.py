@@ -6,6 +6,7 @@ gets the material removes it. If the process is killed before, or cannot destroy
 
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 
 from strongroom.errors import KmsError
 from strongroom.keys.kms_key import KmsKey
@@ -30,7 +31,10 @@ class AnnouncedMaterial:
         erased = ErasedMaterial(made.store_id, made.token, made.owner, uncommitted=True)
         if not self._objects:
             self._due_at = self._latest_time() + COMMIT_TIME
-        self._store.write(lambda transaction: transaction.add_destruction(erased, self._due_at))
+        settling = self._store.settling
+        # No node has read anything that this makes wrong, so it need not be known to all.
+        with nullcontext() if settling is None else settling.deferred():
+            self._store.write(lambda transaction: transaction.add_destruction(erased, self._due_at))
         self._objects[made.token] = erased
 
     def confirm(self, transaction: Transaction, keys: Iterable[KmsKey]) -> None:
