@@ -62,6 +62,7 @@ PROXY = "needs an external key store proxy; test_aws_cli.py does it with one"
 MOVED = "needs a server with keys; test_moves_into_tokens.py runs the same"
 OPENSSL = "a file for OpenSSL; test_fips.py uses it"
 SERVES = "serves until it is stopped; test_xks_proxy_operation.py does"
+OF_TOKEN = "names an object of a token; test_token_objects.py runs it"
 IN_DEVELOPMENT = "test_development_server.py does the same"
 INSTALLS = "installs it with pip, from an index"
 REAL_AWS = "needs an account of AWS"
@@ -89,6 +90,7 @@ LEFT_OUT = {
     ("docs/moving-in.md", "aws kms create-key --tags"): SEEDED,
     ("docs/moving-in.md", "strongroom import aws --profile production"): REAL_AWS,
     ("docs/moving-in.md", "strongroom migrate-ciphertexts FILE"): PLACEHOLDERS,
+    ("docs/hardware.md", "strongroom hsm destroy"): OF_TOKEN,
     ("docs/audit-shipping.md", "[[audit-ship]]"): LOADED,
     ("docs/events.md", "[[events]]"): LOADED,
     ("docs/events.md", "strongroom events test"): SENT,

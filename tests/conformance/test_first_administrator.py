@@ -51,6 +51,16 @@ def test_an_administrator_is_made_and_the_root_access_key_is_put_aside(tmp_path:
     assert "was initialized before" in again.stderr
 
 
+def test_the_line_that_starts_the_server_works_elsewhere(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    made = succeed(data, "init", "--admin", "--account", "111122223333", "--region", "eu-west-1")
+    (serve,) = [line for line in made.splitlines() if "strongroom serve " in line]
+    _, _, *options = shlex.split(serve)
+    with running_server(data, tmp_path / "log", *options) as server:
+        arn = client_with(server, "sts", credentials_of(server)).get_caller_identity()["Arn"]
+        assert arn == "arn:aws:iam::111122223333:user/admin"
+
+
 def test_an_administrator_of_a_database_that_nodes_share(tmp_path: Path, postgresql: Cluster) -> None:
     data, config = tmp_path / "data", tmp_path / "a b.toml"
     with postgresql.database() as name:

@@ -34,6 +34,7 @@ def installed_packages(config: pytest.Config, sources: Path, finish: Callable[[P
             # Another pytest worker may have been faster.
             with suppress(OSError):
                 made.rename(folder)
+        assert folder.is_dir(), f"{folder} could not be made"
     return folder
 
 

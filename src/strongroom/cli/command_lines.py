@@ -5,14 +5,20 @@ import shutil
 import sys
 from pathlib import Path
 
+from strongroom.cli.options import settings_file
+
 _NAME = "strongroom"
 
 
 def command_line(*words: str, data: Path, config: Path | None = None) -> str:
-    """Return the line that runs a ``strongroom`` command on a data folder, with the settings file that was named."""
+    """Return the line that runs a ``strongroom`` command on a data folder, in any folder.
+
+    It has the settings file that was read: ``config``, or else `strongroom.toml` in the current folder.
+    """
     options = ["--data", str(data.absolute())]
-    if config is not None:
-        options += ["--config", str(config.absolute())]
+    read = settings_file(config)
+    if read is not None:
+        options += ["--config", str(read.absolute())]
     return shlex.join([_program(), *words, *options])
 
 

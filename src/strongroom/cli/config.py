@@ -15,6 +15,7 @@ from strongroom.settings_rules import Mistake
 from strongroom.settings_sources import FoundSettings, SourceKind
 from strongroom.settings_values import FIELDS, meant, without_secrets
 
+_HEADER = ("SETTING", "VALUE", "FROM")
 _WIDEST = 80
 """The widest column where there is no terminal: few values are longer."""
 
@@ -61,8 +62,8 @@ def show(
         show_json({name: _described(found, name) for name in shown})
         return
     rows = [(name, _text(_value(found, name)), found.sources[name].text) for name in shown]
-    widths = [max((len(row[number]) for row in rows), default=0) for number in range(2)]
-    for line in table(("SETTING", "VALUE", "FROM"), [min(each, _WIDEST) for each in widths], rows, terminal_width()):
+    widths = [max(len(row[number]) for row in (_HEADER, *rows)) for number in range(2)]
+    for line in table(_HEADER, [min(each, _WIDEST) for each in widths], rows, terminal_width()):
         click.echo(line)
 
 

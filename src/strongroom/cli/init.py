@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
@@ -73,13 +73,18 @@ def init(
         "root_credentials": str(root_file),
         "root_key": str(folder.root_key) if folder.root_key.exists() else None,
     }
-    show(document, _lines(settings, folder, administrator, config, regions), as_json=as_json)
+    served = [*chain.from_iterable(("--region", each) for each in regions)]
+    if account is not None:
+        served += ["--account", account]
+    start = command_line("serve", *served, data=folder.path, config=config)
+    another = command_line("account", "root-key", settings.account, data=folder.path, config=config)
+    show(document, _lines(settings, folder, administrator, start, another), as_json=as_json)
 
 
 def _lines(
-    settings: Settings, folder: DataFolder, administrator: str | None, config: Path | None, regions: Sequence[str]
+    settings: Settings, folder: DataFolder, administrator: str | None, start: str, another: str
 ) -> Iterator[str]:
-    """Yield what was made and what to do next."""
+    """Yield what was made and what to do next; ``another`` is the command for another root access key."""
     if administrator is None:
         yield f"Account {settings.account} exists in {folder.database_name}; its root access key is profile default in"
         yield str(folder.credentials)
@@ -90,12 +95,11 @@ def _lines(
         yield "The root access key is put aside. Keep this file off the machine, or delete it:"
         yield str(folder.root_credentials)
         yield "For another root access key, run:"
-        yield command_line("account", "root-key", settings.account, data=folder.path, config=config)
+        yield another
     if folder.is_shared and folder.root_key.exists():
         yield "Every other node needs a copy of this file, which opens all keys, in its data folder (mode 0600):"
         yield str(folder.root_key)
     if administrator is not None:
         yield "Start the server, and then point the AWS clients of another shell at it:"
-        served = chain.from_iterable(("--region", each) for each in regions)
-        yield command_line("serve", *served, data=folder.path, config=config)
+        yield start
         yield f". {shlex.quote(str(folder.client_environment))}"

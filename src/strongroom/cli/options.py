@@ -111,6 +111,13 @@ def serve_options(command: Decorated) -> Decorated:
     return command
 
 
+def settings_file(config: Path | None) -> Path | None:
+    """Return the settings file that is read: the one that was named, or `strongroom.toml` here; None without one."""
+    if config is None and _DEFAULT_CONFIG.exists():
+        return _DEFAULT_CONFIG
+    return config
+
+
 def read_settings(config: Path | None, **flags: object) -> Settings:
     """Return the settings from the file, the environment and the command line; raises SettingsError."""
     path = config or _DEFAULT_CONFIG

@@ -119,7 +119,7 @@ def restore(  # noqa: PLR0913 - the options of one restore
         "accounts": restored.accounts,
         "new_root_key": str(request.data / "root.key") if request.root_key is None else None,
     }
-    show(document, _lines(restored, request), as_json=as_json)
+    show(document, _lines(restored, request, config), as_json=as_json)
 
 
 class _Bars(ExitStack):
@@ -131,7 +131,7 @@ class _Bars(ExitStack):
         return self.enter_context(progress_bar(label, length))
 
 
-def _lines(restored: RestoredBackup, request: RestoreRequest) -> Iterator[str]:
+def _lines(restored: RestoredBackup, request: RestoreRequest, config: Path | None) -> Iterator[str]:
     """Yield what was restored, what was decided, and what remains to be done."""
     manifest, settled = restored.verified.signed.manifest, restored.settled
     yield f"restored {manifest.rows_of('kms_key')} keys from the backup of {event_time(manifest.at)}"
@@ -156,5 +156,5 @@ def _lines(restored: RestoredBackup, request: RestoreRequest) -> Iterator[str]:
     if request.root_key is None:
         yield f"A new root key was made: {request.data / 'root.key'}. Keep a copy elsewhere."
     yield f"Access keys are as they were. If root access keys of {', '.join(restored.accounts)} are lost, run:"
-    yield f"  {command_line('account', 'root-key', 'ID', data=request.data)}"
+    yield f"  {command_line('account', 'root-key', 'ID', data=request.data, config=config)}"
     yield f"{request.data} is restored."

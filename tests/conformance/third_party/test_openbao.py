@@ -84,7 +84,11 @@ def running(bao: Path, server: RunningServer, folder: Path, key_id: str, log: st
             yield Vault(port)
         finally:
             process.terminate()
-            process.wait(PATIENCE)
+            try:
+                process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 def test_it_unseals_itself(server: RunningServer, kms: KMSClient, bao: Path, tmp_path: Path) -> None:

@@ -27,3 +27,10 @@ def test_a_line_has_absolute_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     line = command_line("account", "root-key", "ID", data=Path("d"), config=Path("c.toml"))
     options = f"--data {shlex.quote(str(tmp_path / 'd'))} --config {shlex.quote(str(tmp_path / 'c.toml'))}"
     assert line == f"strongroom account root-key ID {options}"
+
+
+def test_a_settings_file_of_this_folder_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "--config" not in command_line("serve", data=Path("d"))
+    Path("strongroom.toml").write_text("")
+    assert shlex.split(command_line("serve", data=Path("d")))[-2:] == ["--config", str(tmp_path / "strongroom.toml")]
