@@ -1,0 +1,142 @@
+"""Restores into PostgreSQL that are killed near their end: the same command finishes them, or begins anew."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from backup_scene import back_up, restore
+from local_deployment import LocalDeployment, entropy
+from postgresql import EMPTYING, SERVER, Cluster
+from strongroom.assembly.backups.restored_folder import RestoredFolder
+from strongroom.assembly.data_folder import DataFolderError
+from strongroom.assembly.databases.postgresql import PostgresqlDatabase
+from strongroom.assembly.open_folder import open_existing
+from strongroom.clock import ManualClock
+from strongroom.settings import Settings
+
+NOW = 1_790_000_000.0
+
+
+def die(*_: object, **__: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def dying_after(act: Callable[..., Any]) -> Callable[..., None]:
+    def run(*arguments: object, **named: object) -> None:
+        act(*arguments, **named)
+        die()
+
+    return run
+
+
+def before_the_commit() -> None:
+    RestoredFolder.note_filled = dying_after(RestoredFolder.note_filled)  # type: ignore[method-assign]
+
+
+def after_the_commit() -> None:
+    RestoredFolder.publish = die  # type: ignore[assignment]
+
+
+def after_a_file_has_its_place() -> None:
+    """Of several, where the files of the folder are moved one by one."""
+    Path.rename = dying_after(Path.rename)  # type: ignore[assignment]
+
+
+class Scene:
+    """A backup of a deployment, and a PostgreSQL database to restore it into."""
+
+    def __init__(self, path: Path, cluster: Cluster, name: str) -> None:
+        self.clock = ManualClock(NOW)
+        self.deployment = LocalDeployment(path / "data", self.clock)
+        self.deployment.call("CreateKey", Description="first")
+        self.made = back_up(self.deployment, path / "backup")
+        self.new = path / "new"
+        self.settings: Settings = replace(
+            self.deployment.settings, store=cluster.address(name, SERVER), data=str(self.new)
+        )
+        self._empty = lambda: cluster.run(*EMPTYING, database=name)
+
+    def restore(self) -> None:
+        restored = restore(
+            self.deployment, self.made, self.new, database=PostgresqlDatabase(self.settings, self.clock, entropy)
+        )
+        assert (restored.content.damaged_count, list(restored.accounts)) == (0, ["000000000000"])
+
+    def killed(self, moment: Callable[[], None]) -> None:
+        def run() -> None:
+            moment()
+            self.restore()
+
+        process = get_context("fork").Process(target=run)
+        process.start()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+
+    def empty(self) -> None:
+        """Make the database one that nothing was restored into."""
+        self._empty()
+
+    def keys(self) -> int:
+        with closing(open_existing(self.settings, self.clock, entropy)) as opened, opened.store.read() as reader:
+            assert list(reader.findings(lambda *_: True)) == []
+            return sum(reader.keys_by_region().values())
+
+
+@pytest.fixture
+def scene(tmp_path: Path, postgresql: Cluster) -> Iterator[Scene]:
+    with postgresql.scratch() as name:
+        made = Scene(tmp_path, postgresql, name)
+        with closing(made.deployment.deployment):
+            yield made
+
+
+@pytest.mark.parametrize(
+    ("moment", "is_inside"),
+    [
+        (before_the_commit, False),
+        (before_the_commit, True),
+        (after_the_commit, False),
+        (after_the_commit, True),
+        (after_a_file_has_its_place, True),
+    ],
+)
+def test_a_restore_that_is_killed_is_finished_by_the_next(
+    scene: Scene, moment: Callable[[], None], monkeypatch: pytest.MonkeyPatch, *, is_inside: bool
+) -> None:
+    """Its hidden folder is beside the data folder, or inside it if that is the current one."""
+    if is_inside:
+        scene.new.mkdir()
+        monkeypatch.chdir(scene.new)
+    scene.killed(moment)
+    # The root key and the audit chain of what is in the database are there only.
+    monkeypatch.chdir("/")
+    scene.restore()
+    assert scene.keys() == 1
+    assert {each.name for each in scene.new.iterdir()} >= {"root.key", "audit", "node-id"}
+    assert [each.name for each in scene.new.iterdir() if each.name.startswith(".")] == []
+    assert [each.name for each in scene.new.parent.iterdir() if each.name.startswith(".")] == []
+
+
+def test_another_backup_does_not_take_the_place_of_one_that_was_almost_restored(scene: Scene, tmp_path: Path) -> None:
+    scene.killed(after_the_commit)
+    first = scene.made
+    scene.made = back_up(scene.deployment, tmp_path / "other")
+    with pytest.raises(DataFolderError, match=r"run that command again, or remove `.*/\.new\.restoring\.filled`"):
+        scene.restore()
+    scene.made = first
+    scene.restore()
+    assert scene.keys() == 1
+
+
+def test_a_database_that_was_made_anew_is_filled_anew(scene: Scene) -> None:
+    scene.killed(after_the_commit)
+    scene.empty()
+    scene.restore()
+    assert scene.keys() == 1
