@@ -1,10 +1,13 @@
-"""Retires a node that was lost with its disk: states in another node's audit chain what is missing of its chains."""
+"""Retires a node that was lost with its disk: states in another node's audit chain what is missing of its chains.
+
+That can be taken back: by mistake, or by one who can write the database, a node may be retired that is not lost.
+"""
 
 from strongroom.assembly.audit_log import open_audit_key
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.node import require_node_id
 from strongroom.assembly.open_folder import OpenFolder
-from strongroom.audit.retirement import LastLine, Retirement, retire_event
+from strongroom.audit.retirement import LastLine, Retirement, reinstate_event, retire_event
 from strongroom.audit.writer_id import WriterId, parse_writer
 from strongroom.crypto.audit_key import AuditPublicKey
 from strongroom.node_id import NodeId
@@ -41,6 +44,41 @@ def retire_node(opened: OpenFolder, node: NodeId, now: float) -> Retirement:
 
             opened.store.write(act, AccountScope(""))
     return retirement
+
+
+def reinstate_node(opened: OpenFolder, node: NodeId) -> None:
+    """Take back that a node was retired, after stating that: it gets a lease, and goes on with its chains.
+
+    What is missing of them is a removal again, if this node's chain has stated that it is lost. Raises DataFolderError
+    if the node is not retired, for this node, and if the chain of another node that is known and not retired states it.
+    """
+    own = require_node_id(opened.folder)
+    if node == own:
+        raise DataFolderError(f"node {node} is the one of `{opened.folder.path}`; use another node's folder")
+    speaker = WriterId(own, None).name
+    with opened.folder.registering():
+        with opened.store.read() as reader:
+            _require_retired(reader, node, speaker)
+        with opened.trail.recording(reinstate_event(node)):
+
+            def act(transaction: Transaction) -> None:
+                _require_retired(transaction, node, speaker)
+                transaction.reinstate_node(node)
+
+            opened.store.write(act, AccountScope(""))
+
+
+def _require_retired(reader: Reader, node: NodeId, speaker: str) -> None:
+    """Make sure that a node is retired, and that ``speaker`` may take that back; raises DataFolderError."""
+    retired = reader.retired_node(node)
+    if retired is None:
+        raise DataFolderError(f"node {node} is not retired")
+    stated = parse_writer(retired.stated_by)
+    # One that is forged may name any chain.
+    known = {each.node for each in reader.audit_writer_records() if each.node not in (None, node)}
+    is_of_another = retired.stated_by != speaker and stated is not None and stated.node in known
+    if is_of_another and not _is_lost(reader, retired.stated_by):
+        raise DataFolderError(f"node {node} is retired, as the chain of {retired.stated_by} states; take it back there")
 
 
 def _require_gone(reader: Reader, node: NodeId, speaker: str, database: str) -> None:

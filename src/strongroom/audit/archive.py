@@ -19,8 +19,9 @@ from strongroom.audit.chain import (
     parse_name,
 )
 from strongroom.audit.operator_events import AUDIT_SOURCE, OperatorEvent
-from strongroom.audit.retirement import RETIRED, LostChain, Retirement, may_retire
+from strongroom.audit.retirement import REINSTATED, RETIRED, LostChain, Reinstatement, Retirement, may_retire
 from strongroom.audit.writer_id import parse_writer
+from strongroom.node_id import NodeId
 
 ARCHIVED = "ArchiveAuditLog"
 PRUNED = "PruneAuditLog"
@@ -82,13 +83,16 @@ class Statements:
         self.pruned: set[str] = set()
         self.lost: dict[str, LostChain] = {}
         """The chains of retired nodes, by their writers."""
+        self._retired: dict[tuple[str, NodeId], dict[str, LostChain]] = {}
+        """The same by the chain that states it and the node."""
         self._by_place: dict[tuple[str, int], StatedSegment] = {}
 
     def add(self, speaker: str, record: bytes) -> None:
         """Add what a record of the commands' chain named ``speaker`` says, if it is a statement.
 
         Commands of a node speak for the chains of their node only, and for those from before nodes had ids; except that
-        they can retire another node. A second record, which says that this has failed, withdraws it.
+        they can retire another node, and take back what they have stated of it. A second record, which says that this
+        has failed, withdraws it.
         """
         try:
             found = msgspec.json.decode(record, type=_Record)
@@ -100,6 +104,8 @@ class Statements:
                 self._add_pruned(speaker, msgspec.json.decode(found.service_event_details, type=_Pruned).segments)
             elif found.event_name == RETIRED:
                 self._retire(speaker, msgspec.json.decode(found.service_event_details, type=Retirement), found)
+            elif found.event_name == REINSTATED:
+                self._reinstate(speaker, msgspec.json.decode(found.service_event_details, type=Reinstatement), found)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return
 
@@ -124,11 +130,24 @@ class Statements:
 
     def _retire(self, speaker: str, retirement: Retirement, record: _Record) -> None:
         if may_retire(speaker, retirement):
+            stated = self._retired.setdefault((speaker, retirement.node), {})
             for each in retirement.chains:
                 if record.error_code:
                     self.lost.pop(each.writer, None)
+                    stated.pop(each.writer, None)
                 else:
-                    self.lost[each.writer] = LostChain(retirement.node, record.event_time, each)
+                    lost = LostChain(retirement.node, record.event_time, each)
+                    self.lost[each.writer] = stated[each.writer] = lost
+
+    def _reinstate(self, speaker: str, reinstatement: Reinstatement, record: _Record) -> None:
+        """Take back what a chain has stated of a node; what another one states stays, as the two have no order."""
+        stated = self._retired.get((speaker, reinstatement.node), {})
+        if record.error_code:
+            self.lost.update(stated)
+            return
+        for writer, lost in stated.items():
+            if self.lost.get(writer) is lost:
+                del self.lost[writer]
 
     def _add_pruned(self, speaker: str, names: Sequence[str]) -> None:
         for name in names:

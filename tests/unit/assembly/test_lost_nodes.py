@@ -14,7 +14,7 @@ from strongroom.assembly.audit_log import existing_audit_key, open_audit_log, ve
 from strongroom.assembly.data_folder import DataFolderError, open_store
 from strongroom.assembly.node import read_node_id
 from strongroom.assembly.open_folder import open_existing
-from strongroom.assembly.retirement import retire_node
+from strongroom.assembly.retirement import reinstate_node, retire_node
 from strongroom.audit.report import ChainState, Kind, Report
 from strongroom.audit.search import Query
 from strongroom.clock import ManualClock
@@ -74,6 +74,17 @@ class Nodes:
         """Retire a node from the folder of the one that is kept."""
         with closing(open_existing(Settings(data=str(self.kept)), self.clock, entropy)) as opened:
             retire_node(opened, node, self.clock.now())
+
+    def reinstate(self, node: NodeId, folder: Path | None = None) -> None:
+        """Take back that a node was retired."""
+        with closing(open_existing(Settings(data=str(folder or self.kept)), self.clock, entropy)) as opened:
+            reinstate_node(opened, node)
+
+    def call_lost(self) -> None:
+        """Have the node that was lost serve again, and stop."""
+        again = LocalDeployment(self.lost, self.clock)
+        again.call("GenerateRandom", NumberOfBytes=9)
+        again.deployment.close()
 
 
 @pytest.fixture
@@ -180,7 +191,7 @@ def test_a_retired_node_cannot_start_or_run_a_command(nodes: Nodes) -> None:
     nodes.stop()
     nodes.retire(nodes.lost_node)
     before = {path.name: path.read_bytes() for path in (nodes.lost / "audit").iterdir()}
-    with pytest.raises(DataFolderError, match=f"node {nodes.lost_node} was retired: .*move `node-id` and `audit`"):
+    with pytest.raises(DataFolderError, match=f"node {nodes.lost_node} was retired, .*move `node-id` and `audit`"):
         LocalDeployment(nodes.lost, nodes.clock)
     with (
         closing(open_existing(Settings(data=str(nodes.lost)), nodes.clock, entropy)) as opened,
@@ -237,6 +248,26 @@ def test_a_retirement_of_which_it_is_not_known_whether_it_was_made_can_be_repeat
     assert kinds(nodes.verify(nodes.kept, complete=True)) == [Kind.FILE_MISSING]
     nodes.retire(nodes.lost_node)
     assert kinds(nodes.verify(nodes.kept)) == [Kind.LOST]
+
+
+def test_a_retirement_that_is_taken_back_excuses_nothing(nodes: Nodes, tmp_path: Path) -> None:
+    nodes.stop()
+    nodes.retire(nodes.lost_node)
+    third = LocalDeployment(join(tmp_path / "third", nodes.kept), nodes.clock)
+    third.call("GenerateRandom", NumberOfBytes=1)
+    third.deployment.close()
+    # What the first node's chain states is taken back there.
+    with pytest.raises(DataFolderError, match=f"as the chain of {nodes.first.deployment.node}cli states; take it back"):
+        nodes.reinstate(nodes.lost_node, third.folder)
+    nodes.reinstate(nodes.lost_node)
+    with pytest.raises(DataFolderError, match="is not retired"):
+        nodes.reinstate(nodes.lost_node)
+    nodes.call_lost()
+    assert nodes.verify(nodes.kept, nodes.lost, third.folder, complete=True).findings == []
+    shutil.rmtree(nodes.lost)
+    assert kinds(nodes.verify(nodes.kept, third.folder, complete=True)) == [Kind.FILE_MISSING]
+    nodes.retire(nodes.lost_node)
+    assert kinds(nodes.verify(nodes.kept, third.folder, complete=True)) == [Kind.LOST]
 
 
 def test_what_a_node_states_that_is_lost_later_is_stated_again(nodes: Nodes, tmp_path: Path) -> None:

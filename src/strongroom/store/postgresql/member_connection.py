@@ -151,7 +151,10 @@ class MemberConnection:
             if refusal is not None:
                 raise NotAdmitted(refusal)
             if self._execute(statements.IS_RETIRED, (request.node,)).fetchone() is not None:
-                raise NotAdmitted(f"node {request.node} was retired: its audit chains count as lost")
+                raise NotAdmitted(
+                    f"node {request.node} was retired, so its audit chains count as lost; if that is a mistake, run "
+                    f"`strongroom audit retire --undo {request.node}` on another node"
+                )
         return joined
 
     def _renew(self, request: Renew) -> Generation | None:
