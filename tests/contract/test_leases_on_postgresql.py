@@ -33,6 +33,7 @@ from strongroom.store.leases.view import View
 from strongroom.store.postgresql.agent import Agent
 from strongroom.store.postgresql.connection import NotConfirmed
 from strongroom.store.postgresql.engine import open_postgresql
+from strongroom.store.postgresql.living_members import ended_members
 from strongroom.store.postgresql.member_connection import MemberConnection, NotAdmitted
 from strongroom.store.postgresql.members import read_members
 from strongroom.store.postgresql.settler import Settler
@@ -315,14 +316,78 @@ def test_an_agent_and_a_settler_outlive_the_loss_of_the_generation(
         until(lambda: node.view.lease_left > 0)
 
 
-@pytest.mark.parametrize("lease", ["NaN", "Infinity", "1e300", "-1", "61"])
+@pytest.mark.parametrize("damage", ["TRUNCATE member", "DELETE FROM member", "UPDATE member SET lease = 0.1"])
+def test_a_change_waits_for_a_node_whose_row_a_person_has_deleted(
+    postgresql: Cluster, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The node may have a lease, until it finds out when it renews that."""
+    with (
+        postgresql.scratch() as name,
+        closing(MemberConnection(postgresql.address(name, SERVER), 5.0)) as connection,
+        closing(Settler(lambda: MemberConnection(postgresql.address(name, SERVER), 5.0), CLOCK)) as settler,
+    ):
+        connection.perform(Join(NODE, b"i" * 16, LEASE, About("1"), None))
+        connection.perform(Renew(NODE, b"i" * 16))
+        postgresql.run(damage, database=name)
+        number = commit(postgresql.address(name))
+        began = time.monotonic()
+        settler.settle(number)
+        assert over_everywhere(LEASE) - 0.05 < time.monotonic() - began
+        assert settler.waited_out == 1
+        # Only once: nothing is left of it.
+        until(lambda: connection.members().members == [])
+        settler.settle(commit(postgresql.address(name)))
+        assert settler.waited_out == 1
+    assert ("has lost its row in the table `member`" in caplog.text) == (not damage.startswith("UPDATE"))
+
+
+def test_agents_whose_rows_a_person_has_deleted_join_again(postgresql: Cluster, tmp_path: Path) -> None:
+    with (
+        postgresql.scratch() as name,
+        closing(RunningAgent(postgresql.address(name, SERVER), tmp_path / "page")) as node,
+        closing(MemberConnection(postgresql.address(name, SERVER), 5.0)) as connection,
+    ):
+        node.view.wait_for_lease(10)
+        postgresql.run("TRUNCATE member", database=name)
+        until(lambda: node.membership.joins == 2)
+        node.view.wait_for_lease(10)
+        found = connection.members().members
+        assert sorted(each.is_deleted for each in found) == [False, True]
+        assert {each.node for each in found} == {NODE}
+
+
+def test_what_every_lease_has_to_end_for_waits_for_deleted_rows_too(postgresql: Cluster) -> None:
+    pauses: list[float] = []
+    with (
+        postgresql.scratch() as name,
+        closing(MemberConnection(postgresql.address(name, SERVER), 5.0)) as connection,
+        closing(open_postgresql(postgresql.address(name))) as database,
+    ):
+        assert ended_members(database.engine, pauses.append) == {}
+        assert pauses == []
+        connection.perform(Join(NODE, b"i" * 16, LEASE, About("1"), None))
+        postgresql.run("TRUNCATE member", database=name)
+        assert ended_members(database.engine, pauses.append) == {}
+        assert sum(pauses) >= over_everywhere(LEASE)
+
+
+@pytest.mark.parametrize(
+    ("lease", "waited"),
+    [
+        ("NaN", LONGEST_LEASE),
+        ("Infinity", LONGEST_LEASE),
+        ("1e300", LONGEST_LEASE),
+        ("61", LONGEST_LEASE),
+        ("-1", LEASE),
+    ],
+)
 def test_a_lease_in_a_changed_row_is_never_longer_than_any_may_be(
-    connection: MemberConnection, address: str, lease: str
+    connection: MemberConnection, address: str, lease: str, waited: float
 ) -> None:
     connection.perform(Join(NODE, b"i" * 16, LEASE, About("1"), None))
     with closing(psycopg.connect(address, autocommit=True)) as other:
         other.execute("UPDATE member SET lease = %s::float8", (lease,))
-    assert [each.lease for each in connection.members().members] == [LONGEST_LEASE]
+    assert [each.lease for each in connection.members().members] == [waited]
 
 
 def test_an_agent_outlives_its_connections(address: str, tmp_path: Path, postgresql: Cluster) -> None:

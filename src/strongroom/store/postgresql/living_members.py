@@ -7,16 +7,21 @@ run, it has none.
 from collections.abc import Callable, Mapping
 
 import msgspec
-from sqlalchemy import Connection, Engine, delete, select
+from sqlalchemy import Connection, Engine, delete, exists, select
 
 from strongroom.store.leases.bounds import over_everywhere
-from strongroom.store.postgresql.schema import member
+from strongroom.store.postgresql.schema import granted_lease, member
 
 _LOOK = 0.25
 """The time between two looks at the members, seconds."""
 
 _MEMBERS = select(
     member.c.node, member.c.release, member.c.schema, member.c.incarnation, member.c.renewed, member.c.lease
+)
+
+# Of those whose rows a person has deleted. Which schema they have is not known.
+_LEASES = select(granted_lease.c.lease).where(
+    ~exists().where(member.c.node == granted_lease.c.node, member.c.incarnation == granted_lease.c.incarnation)
 )
 
 
@@ -44,12 +49,13 @@ def ended_members(
     """Wait until the leases of all members have ended; return those that are left of them, by node.
 
     ``older_than`` asks only for those of an earlier schema. ``pause`` waits for some seconds. It takes as long as the
-    longest lease if a node was killed, and no time if all were stopped. Raises LivingMembersError as soon as a member
-    renews its lease, or another one joins.
+    longest lease if a node was killed, or its row was deleted, and no time if all were stopped. Raises
+    LivingMembersError as soon as a member renews its lease, or another one joins.
     """
     with engine.connect() as connection:
         first = _members(connection, older_than)
-    waited, longest = 0.0, max((over_everywhere(each.lease) for each in first.values()), default=0.0)
+        leases = [*(each.lease for each in first.values()), *connection.execute(_LEASES).scalars()]
+    waited, longest = 0.0, max(map(over_everywhere, leases), default=0.0)
     while waited < longest:
         pause(_LOOK)
         waited += _LOOK
@@ -66,6 +72,7 @@ def remove_ended(connection: Connection, ended: Mapping[str, FoundMember], *, ol
     found = _members(connection, older_than, locked=True)
     _require_same(ended, found)
     if found:
+        connection.execute(delete(granted_lease).where(granted_lease.c.node.in_(list(found))))
         connection.execute(delete(member).where(member.c.node.in_(list(found))))
 
 

@@ -90,11 +90,11 @@ class MemberConnection:
             case Join():
                 return self._join(request)
             case Leave():
-                self._execute(statements.LEAVE, (request.node, request.incarnation))
+                self._execute(statements.LEAVE, (request.node, request.incarnation) * 2)
                 return None
 
     def members(self) -> FoundMembers:
-        """Return all members; raises GenerationLost."""
+        """Return all members, also those whose rows a person has deleted; raises GenerationLost."""
         rows = self._execute(statements.FIND_ALL, ()).fetchall()
         if not rows:
             raise GenerationLost
@@ -106,7 +106,8 @@ class MemberConnection:
 
     def remove(self, member: Member) -> None:
         """Delete a member if it has not been renewed since it was found."""
-        self._execute(statements.REMOVE, (member.node, member.incarnation, member.renewed))
+        name = member.node, member.incarnation
+        self._execute(statements.REMOVE, (*name, member.renewed, *name, *name))
 
     def listen(self) -> None:
         """Have ``wait`` return when something was committed."""
@@ -143,7 +144,8 @@ class MemberConnection:
             values: tuple[object, ...] = (request.node, request.incarnation, request.lease, *said, request.node)
             joined = self._execute(statements.INSERT, values).rowcount == 1
         else:
-            values = (request.incarnation, request.lease, *said, old.node, old.incarnation, old.renewed)
+            name = old.node, old.incarnation
+            values = (request.incarnation, request.lease, *said, *name, old.renewed, *name)
             joined = self._execute(statements.REPLACE, values).rowcount == 1
         if not joined:
             found = self._execute(statements.WINDOW, ()).fetchone()

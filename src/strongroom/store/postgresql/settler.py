@@ -180,7 +180,8 @@ class Settler:
         self._warned, self._ahead_since = "", None
         try:
             for member in removals:
-                logger.warning("node %s has not renewed its lease, and is not waited for any more", member.node)
+                why = "has lost its row in the table `member`" if member.is_deleted else "has not renewed its lease"
+                logger.warning("node %s %s, and is not waited for any more", member.node, why)
                 connection.remove(member)
         except Exception as error:  # noqa: BLE001 - as above
             self._fail(error)

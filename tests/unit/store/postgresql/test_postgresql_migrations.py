@@ -66,7 +66,7 @@ def test_it_has_the_tables_and_columns_of_the_sqlite_schema_with_its_number() ->
     for table in shared.tables.values():
         columns = set(metadata.tables[table.name].columns.keys())
         assert columns - {"tag"} == set(table.columns.keys()), table.name
-    own = {"generation", "keeper_turn", "member", "receipt", "schema_window"}
+    own = {"generation", "granted_lease", "keeper_turn", "member", "receipt", "schema_window"}
     assert metadata.tables.keys() - shared.tables.keys() == own
 
 

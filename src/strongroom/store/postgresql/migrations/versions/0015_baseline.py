@@ -239,6 +239,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("unique_id", "service"),
     )
     op.create_table(
+        "granted_lease",
+        sa.Column("node", _text(12), nullable=False),
+        sa.Column("incarnation", sa.LargeBinary, nullable=False),
+        sa.Column("lease", sa.Float, nullable=False),
+        sa.PrimaryKeyConstraint("node", "incarnation"),
+    )
+    op.create_table(
         "keeper_turn",
         sa.Column(
             "single",
