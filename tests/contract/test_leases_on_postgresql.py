@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -12,12 +12,10 @@ import pytest
 from sqlalchemy import Connection
 
 from postgresql import SERVER, Cluster
+from running_agent import CLOCK, LEASE, NODE, RunningAgent, commit, until
 from strongroom.clock import SystemClock
-from strongroom.entropy import system_entropy
 from strongroom.store.leases.bounds import LONGEST_LEASE, READ_PATIENCE, over_everywhere
 from strongroom.store.leases.generation import Generation
-from strongroom.store.leases.membership import Membership
-from strongroom.store.leases.page import PageFile, PageReader, PageWriter
 from strongroom.store.leases.requests import (
     About,
     Acknowledge,
@@ -29,43 +27,14 @@ from strongroom.store.leases.requests import (
     ReadChanges,
     Renew,
 )
-from strongroom.store.leases.view import View
-from strongroom.store.postgresql.agent import Agent
 from strongroom.store.postgresql.connection import NotConfirmed
 from strongroom.store.postgresql.engine import open_postgresql
-from strongroom.store.postgresql.living_members import ended_members
 from strongroom.store.postgresql.member_connection import MemberConnection, NotAdmitted
 from strongroom.store.postgresql.members import read_members
 from strongroom.store.postgresql.settler import Settler
 from strongroom.store.records import MemberRecord
 
-NODE = "0123456789ab"
-LEASE = 1.0
-CLOCK = SystemClock()
 TERMINATE = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'strongroom'"
-
-
-class RunningAgent:
-    """An agent on a thread, with the view of a worker."""
-
-    def __init__(
-        self, address: str, page: Path, node: str = NODE, poll: float | None = None, lease: float = LEASE
-    ) -> None:
-        self._file = PageFile(page, CLOCK.boot(), writing=True)
-        reader = PageReader(self._file.memory, self._file.place)
-        self.page = reader
-        self.view = View(reader, CLOCK.uptime, time.sleep)
-        writer = PageWriter(self._file.memory, self._file.place)
-        self.membership = Membership(node, lease, writer, CLOCK, system_entropy)
-        self.agent = Agent(self.membership, lambda: MemberConnection(address, lease / 2), CLOCK, lease, poll=poll)
-        self._thread = threading.Thread(target=self.agent.run)
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop it."""
-        self.agent.stop()
-        self._thread.join()
-        self.agent.close()
 
 
 @pytest.fixture
@@ -78,24 +47,6 @@ def address(postgresql: Cluster) -> Iterator[str]:
 def connection(address: str) -> Iterator[MemberConnection]:
     with closing(MemberConnection(address, 5.0)) as connection:
         yield connection
-
-
-def commit(address: str, name: str = "name") -> int:
-    """Commit a change, as a write does; return its number."""
-    with closing(psycopg.connect(address)) as connection, connection.transaction():
-        row = connection.execute(
-            "UPDATE generation SET number = number + 1, tag = %s RETURNING number, tag", (system_entropy(8),)
-        ).fetchall()[0]
-        connection.execute("INSERT INTO change VALUES (%s, %s, 'key', '1', 'r', %s)", (*row, name))
-    number: int = row[0]
-    return number
-
-
-def until(condition: Callable[[], bool], most: float = 10.0) -> None:
-    deadline = time.monotonic() + most
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def member(connection: MemberConnection, node: str = NODE) -> Member | None:
@@ -314,61 +265,6 @@ def test_an_agent_and_a_settler_outlive_the_loss_of_the_generation(
         other.execute("INSERT INTO generation (number, tag) VALUES (%s, %s)", kept)
         assert settled.wait(60)
         until(lambda: node.view.lease_left > 0)
-
-
-@pytest.mark.parametrize("damage", ["TRUNCATE member", "DELETE FROM member", "UPDATE member SET lease = 0.1"])
-def test_a_change_waits_for_a_node_whose_row_a_person_has_deleted(
-    postgresql: Cluster, damage: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The node may have a lease, until it finds out when it renews that."""
-    with (
-        postgresql.scratch() as name,
-        closing(MemberConnection(postgresql.address(name, SERVER), 5.0)) as connection,
-        closing(Settler(lambda: MemberConnection(postgresql.address(name, SERVER), 5.0), CLOCK)) as settler,
-    ):
-        connection.perform(Join(NODE, b"i" * 16, LEASE, About("1"), None))
-        connection.perform(Renew(NODE, b"i" * 16))
-        postgresql.run(damage, database=name)
-        number = commit(postgresql.address(name))
-        began = time.monotonic()
-        settler.settle(number)
-        assert over_everywhere(LEASE) - 0.05 < time.monotonic() - began
-        assert settler.waited_out == 1
-        # Only once: nothing is left of it.
-        until(lambda: connection.members().members == [])
-        settler.settle(commit(postgresql.address(name)))
-        assert settler.waited_out == 1
-    assert ("has lost its row in the table `member`" in caplog.text) == (not damage.startswith("UPDATE"))
-
-
-def test_agents_whose_rows_a_person_has_deleted_join_again(postgresql: Cluster, tmp_path: Path) -> None:
-    with (
-        postgresql.scratch() as name,
-        closing(RunningAgent(postgresql.address(name, SERVER), tmp_path / "page")) as node,
-        closing(MemberConnection(postgresql.address(name, SERVER), 5.0)) as connection,
-    ):
-        node.view.wait_for_lease(10)
-        postgresql.run("TRUNCATE member", database=name)
-        until(lambda: node.membership.joins == 2)
-        node.view.wait_for_lease(10)
-        found = connection.members().members
-        assert sorted(each.is_deleted for each in found) == [False, True]
-        assert {each.node for each in found} == {NODE}
-
-
-def test_what_every_lease_has_to_end_for_waits_for_deleted_rows_too(postgresql: Cluster) -> None:
-    pauses: list[float] = []
-    with (
-        postgresql.scratch() as name,
-        closing(MemberConnection(postgresql.address(name, SERVER), 5.0)) as connection,
-        closing(open_postgresql(postgresql.address(name))) as database,
-    ):
-        assert ended_members(database.engine, pauses.append) == {}
-        assert pauses == []
-        connection.perform(Join(NODE, b"i" * 16, LEASE, About("1"), None))
-        postgresql.run("TRUNCATE member", database=name)
-        assert ended_members(database.engine, pauses.append) == {}
-        assert sum(pauses) >= over_everywhere(LEASE)
 
 
 @pytest.mark.parametrize(

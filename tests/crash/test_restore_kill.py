@@ -41,7 +41,7 @@ def before_the_commit() -> None:
 
 
 def after_the_commit() -> None:
-    RestoredFolder.publish = die  # type: ignore[assignment]
+    RestoredFolder.publish = die  # type: ignore[method-assign]
 
 
 def after_a_file_has_its_place() -> None:
@@ -61,7 +61,7 @@ class Scene:
         self.settings: Settings = replace(
             self.deployment.settings, store=cluster.address(name, SERVER), data=str(self.new)
         )
-        self._empty = lambda: cluster.run(*EMPTYING, database=name)
+        self._cluster, self._name = cluster, name
 
     def restore(self) -> None:
         restored = restore(
@@ -81,7 +81,7 @@ class Scene:
 
     def empty(self) -> None:
         """Make the database one that nothing was restored into."""
-        self._empty()
+        self._cluster.run(*EMPTYING, database=self._name)
 
     def keys(self) -> int:
         with closing(open_existing(self.settings, self.clock, entropy)) as opened, opened.store.read() as reader:
