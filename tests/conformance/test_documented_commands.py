@@ -75,9 +75,11 @@ SET_UP = "needs a database server; tests/conformance/test_postgresql.py runs the
 LISTED = "needs keys and a log; test_keys_command.py and test_audit_commands.py run the same"
 CONFIGURED = "tests/unit/cli/test_config.py runs it on settings of all kinds"
 FOUNDED = "makes a deployment in /srv; test_first_administrator.py does it elsewhere"
+OTHERS = "settings and commands of other programs; tests/conformance/third_party has those that are run"
 SEEDED = "serves until it is stopped; test_seeded_server.py starts one with a seed file, and uses the tags"
 
 LEFT_OUT = {
+    ("docs/works-with.md", ""): OTHERS,
     ("docs/commands.md", "strongroom keys"): LISTED,
     ("docs/operations.md", "strongroom audit search"): LISTED,
     ("docs/running.md", "strongroom init"): FOUNDED,

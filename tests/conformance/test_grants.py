@@ -229,6 +229,13 @@ def test_a_grantee_who_may_make_grants_passes_on_no_more_than_it_has(
     assert error_code_of(user.kms.revoke_grant, KeyId=key_id, GrantId=tighter["GrantId"]) == "AccessDeniedException"
 
 
+@pytest.mark.parametrize("kind", ["EncryptionContextEquals", "EncryptionContextSubset"])
+def test_an_empty_constraint_beside_another_is_none(kms: KMSClient, user: Person, key_id: str, kind: str) -> None:
+    both: Any = {"EncryptionContextEquals": {}, "EncryptionContextSubset": {}, kind: {"Dept": "IT"}}
+    kms.create_grant(KeyId=key_id, GranteePrincipal=user.arn, Operations=["Encrypt"], Constraints=both)
+    assert kms.list_grants(KeyId=key_id)["Grants"][0]["Constraints"] == {kind: {"Dept": "IT"}}
+
+
 def test_what_create_grant_refuses(kms: KMSClient, user: Person, key_id: str) -> None:
     call: dict[str, Any] = {"KeyId": key_id, "GranteePrincipal": user.arn, "Operations": ["Encrypt"]}
 

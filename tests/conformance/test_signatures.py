@@ -7,7 +7,10 @@ import pytest
 from botocore.credentials import Credentials
 
 from clients import Raw, credentials_of, send, signed
+from identities import Identities
 from local_server import RunningServer
+from policies import allow, document
+from sessions import assume
 
 
 def replace_header(name: str, old: str, new: str) -> Callable[[Raw], object]:
@@ -96,7 +99,11 @@ CASES: dict[str, tuple[Callable[[Raw], object], str, str]] = {
     "host not signed": (stop_signing("host"), INVALID, "'Host' or ':authority' must be a 'SignedHeader'"),
     "date not signed": (stop_signing("x-amz-date"), INVALID, "'x-amz-date' must be a 'SignedHeader'"),
     "target not signed": (stop_signing("x-amz-target"), INVALID, "'x-amz-target' must be a 'SignedHeader'"),
-    "token not signed": (put("X-Amz-Security-Token", "t"), INVALID, "'x-amz-security-token' must be a 'SignedHeader'"),
+    "a token with a root's key": (
+        put("X-Amz-Security-Token", "t"),
+        "UnrecognizedClientException",
+        "The security token included in the request is invalid.",
+    ),
 }
 
 
@@ -116,6 +123,26 @@ def test_unknown_access_keys_and_session_tokens_are_not_recognized(server: Runni
         answer = send(server, signed(server, credentials=credentials))
         assert answer.error == "UnrecognizedClientException"
         assert answer.message == "The security token included in the request is invalid."
+
+
+def test_a_session_token_need_not_be_signed(server: RunningServer, identities: Identities) -> None:
+    """Some clients add it after they have signed, such as Kroxylicious. Only the session's own token will do."""
+    user, role = identities.user(allow(do="sts:AssumeRole")), identities.role()
+    policy = document(allow(do="kms:ListKeys"))
+    identities.iam.put_role_policy(RoleName=role["RoleName"], PolicyName="lists", PolicyDocument=policy)
+    session, other = (assume(user.sts, role["Arn"]) for _ in range(2))
+
+    def call(token: str | None) -> tuple[int, str]:
+        # The request is signed as if the access key had no token.
+        bare = signed(server, credentials=Credentials(session.access_key, session.secret_key))
+        answer = send(server, bare, (lambda _: None) if token is None else put("X-Amz-Security-Token", token))
+        return answer.status, answer.body.decode()
+
+    assert [call(session.token)[0] for _ in range(3)] == [200, 200, 200]
+    for token in (other.token, f"{session.token}A", "", None):
+        status, body = call(token)
+        assert (status, "UnrecognizedClientException" in body) == (400, True), token
+    assert call(session.token)[0] == 200
 
 
 def test_another_secret_is_a_mismatch(server: RunningServer) -> None:

@@ -1,18 +1,21 @@
 """AssumeRoleWithWebIdentity as a pod calls it: with a token and without an access key."""
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import boto3
 import pytest
+from botocore.credentials import Credentials
 from mypy_boto3_iam.client import IAMClient
 from mypy_boto3_sts.client import STSClient
 
 from accounts import data_of, last_record
 from client_errors import error_with_status
-from clients import client_of, client_with, credentials_of
+from clients import Raw, client_of, client_with, credentials_of, send, signed
 from identities import ACCOUNT, new_name
 from issuers import AUDIENCE, ISSUER, POD, PROVIDER, Issuer
 from local_server import RunningServer, running_server
@@ -113,6 +116,26 @@ def test_the_sdk_finds_its_way_from_the_environment(
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     kms = boto3.Session(region_name="us-east-1").client("kms")
     assert kms.generate_random(NumberOfBytes=32)["Plaintext"]
+
+
+def test_a_client_that_asks_for_json_and_adds_the_token_after_signing(
+    server: RunningServer, iam: IAMClient, issuer: Issuer
+) -> None:
+    """As Kroxylicious does it: without an SDK, with Java's classes for JSON and a signer of its own."""
+    asked = {"Action": "AssumeRoleWithWebIdentity", "Version": "2011-06-15", "RoleSessionName": "kroxylicious-1"}
+    form = urlencode(asked | {"RoleArn": role_for(iam, trusts_tokens()), "WebIdentityToken": issuer.token()})
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+    answer = send(server, Raw("POST", "/", headers, form.encode()))
+    assert answer.status == 200
+    reply = json.loads(answer.body)["AssumeRoleWithWebIdentityResponse"]["AssumeRoleWithWebIdentityResult"]
+    made = reply["Credentials"]
+    # Seconds since 1970, which Jackson reads as an Instant.
+    assert 3500 < made["Expiration"] - time.time() <= 3600  # noqa: TID251 - a client's clock
+    request = signed(server, credentials=Credentials(made["AccessKeyId"], made["SecretAccessKey"]))
+    request.headers["X-Amz-Security-Token"] = made["SessionToken"]
+    assert send(server, request).status == 200
+    wrong = send(server, Raw("POST", "/", headers, form.replace("Token=ey", "Token=xx").encode()))
+    assert (wrong.status, json.loads(wrong.body)["Error"]["Code"]) == (400, "InvalidIdentityToken")
 
 
 @pytest.mark.parametrize(

@@ -37,11 +37,13 @@ def self_signed(folder: Path, name: str, *, kind: tuple[str, ...] = EC, days: in
     return pair
 
 
-def signed_by(authority: Pair, folder: Path, name: str) -> Pair:
-    """Make a certificate of an authority for a client."""
+def signed_by(authority: Pair, folder: Path, name: str, *, names: str = "") -> Pair:
+    """Make a certificate of an authority: for a client, or with ``names`` (``DNS:...,IP:...``) for a server."""
     pair, request = Pair(folder / f"{name}.pem", folder / f"{name}.key"), folder / f"{name}.csr"
     made = ("-keyout", str(pair.key), "-out", str(request))
-    run_openssl("req", "-new", "-newkey", *EC, "-nodes", "-subj", f"/CN={name}", *made)
+    for_server = ("-addext", f"subjectAltName={names}") if names else ()
+    run_openssl("req", "-new", "-newkey", *EC, "-nodes", "-subj", f"/CN={name}", *for_server, *made)
     by = ("-CA", str(authority.certificate), "-CAkey", str(authority.key), "-CAcreateserial", "-days", "365")
-    run_openssl("x509", "-req", "-in", str(request), *by, "-out", str(pair.certificate))
+    kept = ("-copy_extensions", "copy", "-out", str(pair.certificate))
+    run_openssl("x509", "-req", "-in", str(request), *by, *kept)
     return pair

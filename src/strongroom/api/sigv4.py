@@ -47,9 +47,14 @@ _SIGNATURE = re.compile(r"[0-9a-f]{64}")
 _SIGNATURE_LENGTH = _DIGEST_LENGTH = 64
 _SPACES = re.compile(r"[ \t]+")
 _MUST_BE_SIGNED = (
-    *("host", "x-amz-date", "x-amz-target", "x-amz-security-token", "x-amz-content-sha256"),
+    *("host", "x-amz-date", "x-amz-target", "x-amz-content-sha256"),
     *("x-amz-source-arn", "x-amz-source-account", "x-strongroom-on-behalf-of"),
 )
+"""Headers that must be signed where present.
+
+The session token need not be: some clients add it after they have signed (AWS Signature Version 4 test suite,
+``post-sts-header-after``). It belongs to one access key id and one secret, so no other token fits a signature.
+"""
 _SERVICE = re.compile(r"AWS4-HMAC-SHA256 +Credential=[^/,\s]+/[^/,\s]*/[^/,\s]*/([^/,\s]*)/")
 _MAX_CACHED_KEYS = 10_000
 _MAX_CACHED = 1024

@@ -14,12 +14,15 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from mypy_boto3_kms.client import KMSClient
 
-from local_server import RunningServer
+from clients import credentials_of
+from local_server import RunningServer, running_server
 from programs import unmeasured
 from strongroom.http.listeners import claim_port
+from tls_files import self_signed
 
 SOURCES = Path(__file__).parent / "openbao"
 PATIENCE = 30.0
@@ -123,3 +126,24 @@ def wait_for_text(path: Path, text: str) -> None:
     while text not in path.read_text():
         assert time.monotonic() < end, path.read_text()
         time.sleep(0.1)
+
+
+def test_it_trusts_a_private_authority_that_aws_ca_bundle_names(bao: Path, tmp_path: Path) -> None:
+    pair = self_signed(tmp_path, "authority")
+    with running_server(tmp_path / "data", tmp_path / "log", *pair.options) as server:
+        keys = credentials_of(server)
+        kms = boto3.client(
+            "kms",
+            region_name="us-east-1",
+            endpoint_url=server.endpoint,
+            verify=str(pair.certificate),
+            aws_access_key_id=keys.access_key,
+            aws_secret_access_key=keys.secret_key,
+        )
+        key = kms.create_key()["KeyMetadata"]["KeyId"]
+        server.environment["AWS_CA_BUNDLE"] = str(pair.certificate)
+        with running(bao, server, tmp_path, key, "trusts.log") as vault:
+            vault.wait(*SEALED)
+        server.environment["AWS_CA_BUNDLE"] = str(self_signed(tmp_path, "another").certificate)
+        with running(bao, server, tmp_path, key, "distrusts.log"):
+            wait_for_text(tmp_path / "distrusts.log", "certificate signed by unknown authority")

@@ -46,9 +46,15 @@ class GrantConstraints(msgspec.Struct, rename="pascal", frozen=True, omit_defaul
 
     def terms(self) -> Constraints:
         """Return the constraints as they are kept; raises ValidationException for contexts that are too large."""
-        require_size(self.encryption_context_equals)
-        require_size(self.encryption_context_subset)
-        return Constraints(self.encryption_context_equals, self.encryption_context_subset, self.source_arn)
+        equals, subset = self.encryption_context_equals, self.encryption_context_subset
+        require_size(equals)
+        require_size(subset)
+        # Terraform always sends both, one of them empty. AWS takes the other.
+        if subset and not equals:
+            equals = None
+        elif not subset and equals is not None:
+            subset = None
+        return Constraints(equals, subset, self.source_arn)
 
 
 class CreateGrantRequest(Request):

@@ -171,7 +171,7 @@ def _require_constraints(request: CreateGrantRequest, key: KmsKey) -> None:
     retiring = request.retiring_principal or request.retiring_service_principal
     if request.grantee_service_principal is not None and retiring is None:
         raise ValidationException("Grants to service principals require a retiring principal.")
-    if asked.encryption_context_equals is not None and asked.encryption_context_subset is not None:
+    if asked.encryption_context_equals and asked.encryption_context_subset:
         raise ValidationException("More than one constraint supplied")
     context = asked.encryption_context_equals or asked.encryption_context_subset or {}
     if context and key.spec is not KeySpec.SYMMETRIC_DEFAULT:
