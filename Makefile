@@ -22,6 +22,10 @@ NODE_TESTS := $(addprefix tests/conformance/test_,$(addsuffix .py,encryption key
 # What single tests run. It is installed before all of them: while Debian packages are written, commits to the disk wait.
 PROGRAMS_OF_TESTS := age groff zsh fish promtool pgbouncer rsyslogd chromium-headless-shell
 PACKAGES_OF_TESTS := age groff-base zsh fish prometheus pgbouncer rsyslog-gnutls chromium-headless-shell
+# The same for libraries, and for programs that others of their name may hide.
+LIBRARIES_OF_TESTS := openssl curl openssh-client systemd golang-go golang-github-aws-aws-sdk-go-dev golang-github-aws-aws-sdk-go-v2-dev \
+	golang-github-smallstep-certificates-dev ruby ruby-aws-sdk-kms awscli aws-nuke libnss3 libfaketime patroni etcd-server
+INSTALLED = dpkg-query --show --showformat '$${db:Status-Status}\n' $(LIBRARIES_OF_TESTS) 2>/dev/null | grep -cx installed
 # What depends on the version of the database server.
 POSTGRESQL_TESTS := --ignore=tests/contract/test_matrix.py tests/contract tests/unit/store/postgresql tests/faults/test_nodes.py $(wildcard tests/faults/test_postgresql_*.py) \
 	$(addprefix tests/conformance/test_,postgresql.py postgresql_connections.py regions_of_nodes.py)
@@ -54,20 +58,22 @@ quick: ## Run the tests that need no server process, but for the state matrix; f
 	@tools/venv dev
 	@.venv/bin/python -m pytest $(PARALLEL) tests/unit tests/contract tests/vectors tests/architecture --ignore=tests/contract/test_matrix.py
 
-test: ## Run every test under coverage: in parallel, then alone those that load the machine
+test: ## Run every test, what adds to it under coverage: in parallel, then alone those that load the machine
 	@{ command -v softhsm2-util && command -v gcc; } >/dev/null || tools/apt softhsm2 gcc libc6-dev
 	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || tools/apt postgresql
 	@{ command -v swtpm && pkg-config --exists tss2-esys && command -v gcc; } >/dev/null || tools/apt swtpm libtss2-dev pkg-config gcc python3-dev
 	@PATH="$$PATH:/usr/sbin"; for each in $(PROGRAMS_OF_TESTS); do command -v $$each >/dev/null || { tools/apt $(PACKAGES_OF_TESTS) || exit 1; break; }; done
+	@! command -v dpkg-query >/dev/null || test "$$($(INSTALLED))" = $(words $(LIBRARIES_OF_TESTS)) || tools/apt $(LIBRARIES_OF_TESTS)
+	@{ command -v node && command -v npm; } >/dev/null || tools/apt nodejs npm
 	@tools/venv dev
 	@tools/venv tpm
 	@tools/venv packaging
 	@.venv/bin/coverage erase
 	@.venv/bin/coverage run -m pytest $(PARALLEL) $(SERIAL:%=--ignore=%)
 	@.venv/bin/coverage run -m pytest $(PARALLEL) -r fE $(KEY_TESTS) --key-protection pkcs11-full
-	@.venv/bin/coverage run -m pytest $(PARALLEL) -r fE $(KEY_TESTS) --key-protection pkcs11-full --token nss
-	@.venv/bin/coverage run -m pytest $(PARALLEL) -r fE $(NODE_TESTS) --store postgresql --nodes 3
-	@.venv/bin/coverage run -m pytest $(SERIAL)
+	@.venv/bin/python -m pytest $(PARALLEL) -r fE $(KEY_TESTS) --key-protection pkcs11-full --token nss
+	@.venv/bin/python -m pytest $(PARALLEL) -r fE $(NODE_TESTS) --store postgresql --nodes 3
+	@.venv/bin/python -m pytest $(SERIAL)
 	@.venv/bin/coverage combine --quiet
 
 test-hardware: ## Run the tests that use keys with their keys under SoftHSM and NSS, in root depth and in full depth

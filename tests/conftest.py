@@ -1,8 +1,9 @@
 """Fixtures that several folders share: a manual clock, a key back end and a store. It also cleans the environment."""
 
+import gc
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from strongroom.store.sqlite.engine import open_sqlite
 from strongroom.store.sqlite.store import SqlStore
 from xks_stub import XksStub, named_certificate
 
-pytest_plugins = ("depths", "stores")
+pytest_plugins = ("depths", "measuring", "stores")
 
 NOW = 1_790_000_000.0
 REGIONS = ("us-east-1", "eu-west-1")
@@ -50,6 +51,17 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # One worker by default, so that its audit log has all calls in order. tests/crash/test_workers.py sets several.
 os.environ["STRONGROOM_WORKERS"] = "1"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect tests without garbage collections; later ones pass over the million objects that this makes."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture

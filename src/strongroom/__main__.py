@@ -17,13 +17,7 @@ def main() -> None:
     if sys.argv[1:2] == ["serve"]:
         _hold_signals()
     try:
-        if sys.argv[1:2] == ["dev"]:
-            # Without the modules of the other commands: it is to serve within a second.
-            from strongroom.cli.dev import dev  # noqa: PLC0415 - see below
-
-            run: Callable[[], None] = partial(dev, sys.argv[2:], prog_name="strongroom dev")
-        else:
-            from strongroom.cli import main as run  # noqa: PLC0415 - to report that it cannot be loaded
+        run = _loaded()
     except (MemoryError, OSError, SystemError, ImportError) as error:
         if isinstance(error, ModuleNotFoundError):
             raise
@@ -34,6 +28,22 @@ def main() -> None:
         # As click says it once they are loaded.
         sys.exit("\nAborted!")
     run()
+
+
+def _loaded() -> Callable[[], None]:
+    """Load the modules of the command line, and return what runs it."""
+    # Imported here, as all of the command line, to report that it cannot be loaded.
+    from strongroom.cli.loading import without_garbage_collection  # noqa: PLC0415 - as above
+
+    with without_garbage_collection():
+        if sys.argv[1:2] == ["dev"]:
+            # Without the modules of the other commands: it is to serve within a second.
+            from strongroom.cli.dev import dev  # noqa: PLC0415 - as above
+
+            return partial(dev, sys.argv[2:], prog_name="strongroom dev")
+        from strongroom.cli.main import main as run  # noqa: PLC0415 - as above
+
+        return run
 
 
 def _open_standard_streams() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-from strongroom.cli import main
+from strongroom.cli.main import main
 from strongroom.cli.output import Question
 
 PAGE = (Path(__file__).parents[2] / "docs" / "commands.md").read_text(encoding="utf-8")

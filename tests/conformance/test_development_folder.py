@@ -1,13 +1,18 @@
 """The data folder of ``strongroom dev``: no other command opens its keys."""
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from programs import program
+from server_processes import wait_until
 from strongroom.testing import server
+
+ASKS = "import boto3; print(boto3.client('sts').get_caller_identity()['Arn'])"
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +56,21 @@ def test_it_moves_into_no_other_database(folder: Path) -> None:
 def test_a_shell_that_points_at_it_has_no_command_use_it(folder: Path) -> None:
     for name in ("env.sh", "env.fish"):
         assert "STRONGROOM_" not in (folder / name).read_text()
+
+
+def test_fish_reaches_a_server_by_the_line_that_it_prints(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    started = [sys.executable, "-m", "strongroom", "dev", "--port", "0"]
+    with log.open("w") as out, subprocess.Popen(started, stdout=out, stderr=out) as dev:
+        try:
+            wait_until(lambda: "env.fish" in log.read_text())
+            (line,) = [each for each in log.read_text().splitlines() if each.startswith("source ")]
+            script = f"{line}; and {shlex.quote(sys.executable)} -c {shlex.quote(ASKS)}"
+            command = [program("fish", "fish"), "-c", script]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        finally:
+            dev.terminate()
+    assert done.stdout == "arn:aws:iam::000000000000:root\n", done.stderr
 
 
 def test_it_can_be_diagnosed(folder: Path) -> None:

@@ -21,6 +21,7 @@ from botocore.exceptions import ClientError
 
 from clients import sign
 from local_server import running_server
+from presigned_urls import presigned_url
 from strongroom.clock import DAY
 from strongroom.testing import Account, Clock, ControlError, Server, StartError, server
 from strongroom.testing.server import start
@@ -141,6 +142,22 @@ def signed_at(account: Account, moment: datetime, **more: str) -> tuple[int, str
     request = AWSRequest("POST", f"{account.url}/", headers, b"{}")
     sign(request, Credentials(account.access_key_id, account.secret_access_key), "kms", account.region, moment)
     return ask(account.url, "POST", "/", {}, **dict(request.headers.items()))
+
+
+def test_a_presigned_url_expires_by_the_clock_that_it_was_dated_by(account: Account, clock: Clock) -> None:
+    credentials = Credentials(account.access_key_id, account.secret_access_key)
+
+    def status(url: str) -> int:
+        parts = urlsplit(url)
+        return ask(account.url, "GET", f"{parts.path}?{parts.query}")[0]
+
+    sts = account.client("sts")
+    by_client = sts.generate_presigned_url("get_caller_identity", HttpMethod="GET")
+    clock.advance(days=1)
+    by_server = presigned_url(account.url, credentials, clock.now().timestamp())
+    assert (status(by_client), status(by_server)) == (200, 200)
+    clock.advance(minutes=16)
+    assert (status(by_client), status(by_server)) == (200, 403)
 
 
 def test_the_clock_can_be_set_back_and_new_dates_are_right(kms: Any, clock: Clock) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 import click
 import pytest
 
-from strongroom.cli import main
+from strongroom.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 PAGES = (

@@ -1,6 +1,7 @@
 """``strongroom init --admin``: a user for everyday work, and root access keys put aside."""
 
 import json
+import shlex
 import stat
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 from accounts import strongroom, succeed
 from clients import client_with, credentials_of
 from local_server import running_server
+from postgresql import SERVER, Cluster
+from warm_commands import command
 
 ACCOUNT = "000000000000"
 
@@ -46,6 +49,32 @@ def test_an_administrator_is_made_and_the_root_access_key_is_put_aside(tmp_path:
     again = strongroom(data, "init", "--admin")
     assert again.returncode == 1
     assert "was initialized before" in again.stderr
+
+
+def test_an_administrator_of_a_database_that_nodes_share(tmp_path: Path, postgresql: Cluster) -> None:
+    data, config = tmp_path / "data", tmp_path / "a b.toml"
+    with postgresql.database() as name:
+        config.write_text(f'store = "{postgresql.address(name, SERVER)}"\ndata = "{data}"\n')
+        made = command("init", "--admin", "--config", str(config))
+        assert made.returncode == 0, made.stderr
+        (serve,) = [line for line in made.stdout.splitlines() if line.startswith("strongroom serve ")]
+        # The data folder alone does not tell which database it belongs to.
+        alone = command("serve", "--data", str(data), "--listen", "127.0.0.1:0")
+        assert alone.returncode == 1
+        assert "If its database is PostgreSQL, name the settings with `store` in --config." in alone.stderr
+        program, subcommand, *options = shlex.split(serve)
+        assert (program, subcommand) == ("strongroom", "serve")
+        with running_server(data, tmp_path / "log", *options) as server:
+            mine = credentials_of(server)
+            identity = client_with(server, "sts", mine).get_caller_identity()
+            assert identity["Arn"] == f"arn:aws:iam::{ACCOUNT}:user/admin"
+            key = client_with(server, "kms", mine).create_key()["KeyMetadata"]["KeyId"]
+            client_with(server, "kms", mine).encrypt(KeyId=key, Plaintext=b"text")
+            (listed,) = map(json.loads, command("keys", "--json", *options).stdout.splitlines())
+            assert (listed["key_id"], listed["last_use"]["operation"]) == (key, "Encrypt")
+            assert "OK       database-role" in command("doctor", *options).stdout
+        again = command("init", "--admin", "--config", str(config))
+        assert "it was initialized before; start the server" in again.stderr
 
 
 @pytest.mark.parametrize("name", ["", "a b", "x" * 65])

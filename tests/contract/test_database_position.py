@@ -99,6 +99,7 @@ WRITES: dict[str, list[Act]] = {
 NOT_COUNTED = {
     "add_destruction": "it is part of an erasure, which is counted",
     "defer_destruction": "it is tried sooner",
+    "withdraw_destruction": "what gets the object is stored in the same transaction",
     "remove_destruction": "what is destroyed already is destroyed again, which does nothing",
     "note_key_uses": "the audit log has the uses",
     "note_access_key_use": "a crash may lose the last minute",

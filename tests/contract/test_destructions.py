@@ -11,6 +11,7 @@ from strongroom.crypto.material import MaterialBinding
 from strongroom.crypto.seal import SealedDomainKey
 from strongroom.keys.kms_key import KmsKey
 from strongroom.store.protocol import Store, Transaction
+from strongroom.store.retries import WriteConflict
 from strongroom.store.subjects.destructions import Backlog, Destruction, ErasedDomainKey, ErasedMaterial, ErasedObject
 
 KEY = make_key(1)
@@ -101,6 +102,39 @@ def test_it_is_noted_once_and_removed_however_often(store: Store) -> None:
         assert due(store) == []
 
 
+def test_what_is_to_be_made_is_due_later_and_withdrawn_in_time_only(store: Store, other: Store) -> None:
+    planned = replace(MATERIAL, uncommitted=True)
+    key_of_region = replace(DOMAIN_KEY, uncommitted=True)
+
+    def announce(transaction: Transaction) -> None:
+        for each in (planned, key_of_region):
+            transaction.add_destruction(each, NOW + 10)
+
+    store.write(announce)
+    assert due(other, NOW + 9) == []
+    assert {each.erased for each in due(other, NOW + 10)} == {planned, key_of_region}
+    store.write(lambda transaction: transaction.withdraw_destruction(planned, NOW + 10))
+    (begun,) = due(other, NOW + 10)
+    other.write(lambda transaction: transaction.defer_destruction(begun, replace(begun, due_at=NOW + 20, since=NOW)))
+    for gone in (planned, key_of_region):
+        with pytest.raises(WriteConflict):
+            store.write(partial(withdrawn, gone))
+    assert [each.erased for each in due(other, NOW + 20)] == [key_of_region]
+
+
+def withdrawn(erased: ErasedObject, transaction: Transaction) -> None:
+    transaction.add_key(KEY)
+    transaction.withdraw_destruction(erased, NOW + 10)
+
+
+def test_a_destruction_that_was_withdrawn_is_not_begun(store: Store, other: Store) -> None:
+    planned = replace(MATERIAL, uncommitted=True)
+    store.write(lambda transaction: transaction.add_destruction(planned, NOW))
+    (seen,) = due(other)
+    store.write(lambda transaction: transaction.withdraw_destruction(planned, NOW))
+    assert not other.write(partial(deferred, seen, replace(seen, due_at=NOW + 10)))
+
+
 def test_it_is_not_noted_when_the_erasure_is_rolled_back(store: Store) -> None:
     store.write(lambda transaction: transaction.add_key(KEY))
 
@@ -135,5 +169,7 @@ def test_a_version_of_a_domain_key_is_in_use_while_it_is_there(store: Store) -> 
     store.write(lambda transaction: transaction.add_domain_key(record))
     assert store.write(in_use(DOMAIN_KEY))
     assert not store.write(in_use(replace(DOMAIN_KEY, version=2)))
+    # Whether it has this very object is sealed.
+    assert not store.write(in_use(replace(DOMAIN_KEY, uncommitted=True)))
     store.write(lambda transaction: transaction.remove_domain_key(record))
     assert not store.write(in_use(DOMAIN_KEY))

@@ -97,7 +97,7 @@ class KeeperNode(LocalDeployment):
             clock,
             opened.clock_watch,
             usage,
-            destroy_domain_key=opened.domain_keys.destroy_object,
+            domain_key_objects=opened.domain_keys,
             problems=problems,
             holder=folder.name,
             turn=_NO_TURN,

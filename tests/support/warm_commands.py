@@ -19,12 +19,13 @@ from functools import cache
 from pathlib import Path
 
 from local_server import RunningServer, environment_of
+from programs import COVERAGE
 
 _ENDING = 60
 _READ_LATE = ("AWS_", "OTEL_", "PYTEST_", "STRONGROOM_")
 """How variables begin that are read when a command runs."""
-_FIRST: dict[str, str] = {}
-"""The environment of the process that is forked."""
+_FIRST: dict[bool, dict[str, str]] = {}
+"""Whether a process that is forked is measured → its environment."""
 
 
 def strongroom(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -50,10 +51,10 @@ def can_run(environment: Mapping[str, str]) -> bool:
     if threading.current_thread() is not threading.main_thread():
         # One command after the other: those of other threads have to run at the same time.
         return False
-    _warm()
-    changed = {
-        name for name, value in [*_FIRST.items()] if environment.get(name) != value
-    } | environment.keys() - _FIRST
+    measured = _is_measured()
+    _warm(measured)
+    first = _FIRST[measured]
+    changed = {name for name, value in first.items() if environment.get(name) != value} | environment.keys() - first
     return all(name.startswith(_READ_LATE) for name in changed)
 
 
@@ -126,7 +127,7 @@ def _asked(
         "folder": str(folder or Path.cwd()),
         "waits": waits,
     }
-    warm = _warm()
+    warm = _warm(_is_measured())
     assert warm.stdin is not None
     assert warm.stdout is not None
     warm.stdin.write(json.dumps(asked) + "\n")
@@ -134,9 +135,13 @@ def _asked(
     return int(warm.stdout.readline())
 
 
+def _is_measured() -> bool:
+    return any(name in os.environ for name in COVERAGE)
+
+
 @cache
-def _warm() -> subprocess.Popen[str]:
-    _FIRST.update(os.environ)
+def _warm(measured: bool) -> subprocess.Popen[str]:  # noqa: FBT001 - the key of the cache
+    _FIRST[measured] = {**os.environ}
     process = subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name("warm_process.py"))],
         stdin=subprocess.PIPE,

@@ -9,7 +9,10 @@ import os
 import sys
 from contextlib import suppress
 
-from strongroom.cli import main
+from strongroom.cli.loading import without_garbage_collection
+
+with without_garbage_collection():
+    from strongroom.cli.main import main
 
 _NAME = "python -m strongroom"
 
@@ -49,7 +52,18 @@ def _serve() -> list[str] | None:
     return None
 
 
+def _save_coverage() -> None:
+    """Write what is measured so far, so that the forks write only what they measure themselves: half of their end."""
+    if "coverage" in sys.modules:
+        from coverage import Coverage  # noqa: PLC0415 - only where it measures
+
+        measuring = Coverage.current()
+        if measuring:
+            measuring.save()
+
+
 if __name__ == "__main__":
+    _save_coverage()
     arguments = _serve()
     if arguments is not None:
         main(arguments, prog_name=_NAME)

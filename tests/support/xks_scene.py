@@ -93,6 +93,9 @@ class NamedExternally:
     def keeps_material(self) -> bool:
         return self._backend.keeps_material
 
+    def token_for(self, owner: MaterialBinding) -> None:
+        """Return None: the token contains the backing key."""
+
     def generate(self, owner: MaterialBinding) -> bytes:
         if owner.material_id not in self._scene.stub.keys:
             self._scene.stub.new_key(owner.material_id)

@@ -312,8 +312,11 @@ def require_database(folder: DataFolder) -> None:
 
 def served_before(folder: DataFolder, state: str, left: Path) -> DataFolderError:
     """Return the refusal of a database in the given state, with what shows that it was not always so."""
+    elsewhere = (
+        "" if folder.is_shared else " If its database is PostgreSQL, name the settings with `store` in --config."
+    )
     return DataFolderError(
-        f"{folder.database_name} {state}, but `{left}` is there: this folder was served before. "
+        f"{folder.database_name} {state}, but `{left}` is there: this folder was served before.{elsewhere} "
         "Restore the database that belongs to it, or choose another --data to begin anew"
     )
 

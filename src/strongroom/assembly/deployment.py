@@ -132,7 +132,7 @@ class Deployment:
             opened.clock_watch,
             usage,
             keep_domain_keys=partial(opened.domain_keys.keep, every_days=settings.domain_key_rotation_days),
-            destroy_domain_key=opened.domain_keys.destroy_object,
+            domain_key_objects=opened.domain_keys,
             problems=problems,
             holder=str(self.node),
             turn=max(_TURN, 3 * settings.keeper_interval),

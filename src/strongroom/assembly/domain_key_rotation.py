@@ -10,13 +10,11 @@
 """
 
 import logging
-import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
-from threading import Thread
 
 import msgspec
 
+from strongroom.assembly.announced_objects import AnnouncedObjects
 from strongroom.assembly.command_trail import CommandTrail
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.assembly.domain_keys import Protection, create_domain_keys
@@ -29,13 +27,11 @@ from strongroom.audit.operator_events import KEY_SOURCE, OperatorEvent
 from strongroom.clock import DAY, Clock
 from strongroom.crypto.domain_keys import DomainKeys
 from strongroom.crypto.pkcs11.wrapping import label_of
-from strongroom.crypto.seal import SealedDomainKey, SealUnavailableError, UnsealError
+from strongroom.crypto.seal import SealedDomainKey
 from strongroom.crypto.token_errors import TokenFaultError, TokenTimeoutError, TokenUnavailableError
 from strongroom.entropy import Entropy
-from strongroom.errors import KmsError
-from strongroom.problems import Problems, Subject
 from strongroom.settings import SettingsError
-from strongroom.store.protocol import Readable, Store, Transaction
+from strongroom.store.protocol import Store, Transaction
 from strongroom.store.scopes import AccountScope
 from strongroom.store.subjects.destructions import ErasedDomainKey
 from strongroom.trusted_time import Moment
@@ -47,9 +43,6 @@ RETENTION = 36 * 3600.0
 
 _AT_ONCE = 1.0
 """How long the keeper wraps anew in one round, in seconds."""
-_TRY_AGAIN = 5.0
-"""The time after which a process tries again to open a domain key that it could not open: it may take a second."""
-_CLOSED = "the domain keys were rotated, and the server cannot open the new ones; if this does not end, restart it: {}"
 _PAUSE = 3600.0
 """The time after which the keeper tries again what could not be wrapped anew."""
 
@@ -68,56 +61,6 @@ class DomainKeyStatus(msgspec.Struct, frozen=True):
     older: tuple[int, ...]
     remaining: int
     destroyed_after: float | None
-
-
-def follow_domain_keys(
-    domain_keys: DomainKeys,
-    folder: DataFolder,
-    store: Readable,
-    unsealing: Unsealing,
-    problems: Problems,
-    timer: Callable[[], float] = time.perf_counter,
-) -> None:
-    """Have a process take over domain keys that others make or destroy while it runs."""
-    # Of two threads, the one that has read an older state must not be the last to take its state over.
-    rereading = threading.Lock()
-    failed: tuple[float, list[SealedDomainKey]] = float("-inf"), []
-
-    def stored() -> list[SealedDomainKey]:
-        with store.read() as reader:
-            return reader.domain_keys()
-
-    def reread() -> None:
-        nonlocal failed
-        with rereading:
-            sealed = stored()
-            if sealed == failed[1] and timer() < failed[0] + _TRY_AGAIN:
-                return
-            while not domain_keys.are(sealed):
-                try:
-                    domain_keys.update(sealed, unsealing.seal(folder, sealed))
-                except (UnsealError, SealUnavailableError, DataFolderError) as error:
-                    before, sealed = sealed, stored()
-                    # Otherwise the root key was rotated between the read of its domain keys and that of its document.
-                    if sealed == before:
-                        problems.report(Subject.DOMAIN_KEYS, _CLOSED.format(error))
-                        domain_keys.note_closed(sealed)
-                        failed = timer(), sealed
-                        return
-            problems.resolve(Subject.DOMAIN_KEYS)
-
-    def reread_soon() -> None:
-        Thread(target=_logged, args=(domain_keys.reread,), name="domain-keys", daemon=True).start()
-
-    domain_keys.follow(reread, reread_soon)
-
-
-def _logged(reread: Callable[[], None]) -> None:
-    """Read domain keys again; what fails is tried again by the call that needs it."""
-    try:
-        reread()
-    except KmsError as error:
-        logger.warning("domain keys that were changed meanwhile cannot be read yet: %s", error)
 
 
 class DomainKeyRotation:
@@ -328,21 +271,27 @@ class DomainKeyRotation:
         seal, now = self._unsealing.seal(self._folder, sealed), self._latest(self._clock.now())
         newest = {each.scope: each.version for each in sealed}
         versions = {scope: newest[scope] + 1 for scope in scopes}
-        new = create_domain_keys(versions, seal, self._protection, self._entropy, now)
+        announced = AnnouncedObjects(self._store, now)
+        new = create_domain_keys(versions, seal, self._protection, self._entropy, now, announced.announce)
 
         def act(transaction: Transaction) -> None:
             if transaction.domain_keys() != sealed:
                 raise DataFolderError("the domain keys changed meanwhile; run this again")
+            announced.confirm(transaction)
             for each in new:
                 transaction.add_domain_key(each)
 
         self._store.write(act, AccountScope(""))
         self._domain_keys.reread()
 
-    def destroy_object(self, erased: ErasedDomainKey) -> None:
-        """Destroy what an erased domain key had in the token; raises SettingsError, and as ``Token.run``.
+    def opens(self, scope: str) -> bool:
+        """Tell whether the domain keys of a scope are opened here."""
+        return self._domain_keys.opens(scope)
 
-        Raises DataFolderError if a domain key has that object.
+    def destroy_object(self, erased: ErasedDomainKey) -> None:
+        """Destroy what a domain key that is gone, or was never stored, had in the token.
+
+        Raises SettingsError, as ``Token.run``, and DataFolderError if a domain key that is opened here has that object.
         """
         self._domain_keys.reread()
         if any(object_id_of(each).hex() == erased.object_id for each in self._domain_keys.in_token):

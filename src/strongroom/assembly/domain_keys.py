@@ -7,7 +7,7 @@ import msgspec
 
 from strongroom.assembly.data_folder import DataFolder, DataFolderError, left_by_earlier_start, served_before
 from strongroom.assembly.protections import FULL_DEPTH, SOFTWARE, newest_protection
-from strongroom.assembly.tokens import ConfiguredToken
+from strongroom.assembly.tokens import Announce, ConfiguredToken
 from strongroom.assembly.unsealing import Unsealing, not_its_root_key
 from strongroom.crypto.domain_keys import IAM_SCOPE, DomainKeys, create_domain_key
 from strongroom.crypto.seal import Seal, SealedDomainKey, UnsealError
@@ -89,17 +89,24 @@ def open_domain_keys(  # noqa: PLR0913 - what opens them, and where they are
 
 
 def create_domain_keys(
-    versions: Mapping[str, int], seal: Seal, protection: Protection, entropy: Entropy, now: float | None
+    versions: Mapping[str, int],
+    seal: Seal,
+    protection: Protection,
+    entropy: Entropy,
+    now: float | None,
+    announce: Announce | None = None,
 ) -> list[SealedDomainKey]:
     """Make domain keys of these scopes and versions, those of Regions in the token if they belong there.
 
-    Raises as ``ConfiguredToken.create``.
+    ``announce`` and what is raised are as in ``ConfiguredToken.create``.
     """
     in_software = protection.kind == SOFTWARE
     there = {scope: version for scope, version in versions.items() if scope != IAM_SCOPE and not in_software}
     here = {scope: version for scope, version in versions.items() if scope not in there}
     made = [create_domain_key(scope, version, seal, entropy, now) for scope, version in here.items()]
-    return made if not there else [*made, *protection.token.create(there, protection.kind, seal, entropy, now)]
+    return (
+        made if not there else [*made, *protection.token.create(there, protection.kind, seal, entropy, now, announce)]
+    )
 
 
 def _require_protection(domain_keys: DomainKeys, protection: Protection) -> None:

@@ -8,6 +8,7 @@ import msgspec
 from strongroom.assembly.databases.chosen import database_of
 from strongroom.assembly.open_folder import open_existing
 from strongroom.assembly.protections import FULL_DEPTH, object_id_of, protection_of
+from strongroom.assembly.token_objects import OtherObject, destructions_of_objects, keys_of_seals, other_objects
 from strongroom.assembly.tokens import ConfiguredToken
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.clock import Clock
@@ -15,7 +16,6 @@ from strongroom.crypto.domain_keys import OpenDomainKey
 from strongroom.crypto.pkcs11.capabilities import Capabilities, capabilities_of
 from strongroom.crypto.pkcs11.connection import TokenName
 from strongroom.crypto.pkcs11.wrapping import wrapping_keys_in
-from strongroom.crypto.seals.document import SealKind
 from strongroom.entropy import Entropy
 from strongroom.keys.specs import KeySpec, KeyUsage
 from strongroom.keys.wrapping import WrappingAlgorithm
@@ -52,7 +52,7 @@ class RefusedImport(msgspec.Struct, frozen=True):
 
 
 class HsmStatus(msgspec.Struct, frozen=True):
-    """The hardware token of the settings. ``other_objects`` have our label, and the database does not name them."""
+    """The hardware token of the settings."""
 
     key_protection: KeyProtection
     module: str
@@ -61,7 +61,7 @@ class HsmStatus(msgspec.Struct, frozen=True):
     domain_keys: Sequence[DomainKeyStatus]
     seals: Sequence[str]
     """The seals whose keys are in the token."""
-    other_objects: Sequence[str]
+    other_objects: Sequence[OtherObject]
     refused_key_specs: Sequence[RefusedSpec]
     """What CreateKey refuses in full depth for want of something in the token."""
     refused_imports: Sequence[RefusedImport]
@@ -75,7 +75,8 @@ def hsm_status(settings: Settings, clock: Clock, entropy: Entropy, unsealing: Un
     ``open_existing`` does.
     """
     folder = database_of(settings, clock, entropy).folder
-    keys, seals = _named(settings, clock, entropy, unsealing)
+    database = _named(settings, clock, entropy, unsealing)
+    keys, seals = database.domain_keys, database.seals
     in_full_depth = FULL_DEPTH in {settings.key_protection, *map(protection_of, keys)}
     # It makes no file in a folder that no server has used.
     is_used = folder.database.exists() or folder.node_id.exists()
@@ -101,19 +102,22 @@ def hsm_status(settings: Settings, clock: Clock, entropy: Entropy, unsealing: Un
             for each in keys
         ],
         seals=[name for key, name in seals.items() if key in there],
-        other_objects=[f"{label} {each.hex()}" for each, label in sorted(there.items()) if each not in named],
+        other_objects=other_objects(there, named, database.destructions),
         refused_key_specs=[RefusedSpec(*place, reason) for place, reason in refused.items()],
         refused_imports=[RefusedImport(*place, reason) for place, reason in refused_imports.items()],
     )
 
 
-def _named(
-    settings: Settings, clock: Clock, entropy: Entropy, unsealing: Unsealing
-) -> tuple[Sequence[OpenDomainKey], Mapping[bytes, str]]:
-    """Return the domain keys that are in the token, and the names of the seals whose keys are, by object id."""
+class _Named(msgspec.Struct, frozen=True):
+    """What the database names in the token, and what it has noted to be destroyed; by object id."""
+
+    domain_keys: Sequence[OpenDomainKey] = ()
+    seals: Mapping[bytes, str] = {}
+    destructions: Mapping[bytes, float] = {}
+
+
+def _named(settings: Settings, clock: Clock, entropy: Entropy, unsealing: Unsealing) -> _Named:
     if not database_of(settings, clock, entropy).is_there():
-        return (), {}
-    with closing(open_existing(settings, clock, entropy, unsealing=unsealing)) as opened:
-        objects = [(each.name, each.parameters) for each in opened.seals.status().seals if each.kind is SealKind.PKCS11]
-        seals = {bytes.fromhex(str(parameters["object"])): name for name, parameters in objects}
-        return opened.unsealed_keys.in_token, seals
+        return _Named()
+    with closing(open_existing(settings, clock, entropy, unsealing=unsealing, every_region=True)) as opened:
+        return _Named(opened.unsealed_keys.in_token, keys_of_seals(opened), destructions_of_objects(opened))

@@ -8,7 +8,8 @@ from strongroom.assembly.clock_record import ClockFiles
 from strongroom.assembly.command_trail import CommandTrail
 from strongroom.assembly.database_history import require_all_committed
 from strongroom.assembly.databases.chosen import database_of
-from strongroom.assembly.domain_key_rotation import DomainKeyRotation, follow_domain_keys
+from strongroom.assembly.domain_key_following import follow_domain_keys
+from strongroom.assembly.domain_key_rotation import DomainKeyRotation
 from strongroom.assembly.domain_keys import Protection, open_domain_keys
 from strongroom.assembly.event_chores import key_events_of
 from strongroom.assembly.key_back_ends import open_key_backends
@@ -162,7 +163,7 @@ class OpenFolder:
             self.provider_keys = ProviderKeys(self.folder, store, self.trail)
             self.key_policies = KeyPolicies(self.folder, store, self.trail)
             self.seals = Seals(
-                self.folder, store, unsealing, self.trail, entropy, self.token, approved_only=settings.fips
+                self.folder, store, unsealing, self.trail, entropy, self.token, clock=clock, approved_only=settings.fips
             )
             self.domain_keys = DomainKeyRotation(
                 self.folder,

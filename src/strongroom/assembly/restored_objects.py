@@ -4,12 +4,18 @@ A rotation in the restored folder must not destroy them: the other deployment ma
 again. So a restore writes down their ids, one in a line, and the restored folder leaves them in the token.
 """
 
+import logging
 from collections.abc import Iterable
+from functools import partial
 
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.assembly.unsealing import read_document
 from strongroom.crypto.seals.document import SealKind
+from strongroom.store.protocol import Store, Transaction
+from strongroom.store.subjects.destructions import ErasedDomainKey, ErasedObject
 from strongroom.whole_files import read_regular, replace_file
+
+logger = logging.getLogger(__name__)
 
 
 def note_restored_objects(folder: DataFolder, of_domain_keys: Iterable[bytes]) -> None:
@@ -23,6 +29,26 @@ def note_restored_objects(folder: DataFolder, of_domain_keys: Iterable[bytes]) -
     found = [*of_seals, *(each.hex() for each in of_domain_keys)]
     if found:
         replace_file(folder.restored_objects, "".join(f"{each}\n" for each in found).encode())
+
+
+def leave_uncommitted(store: Store, most: int) -> None:
+    """Forget what the other deployment had announced, but not committed, when the backup was made: up to ``most``.
+
+    It may have been given to a key there since, so the restored folder must not destroy it.
+    """
+    with store.read() as reader:
+        found = [each.erased for each in reader.destructions(float("inf"), most) if each.erased.uncommitted]
+    for each in found:
+        logger.warning(
+            "object %s was being made when the backup was made, and is left where it is: %s",
+            each.object_id,
+            "see `strongroom hsm status`" if isinstance(each, ErasedDomainKey) else f"key {each.owner.key_id}",
+        )
+        store.write(partial(_remove, each))
+
+
+def _remove(erased: ErasedObject, transaction: Transaction) -> None:
+    transaction.remove_destruction(erased)
 
 
 def restored_objects(folder: DataFolder) -> frozenset[bytes]:

@@ -26,6 +26,7 @@ from strongroom.assembly.seal_remnants import wipe
 from strongroom.assembly.tokens import ConfiguredToken
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.audit.operator_events import KEY_SOURCE, OperatorEvent
+from strongroom.clock import Clock
 from strongroom.crypto.domain_keys import reseal_domain_keys
 from strongroom.crypto.seal import SealUnavailableError, UnsealError
 from strongroom.crypto.seals.document import (
@@ -91,6 +92,7 @@ class Seals:
         entropy: Entropy,
         token: ConfiguredToken,
         *,
+        clock: Clock,
         approved_only: bool = False,
     ) -> None:
         """Change the seals of a folder. With ``approved_only``, passphrases are stretched by an approved algorithm."""
@@ -102,6 +104,7 @@ class Seals:
         self._approved_only = approved_only
         self._entropy = entropy
         self._token = token
+        self._clock = clock
 
     def status(self) -> SealsStatus:
         """Return what seals there are; raises UnsealError."""
@@ -238,7 +241,7 @@ class Seals:
                 raise DataFolderError("there is a seal of the kind `file` already, and a second one would add nothing")
             entry = self._with_new_key_file(entry, document.generation)
         if entry.kind is SealKind.PKCS11:
-            entry = replace(entry, parameters=self._token.create_seal_key(entry.name, self._entropy))
+            entry = replace(entry, parameters=self._token.create_seal_key(entry.name, self._entropy, self._clock.now()))
         entries = (*document.entries, self._wrapped(document, entry, root_key))
         after = replace(document, entries=entries).authenticated(root_key)
         self._documents.replace(document, after)

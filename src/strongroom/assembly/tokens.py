@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from strongroom.assembly.protections import FULL_DEPTH, object_id_of
 from strongroom.assembly.unsealing import Unsealing
@@ -46,6 +46,9 @@ from strongroom.store.subjects.destructions import ErasedDomainKey
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
+
+Announce: TypeAlias = Callable[[Sequence[ErasedDomainKey]], None]
+"""Is told what is about to be made in the token for domain keys."""
 
 _SEAL_VERSION = 1
 _START = 30.0
@@ -177,12 +180,12 @@ class ConfiguredToken:
         """Return what wraps with the key of a seal: see ``crypto.seals.pkcs11``."""
         return _SealKey(self, object_id, entropy)
 
-    def create_seal_key(self, name: str, entropy: Entropy) -> dict[str, str]:
+    def create_seal_key(self, name: str, entropy: Entropy, now: float) -> dict[str, str]:
         """Make the key of a seal in the token, and return the parameters of the seal; raises as ``require``."""
         connection = self.require()
         object_id = entropy(ID_LENGTH)
         with _as_errors_of_a_start():
-            create_wrapping_key(self, object_id, f"seal/{name}", _SEAL_VERSION)
+            create_wrapping_key(self, object_id, f"seal/{name}", _SEAL_VERSION, now)
         return {"object": object_id.hex(), "token": connection.name.serial}
 
     def destroy_seal_key(self, object_id: bytes) -> None:
@@ -194,25 +197,38 @@ class ConfiguredToken:
     # --- domain keys, at a start
 
     def create(
-        self, versions: Mapping[str, int], kind: KeyProtection, seal: Seal, entropy: Entropy, now: float | None
+        self,
+        versions: Mapping[str, int],
+        kind: KeyProtection,
+        seal: Seal,
+        entropy: Entropy,
+        now: float | None,
+        announce: Announce | None = None,
     ) -> list[SealedDomainKey]:
         """Make domain keys of these scopes and versions for a kind of protection, and return their records.
 
-        What each has in the token is tried once. Raises as ``require``.
+        ``announce`` is called with what is to be made in the token before it is. Each object is tried once. Raises as
+        ``require``.
         """
         make = self._create_full_depth if kind == FULL_DEPTH else self._create_root_depth
         connection = self.require()
         if kind == FULL_DEPTH:
             self._require_wrap(connection)
         self._warn_if_keys_leave(connection)
+        objects = [
+            ErasedDomainKey(scope, version, entropy(ID_LENGTH).hex(), uncommitted=True)
+            for scope, version in versions.items()
+        ]
+        if announce is not None:
+            announce(objects)
         with _as_errors_of_a_start():
-            return [make(scope, version, seal, entropy, now) for scope, version in versions.items()]
+            return [make(each, seal, entropy, now) for each in objects]
 
     def _create_root_depth(
-        self, scope: str, version: int, seal: Seal, entropy: Entropy, now: float | None
+        self, planned: ErasedDomainKey, seal: Seal, entropy: Entropy, now: float | None
     ) -> SealedDomainKey:
-        object_id = entropy(ID_LENGTH)
-        create_wrapping_key(self, object_id, scope, version)
+        scope, version, object_id = planned.scope, planned.version, bytes.fromhex(planned.object_id)
+        create_wrapping_key(self, object_id, scope, version, now)
         wrapper = TokenWrapper(self, object_id, version, entropy)
         sample = entropy(ID_LENGTH)
         if wrapper.unwrap(wrapper.wrap(sample, b"sample"), b"sample") != sample:
@@ -220,10 +236,10 @@ class ConfiguredToken:
         return token_domain_key(scope, version, object_id, seal, now)
 
     def _create_full_depth(
-        self, scope: str, version: int, seal: Seal, entropy: Entropy, now: float | None
+        self, planned: ErasedDomainKey, seal: Seal, entropy: Entropy, now: float | None
     ) -> SealedDomainKey:
-        object_id = entropy(ID_LENGTH)
-        create_key_encryption_key(self, object_id, scope, version)
+        scope, version, object_id = planned.scope, planned.version, bytes.fromhex(planned.object_id)
+        create_key_encryption_key(self, object_id, scope, version, now)
         try_key_encryption_key(self, object_id)
         return full_depth_domain_key(scope, version, object_id, seal, entropy, now)
 

@@ -1,7 +1,7 @@
 """The agent of a node whose database is shared with other nodes: it keeps the lease under which the workers serve.
 
-The command is ``python -m strongroom.cli.agent``. The supervisor starts it before the workers, with its configuration
-on standard input, and stops it after them by closing that. The kernel kills it when its supervisor ends.
+The supervisor starts it before the workers, with its configuration on standard input, and stops it after them by
+closing that. The kernel kills it when its supervisor ends.
 """
 
 import logging
@@ -75,7 +75,3 @@ def _watch(process: SupervisedProcess, node_agent: NodeAgent) -> None:
         if found is not None:
             set_log_level(found.settings)
             node_agent.renew(found.settings)
-
-
-if __name__ == "__main__":
-    agent()

@@ -1,4 +1,4 @@
-"""Ships the audit log while the workers write it. The command is ``python -m strongroom.cli.audit_shipper``.
+"""Ships the audit log while the workers write it.
 
 The supervisor starts it before the workers, with its settings on standard input, and stops it after them by closing
 that: then it ships what is left, for ``drain`` seconds at most. It opens neither the database nor a key: what talks to
@@ -98,7 +98,3 @@ class _Shipping:
             self._problems.report(Subject.AUDIT_SHIPPING, "; ".join(found))
         else:
             self._problems.resolve(Subject.AUDIT_SHIPPING)
-
-
-if __name__ == "__main__":
-    audit_shipper()

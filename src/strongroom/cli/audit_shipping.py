@@ -11,7 +11,7 @@ from strongroom.audit.cloudtrail import event_time
 from strongroom.audit_destinations import AddressError, AuditDestination, require_destination
 from strongroom.cli.data_folder import readable_errors
 from strongroom.cli.options import FOLDER, config_option, data_option, read_settings
-from strongroom.cli.output import Question, json_option, show, show_json
+from strongroom.cli.output import Question, json_option, show, show_json, with_nulls
 from strongroom.cli.progress import progress_bar
 from strongroom.clock import SystemClock
 from strongroom.settings import Settings, SettingsError
@@ -41,7 +41,7 @@ def shipping(*, as_json: bool, data: str | None, config: Path | None) -> None:
             raise DataFolderError(f"`{settings.folder}` has no audit log; check --data")
         found = reports(settings, SystemClock())
     if as_json:
-        show_json({"destinations": found})
+        show_json({"destinations": [with_nulls(each, "failing", "last_taken") for each in found]})
     else:
         for each in found:
             _show(each)

@@ -9,7 +9,7 @@ import msgspec
 from strongroom.assembly.settings_files import unusable_files
 from strongroom.cli.data_folder import readable_errors
 from strongroom.cli.options import config_option, data_option, find_settings, serve_options
-from strongroom.cli.output import Question, json_option, printable, show_json, table, terminal_width
+from strongroom.cli.output import Question, json_option, printable, show_json, table, terminal_width, with_nulls
 from strongroom.settings_rules import Mistake
 from strongroom.settings_sources import FoundSettings, SourceKind
 from strongroom.settings_values import FIELDS, meant, without_secrets
@@ -78,7 +78,7 @@ def check(*, as_json: bool, config: Path | None, regions: tuple[str, ...], **fla
         found = find_settings(config, **flags, regions=regions or None)
         mistakes = [*found.mistakes, *_in_files(found)]
     if as_json:
-        show_json({"mistakes": mistakes, "notes": found.notes})
+        show_json({"mistakes": [with_nulls(each, "setting") for each in mistakes], "notes": found.notes})
     else:
         for line in _lines(found, mistakes):
             click.echo(printable(line))

@@ -139,11 +139,17 @@ def log_in_plain_lines() -> None:
 
 @contextmanager
 def open_data_folder(
-    config: Path | None, data: str | None, *, also_older: bool = False, cached_keys: int | None = None
+    config: Path | None,
+    data: str | None,
+    *,
+    also_older: bool = False,
+    every_region: bool = False,
+    cached_keys: int | None = None,
 ) -> Iterator[tuple[OpenFolder, Settings]]:
     """Open the data folder of a server, whether the server runs or not; raises ClickException.
 
-    A database that was set back is refused, unless ``also_older``. A command that looks at each key once needs few
+    A database that was set back is refused, unless ``also_older``. Domain keys of Regions that other nodes serve are
+    opened only with ``every_region``. A command that looks at each key once needs few
     ``cached_keys``.
     """
     with readable_errors():
@@ -152,6 +158,13 @@ def open_data_folder(
         log_in_plain_lines()
         unsealing = unsealing_of(settings)
         with closing(
-            open_existing(settings, SystemClock(), system_entropy, unsealing=unsealing, also_older=also_older)
+            open_existing(
+                settings,
+                SystemClock(),
+                system_entropy,
+                unsealing=unsealing,
+                also_older=also_older,
+                every_region=every_region,
+            )
         ) as opened:
             yield opened, settings

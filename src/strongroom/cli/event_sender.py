@@ -1,4 +1,4 @@
-"""Sends events while the workers serve. The command is ``python -m strongroom.cli.event_sender``.
+"""Sends events while the workers serve.
 
 The supervisor starts it before the workers, with its settings on standard input, and stops it after them by closing
 that: then it sends what is left, for ``drain`` seconds at most. It opens neither the database nor a key.
@@ -51,7 +51,3 @@ def event_sender() -> None:
 
 def _go_on(_number: int, _frame: FrameType | None) -> None:
     """Do nothing: the supervisor ends this process."""
-
-
-if __name__ == "__main__":
-    event_sender()

@@ -9,7 +9,7 @@ from strongroom.assembly.events import destination_of, event_statuses, require_e
 from strongroom.audit.cloudtrail import event_time
 from strongroom.cli.data_folder import readable_errors
 from strongroom.cli.options import config_option, data_option, read_settings
-from strongroom.cli.output import Question, json_lines_option, json_option, show_json, show_json_lines
+from strongroom.cli.output import Question, json_lines_option, json_option, show_json, show_json_lines, with_nulls
 from strongroom.clock import SystemClock
 from strongroom.entropy import UuidBatch, system_entropy
 from strongroom.event_destinations import TEST
@@ -84,7 +84,7 @@ def status(*, as_json: bool, data: str | None, config: Path | None) -> None:
     with readable_errors():
         found = event_statuses(_settings(data, config))
     if as_json:
-        show_json({"destinations": found})
+        show_json({"destinations": [with_nulls(each, "failing", "since", "last_sent", "at") for each in found]})
     else:
         for each in found:
             _show(each, now)

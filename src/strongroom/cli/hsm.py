@@ -7,9 +7,12 @@ import msgspec
 
 from strongroom.assembly.hsm_status import HsmStatus, hsm_status
 from strongroom.assembly.protections import FULL_DEPTH
-from strongroom.cli.data_folder import readable_errors
+from strongroom.assembly.token_objects import OtherObject, TokenObjects
+from strongroom.audit.cloudtrail import event_time
+from strongroom.cli.data_folder import open_data_folder, readable_errors
 from strongroom.cli.options import config_option, data_option, read_settings
-from strongroom.cli.output import Question, json_option
+from strongroom.cli.output import Question, json_option, show
+from strongroom.cli.times import seconds_of
 from strongroom.cli.unsealing import unsealing_of
 from strongroom.clock import SystemClock
 from strongroom.entropy import system_entropy
@@ -20,7 +23,7 @@ _WIDTH = 18
 
 @click.group()
 def hsm() -> None:
-    """Show the hardware token that protects keys (`key-protection`, `pkcs11-module`)."""
+    """Show the hardware token that protects keys (`key-protection`, `pkcs11-module`), and tidy it up."""
 
 
 @hsm.command("status", cls=Question)
@@ -46,6 +49,42 @@ def status(*, as_json: bool, data: str | None, config: Path | None) -> None:
         raise SystemExit(1)
 
 
+@hsm.command("destroy")
+@click.argument("objects", nargs=-1, required=True, metavar="OBJECT...")
+@click.option(
+    "--older-than",
+    default="1d",
+    show_default=True,
+    metavar="DURATION",
+    help="How old an object must be. With 0s, also one whose label does not say when it was made.",
+)
+@click.option("--yes", is_flag=True, help="Destroy them. Without it, they are only shown.")
+@json_option
+@data_option
+@config_option
+def destroy(
+    *, objects: tuple[str, ...], older_than: str, yes: bool, as_json: bool, data: str | None, config: Path | None
+) -> None:
+    """Destroy objects in the token that no domain key and no seal of this deployment has.
+
+    OBJECT is an id that `strongroom hsm status` shows as `Not ours`. All keys of a Region are gone when the object of
+    its domain key is. So make sure that it belongs to no other deployment: not to one of which this one was restored,
+    nor to one that was restored from a backup of this one, also with a later backup than the one that is served here.
+    """
+    age = seconds_of(older_than, "--older-than")
+    with open_data_folder(config, data, every_region=True) as (opened, _):
+        found = TokenObjects(opened, SystemClock().now()).destroy(objects, age, dry_run=not yes)
+    done = "destroyed" if yes else "would be destroyed with --yes"
+    lines = (f"{_described(each)}: {done}" for each in found)
+    show({"objects": [each.object_id for each in found], "destroyed": yes}, lines, as_json=as_json)
+
+
+def _described(other: OtherObject) -> str:
+    made = "" if other.made_at is None else f", made {event_time(other.made_at)}"
+    after = f", by a server, after {event_time(other.destroyed_after)}" if other.destroyed_after else ""
+    return f"{other.label}, object {other.object_id}{made}{after}"
+
+
 def _show(found: HsmStatus) -> None:
     token, answers = found.token, found.capabilities.known_answers
     _line("Key protection", found.key_protection)
@@ -65,8 +104,8 @@ def _show(found: HsmStatus) -> None:
         _line(each.region, f"{what} {each.version}, object {each.object_id}{'' if each.there else ' IS MISSING'}")
     for name in found.seals:
         _line("Seal", f"the key of the seal {name!a}")
-    for text in found.other_objects:
-        _line("Not ours", f"{text}: no key of this data folder")
+    for other in found.other_objects:
+        _line("Not ours" if other.destroyed_after is None else "To be destroyed", _described(other))
     for refused in found.refused_key_specs:
         _line("CreateKey refuses", f"{refused.key_spec} for {refused.key_usage}: {refused.reason}")
     if not found.refused_key_specs:

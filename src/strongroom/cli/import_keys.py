@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from strongroom.assembly.key_imports.importer import import_keys
 from strongroom.assembly.key_imports.one_key import Scene, Target
-from strongroom.assembly.key_imports.report import ImportReport, Outcome, encode
+from strongroom.assembly.key_imports.report import ImportReport, Outcome, earlier_of, encode
 from strongroom.aws_clients import AwsError, AwsPlace, client_of
 from strongroom.cli.data_folder import open_data_folder, readable_errors
 from strongroom.cli.options import FILE, PATH, config_option, data_option
@@ -44,6 +44,12 @@ def import_command() -> None:
     metavar="KEYID=FILE",
     help="Key material of a key of Origin EXTERNAL: its bytes, or PKCS #8 in DER. Can be repeated.",
 )
+@click.option(
+    "--earlier",
+    type=FILE,
+    metavar="REPORT",
+    help="Report of an earlier import: what was here after it, and was removed since, is not made again.",
+)
 @click.option("--report", type=PATH, help="Write the report (JSON) to this file as well.")
 @click.option("--dry-run", is_flag=True, help="Change nothing; report what would be done.")
 @json_option
@@ -59,6 +65,7 @@ def import_aws(  # noqa: PLR0913, PLR0917 - options
     account: str | None,
     to_region: str | None,
     materials: tuple[str, ...],
+    earlier: Path | None,
     report: Path | None,
     data: str | None,
     config: Path | None,
@@ -71,7 +78,8 @@ def import_aws(  # noqa: PLR0913, PLR0917 - options
     Descriptions, key policies, aliases, tags, rotation and grants are taken over. Key ids stay the same; so does the
     rest of each ARN, if the account and the Region do. Key material cannot be had: the keys get new material, so
     ciphertexts have to be re-encrypted (`strongroom migrate-ciphertexts`). The report says which key became which, and
-    what is missing. Run it again when that is there: it adds what is missing, also what was removed here since.
+    what is missing. Run it again when that is there: it adds what is missing, also what was removed here
+    since, unless it gets the report of the earlier run.
     """
     if source is not None and (profile or region or endpoint_url or ca_bundle):
         raise click.UsageError(
@@ -93,8 +101,9 @@ def import_aws(  # noqa: PLR0913, PLR0917 - options
     with open_data_folder(config, data) as (opened, settings):
         scene = Scene(opened.folder, opened.backends, opened.trail, SystemClock().now())
         target = Target(account or settings.account, to_region or export.region)
+        known = None if earlier is None else earlier_of(earlier.read_bytes(), str(earlier), *target)
         with progress_bar("Importing", len(export.keys)) as advance:
-            found = import_keys(export, scene, target, given, advance, dry_run=dry_run)
+            found = import_keys(export, scene, target, given, advance, dry_run=dry_run, earlier=known)
         if report is not None:
             replace_file(report, encode(found))
         show(found, _lines(found), as_json=as_json)

@@ -2,7 +2,8 @@
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -71,10 +72,17 @@ def init(
         "root_credentials": str(root_file),
         "root_key": str(folder.root_key) if folder.root_key.exists() else None,
     }
-    show(document, _lines(settings, folder, administrator), as_json=as_json)
+    named = [] if config is None else ["--config", str(config.absolute())]
+    if config is None or data is not None:
+        named += ["--data", str(folder.path)]
+    served = (*named, *chain.from_iterable(("--region", each) for each in regions))
+    show(document, _lines(settings, folder, administrator, named, served), as_json=as_json)
 
 
-def _lines(settings: Settings, folder: DataFolder, administrator: str | None) -> Iterator[str]:
+def _lines(
+    settings: Settings, folder: DataFolder, administrator: str | None, named: Sequence[str], served: Sequence[str]
+) -> Iterator[str]:
+    """Yield what was made and what to do next; ``named`` are the options of commands there, ``served`` of a server."""
     if administrator is None:
         yield f"Account {settings.account} exists in {folder.database_name}; its root access key is profile default in"
         yield str(folder.credentials)
@@ -84,11 +92,11 @@ def _lines(settings: Settings, folder: DataFolder, administrator: str | None) ->
         yield str(folder.credentials)
         yield "The root access key is put aside. Keep this file off the machine, or delete it:"
         yield str(folder.root_credentials)
-        yield f"For another root access key, run: strongroom account root-key {settings.account}"
+        yield f"For another root access key, run: strongroom account root-key {settings.account} {shlex.join(named)}"
     if folder.is_shared and folder.root_key.exists():
         yield "Every other node needs a copy of this file, which opens all keys, in its data folder (mode 0600):"
         yield str(folder.root_key)
     if administrator is not None:
         yield "Start the server, and then point the AWS clients of another shell at it:"
-        yield f"strongroom serve --data {shlex.quote(str(folder.path))}"
+        yield f"strongroom serve {shlex.join(served)}"
         yield f". {shlex.quote(str(folder.client_environment))}"

@@ -66,6 +66,12 @@ def json_time(at: float | None) -> str | None:
     return None if at is None else event_time(at)
 
 
+def with_nulls(found: msgspec.Struct, *names: str) -> dict[str, object]:
+    """Return the members of a structure, with null for what there is none of: empty text and time 0 of these names."""
+    members = msgspec.structs.asdict(found)
+    return {name: None if name in names and not value else value for name, value in members.items()}
+
+
 def show_json(document: object) -> None:
     """Print one JSON document."""
     click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())

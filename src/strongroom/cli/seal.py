@@ -5,14 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
-import msgspec
 
 from strongroom.assembly.open_folder import OpenFolder
-from strongroom.assembly.seals import SealStatus, Trial
+from strongroom.assembly.seals import SealsStatus, SealStatus, Trial
 from strongroom.assembly.unsealing import read_passphrase
 from strongroom.cli.data_folder import open_data_folder
 from strongroom.cli.options import READABLE, config_option, data_option
-from strongroom.cli.output import Question, json_option, show
+from strongroom.cli.output import Question, json_option, show, show_json, with_nulls
 
 _MIN_PASSPHRASE = 12
 _WIDTH = 14
@@ -35,7 +34,7 @@ def status(*, as_json: bool, data: str | None, config: Path | None) -> None:
     with open_data_folder(config, data) as (opened, _):
         found = opened.seals.status()
     if as_json:
-        click.echo(msgspec.json.encode(found))
+        show_json(_document(found))
         return
     click.echo(f"{'Root key:':{_WIDTH}}generation {found.generation}")
     for each in found.seals:
@@ -97,7 +96,7 @@ def add(  # noqa: PLR0913 - the options of one seal
         f"The seal {name!a} is added: it opened. Any one of these opens the root key now:",
         *(f"  {each.name}: {_described(each)}" for each in seals.seals),
     )
-    show(seals, lines, as_json=as_json)
+    show(_document(seals), lines, as_json=as_json)
 
 
 @seal.command("remove")
@@ -113,7 +112,7 @@ def remove(*, name: str, as_json: bool, data: str | None, config: Path | None) -
     with open_data_folder(config, data) as (opened, _):
         opened.seals.remove(name)
         words = f"The seal {name!a} is removed, and the root key is a new one."
-        show(opened.seals.status(), (words, *_of_key_file(opened)), as_json=as_json)
+        show(_document(opened.seals.status()), (words, *_of_key_file(opened)), as_json=as_json)
 
 
 @seal.command("rotate")
@@ -125,7 +124,7 @@ def rotate(*, as_json: bool, data: str | None, config: Path | None) -> None:
     with open_data_folder(config, data) as (opened, _):
         generation = opened.seals.rotate()
         words = f"The root key is rotated: this is generation {generation}."
-        show(opened.seals.status(), (words, *_of_key_file(opened)), as_json=as_json)
+        show(_document(opened.seals.status()), (words, *_of_key_file(opened)), as_json=as_json)
 
 
 @seal.command("test", cls=Question)
@@ -141,7 +140,7 @@ def test(*, name: str | None, as_json: bool, data: str | None, config: Path | No
     with open_data_folder(config, data) as (opened, _):
         trials = opened.seals.test(name)
     if as_json:
-        click.echo(msgspec.json.encode(trials))
+        show_json([with_nulls(each, "reason") for each in trials])
     else:
         for each in trials:
             click.echo(_outcome(each))
@@ -163,6 +162,10 @@ def _of_key_file(opened: OpenFolder) -> Iterator[str]:
 def _outcome(trial: Trial) -> str:
     words = {"opens": "opens", "refuses": "does not open", "unavailable": "cannot be reached"}[trial.outcome]
     return f"{trial.name + ':':{_WIDTH}}{words}{': ' if trial.reason else ''}{trial.reason}"
+
+
+def _document(found: SealsStatus) -> dict[str, object]:
+    return with_nulls(found, "deployment", "opened_by")
 
 
 def _described(status: SealStatus) -> str:

@@ -1,7 +1,7 @@
 """One worker of ``strongroom serve --workers N``. The supervisor starts it, with its configuration on standard input.
 
-The command is ``python -m strongroom.cli.worker``. The kernel kills a worker when its supervisor ends, also after a
-crash: workers of an earlier start must never write at the same time as those of a later one.
+The kernel kills a worker when its supervisor ends, also after a crash: workers of an earlier start must never write at
+the same time as those of a later one.
 """
 
 import asyncio
@@ -56,7 +56,3 @@ def _renew(serving: Serving, settings: Settings) -> None:
 def _send_heartbeat(loop: asyncio.AbstractEventLoop, process: SupervisedProcess) -> None:
     process.send_heartbeat()
     loop.call_later(HEARTBEAT_INTERVAL, partial(_send_heartbeat, loop, process))
-
-
-if __name__ == "__main__":
-    worker()

@@ -40,6 +40,14 @@ class KeyBackend(Protocol):
         """
         ...
 
+    def token_for(self, owner: MaterialBinding) -> bytes | None:
+        """Return the token that ``generate`` will return for ``owner``; None if only making the material tells it.
+
+        A back end that keeps material knows it, so that what is made can be noted before. It is called nowhere else,
+        and waits for nothing.
+        """
+        ...
+
     def generate(self, owner: MaterialBinding) -> bytes:
         """Make new key material and return its token; raises LookupError for a spec that the back end does not have."""
         ...

@@ -2,11 +2,12 @@
 
 The transaction that erases key material, or a domain key in a token, notes what is to be destroyed. The process that
 has committed it destroys it at once. What it could not, because the token was away or it was killed, is done here, by
-any node. Destroying what is gone already does nothing, so it does no harm if two nodes do it.
+any node. So is what a process has made and, an hour after it announced it, has given to no key. Destroying what is gone
+already does nothing, so it does no harm if two nodes do it.
 """
 
 import logging
-from collections.abc import Callable
+from typing import Protocol
 
 from msgspec.structs import replace
 
@@ -39,22 +40,34 @@ _REPORTED = 3600.0
 """After how many seconds an operator has to know that something could not be destroyed."""
 
 
+class DomainKeyObjects(Protocol):
+    """Destroys what domain keys had in the hardware token."""
+
+    def opens(self, scope: str) -> bool:
+        """Tell whether the domain keys of a scope are opened here."""
+        ...
+
+    def destroy_object(self, erased: ErasedDomainKey) -> None:
+        """Destroy an object; raises KmsError, and DataFolderError if a domain key that is opened here has it."""
+        ...
+
+
 class Destructions:
     """Does the destructions that are due.
 
-    ``destroy_domain_key`` destroys what a domain key had in the token. Without it, such work is left to others.
+    ``domain_keys`` destroys what domain keys had in the token. Without it, such work is left to others.
     """
 
     def __init__(
         self,
         backends: Backends,
-        destroy_domain_key: Callable[[ErasedDomainKey], None] | None,
+        domain_keys: DomainKeyObjects | None,
         clock: Clock,
         problems: Problems,
         counters: KeeperCounters,
     ) -> None:
         self._backends = backends
-        self._destroy_domain_key = destroy_domain_key
+        self._domain_keys = domain_keys
         self._clock = clock
         self._problems = problems
         self._counters = counters
@@ -77,7 +90,7 @@ class Destructions:
     def _begin(self, work: Destruction, now: float) -> bool:
         """Do one destruction, or put it off; return False if another process has begun it or this one cannot do it."""
         erased = work.erased
-        if isinstance(erased, ErasedDomainKey) and self._destroy_domain_key is None:
+        if isinstance(erased, ErasedDomainKey) and not self._may_destroy(erased):
             return False
         since = now if work.since is None else min(work.since, now)
         try:
@@ -101,6 +114,10 @@ class Destructions:
         self._destroy(erased)
         return True
 
+    def _may_destroy(self, erased: ErasedDomainKey) -> bool:
+        # Whether the domain key has an uncommitted object is known only where it is opened.
+        return self._domain_keys is not None and (not erased.uncommitted or self._domain_keys.opens(erased.scope))
+
     def _claim(self, before: Destruction, after: Destruction) -> bool:
         """Have other processes leave a destruction to this one for a while; return False if it must not be done."""
         erased = before.erased
@@ -112,7 +129,9 @@ class Destructions:
             return transaction.defer_destruction(before, after)
 
         claimed = self._backends.store.write(act)
-        if claimed is None:
+        if claimed is None and erased.uncommitted:
+            logger.info("%s belongs to its key after all", _named(erased))
+        elif claimed is None:
             logger.error("%s was to be destroyed, but the database refers to it; it is kept", _named(erased))
         return bool(claimed)
 
@@ -121,8 +140,8 @@ class Destructions:
         try:
             if isinstance(erased, ErasedMaterial):
                 destroy_material(self._backends.key_backends, erased)
-            elif self._destroy_domain_key is not None:
-                self._destroy_domain_key(erased)
+            elif self._domain_keys is not None:
+                self._domain_keys.destroy_object(erased)
         except Exception as error:
             self._reason = (error.explanation if isinstance(error, KmsError) else None) or str(error)
             logger.error(  # noqa: TRY400 - what the token says is in the message
@@ -151,7 +170,7 @@ class Destructions:
         why = f": {self._reason}" if self._reason else ""
         self._problems.report(
             Subject.DESTRUCTIONS,
-            f"erased key material is still in its token or cluster since {event_time(backlog.since)} "
+            f"key material that no key has is still in its token or cluster since {event_time(backlog.since)} "
             f"({_count(backlog.count)}); it is destroyed once that can be reached{why}",
         )
 
@@ -163,8 +182,8 @@ def _count(objects: int) -> str:
 def _named(erased: ErasedObject) -> str:
     if isinstance(erased, ErasedDomainKey):
         return f"the object {erased.object_id} of domain key {erased.version} of `{erased.scope}`"
-    owner = erased.owner
+    owner, why = erased.owner, "unused" if erased.uncommitted else "erased"
     return (
-        f"the erased key material {owner.material_id} of key {owner.key_id} (account {owner.account}, "
+        f"the {why} key material {owner.material_id} of key {owner.key_id} (account {owner.account}, "
         f"Region {owner.region}, key store {erased.store_id or 'default'})"
     )

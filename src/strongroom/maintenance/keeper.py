@@ -25,7 +25,7 @@ from strongroom.errors import KmsError, QuarantinedRecordException, WriteOutcome
 from strongroom.keys.arns import KeyLocator
 from strongroom.maintenance.clock_watch import ClockWatch
 from strongroom.maintenance.date_repair import DATE_REPAIR
-from strongroom.maintenance.destructions import Destructions
+from strongroom.maintenance.destructions import Destructions, DomainKeyObjects
 from strongroom.maintenance.duty import Duty
 from strongroom.maintenance.key_deletion import KEY_DELETION
 from strongroom.maintenance.key_rotation import AUTOMATIC_ROTATION
@@ -38,7 +38,6 @@ from strongroom.problems import Problems
 from strongroom.service.audit_trail import AuditTrail
 from strongroom.service.counters import KeeperCounters
 from strongroom.store.faults import StoreDamaged, StoreUnavailable
-from strongroom.store.subjects.destructions import ErasedDomainKey
 from strongroom.store.unsettled import NotSettled
 from strongroom.trusted_time import Moment
 from strongroom.usage.access_key_usage import AccessKeyUsage
@@ -75,7 +74,7 @@ class Keeper:
         usage: AccessKeyUsage,
         *,
         keep_domain_keys: Callable[[Moment], None] | None = None,
-        destroy_domain_key: Callable[[ErasedDomainKey], None] | None = None,
+        domain_key_objects: DomainKeyObjects | None = None,
         at_start: Callable[[], None] | None = None,
         problems: Problems | None = None,
         holder: str = "",
@@ -106,7 +105,7 @@ class Keeper:
         self._watch = watch
         self._usage = usage
         self.counters = KeeperCounters()
-        self._destructions = Destructions(backends, destroy_domain_key, clock, problems or Problems(), self.counters)
+        self._destructions = Destructions(backends, domain_key_objects, clock, problems or Problems(), self.counters)
         self._holder = holder
         self._turn = turn
         self._looked_at = -math.inf

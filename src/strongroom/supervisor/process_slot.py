@@ -43,7 +43,7 @@ class ProcessConfig(msgspec.Struct, frozen=True):
 
 
 class Role(msgspec.Struct, frozen=True):
-    """What a process is for: its name in the log, and the module that it runs, which gets ``number``.
+    """What a process is for: its name in the log, and the module of its command, which gets ``number``.
 
     It is stopped by SIGTERM or, with ``outlives_signals``, by the end of its standard input.
     """
@@ -105,7 +105,7 @@ class ProcessSlot:
     def start(self, now: float) -> None:
         """Start a process. If that raises OSError, the next attempt is scheduled as after one that exited."""
         # -P keeps Python from importing modules from the folder the server is started in.
-        command = [sys.executable, "-P", "-m", self._role.module]
+        command = [sys.executable, "-P", "-m", "strongroom.cli.process", self._role.module]
         try:
             process = subprocess.Popen(  # noqa: S603 - the command is ours
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=(self._lock,)

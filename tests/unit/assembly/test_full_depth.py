@@ -58,7 +58,7 @@ def full(tmp_path: Path, clock: ManualClock, token: Mapping[str, Any]) -> Iterat
 def other_objects(local: LocalDeployment) -> list[str]:
     status = hsm_status(local.settings, local.clock, entropy, Unsealing(local.settings, entropy))
     assert all(each.there for each in status.domain_keys)
-    return list(status.other_objects)
+    return [f"{each.label} {each.object_id}" for each in status.other_objects]
 
 
 def test_approved_algorithms_alone_can_be_in_full_depth_too(
@@ -91,7 +91,7 @@ def test_calls_leave_the_event_loop_as_soon_as_a_key_has_moved(
         assert decrypt(local, blob) == "eA=="
         snapshot = local.deployment.backends.snapshot
         # The thread that reads the new domain keys may be late.
-        monkeypatch.setattr("strongroom.assembly.domain_key_rotation.Thread", _NeverStarted)
+        monkeypatch.setattr("strongroom.assembly.domain_key_following.Thread", _NeverStarted)
         with command(local) as opened:
             opened.domain_keys.begin((REGION,))
             opened.domain_keys.rewrap(REGION)
@@ -114,7 +114,7 @@ def test_an_object_that_a_kill_has_left_is_shown(full: LocalDeployment, monkeypa
             opened.domain_keys.destroy_old(())
     assert versions(full)[REGION] == [2]
     left = other_objects(full)
-    assert sorted(each.rpartition(" ")[0] for each in left) == ["strongroom/eu-west-1/1", "strongroom/us-east-1/1"]
+    assert sorted(each.rpartition("/")[0] for each in left) == ["strongroom/eu-west-1/1", "strongroom/us-east-1/1"]
     full.reopen()
     assert decrypt(full, blob) == "eA=="
     full.deployment.keeper.run()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from strongroom.cli import main
+from strongroom.cli.main import main
 
 MISTAKEN = """\
 lisen = "127.0.0.1:1"

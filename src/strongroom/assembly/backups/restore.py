@@ -28,7 +28,7 @@ from strongroom.assembly.key_back_ends import loading_key_backends
 from strongroom.assembly.node import ensure_node_id
 from strongroom.assembly.protections import object_id_of
 from strongroom.assembly.relocation.copying import Keys
-from strongroom.assembly.restored_objects import note_restored_objects
+from strongroom.assembly.restored_objects import leave_uncommitted, note_restored_objects
 from strongroom.assembly.row_authentication import authenticate_rows
 from strongroom.assembly.tokens import ConfiguredToken
 from strongroom.assembly.unsealing import Unsealing
@@ -219,6 +219,7 @@ class Restore:
                 token.require_all(domain_keys.in_token)
             note_restored_objects(place.folder, map(object_id_of, domain_keys.in_token))
             authenticate_rows(place.folder, store, domain_keys, Problems(), request.unsealing, taken=True)
+            leave_uncommitted(store, verified.signed.manifest.rows_of("destruction"))
             with store.read() as reader:
                 accounts = [record.account for record in reader.accounts()]
             store.write(lambda transaction: transaction.forget_audit_writers())

@@ -19,7 +19,7 @@ def check_destructions(scene: Scene) -> Iterator[Finding]:
         backlog = reader.destruction_backlog()
     if backlog.since is not None and scene.clock.now() - backlog.since > _OVERDUE:
         yield warning(
-            f"erased key material is still in its token or cluster since {event_time(backlog.since)} "
+            f"key material that no key has is still in its token or cluster since {event_time(backlog.since)} "
             f"({number_of(backlog.count, 'object')})",
             "see what `token` and `problems` say; a server destroys it once the token or cluster can be reached",
         )

@@ -13,7 +13,7 @@ from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.assembly.databases.chosen import database_of
 from strongroom.assembly.databases.database import Database, ReadStore
 from strongroom.assembly.databases.sqlite import SqliteDatabase
-from strongroom.assembly.domain_key_rotation import follow_domain_keys
+from strongroom.assembly.domain_key_following import follow_domain_keys
 from strongroom.assembly.seal_documents import stored_document
 from strongroom.assembly.served_regions import opened_scopes
 from strongroom.assembly.tokens import ConfiguredToken

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Collection
 from typing import NamedTuple
 
 import msgspec
@@ -23,32 +24,40 @@ _CONSTRAINTS = frozenset(field.encode_name for field in msgspec.structs.fields(G
 
 
 class GrantResult(NamedTuple):
-    """How many grants were made, and what is missing of the others."""
+    """How many grants were made, what is missing of the others, and which are there now, as in a report."""
 
     made: int
     missing: list[str]
+    there: list[str]
 
 
 class GrantImport:
-    """Makes grants on one key, with ``target`` in the place of the account ``source``."""
+    """Makes grants on one key, with ``target`` in the place of the account ``source``.
 
-    def __init__(self, store: Store, key: KmsKey, source: str, now: float) -> None:
+    A grant that was ``there`` after an earlier import is not made again.
+    """
+
+    def __init__(
+        self, store: Store, key: KmsKey, source: str, now: float, there: Collection[str] = frozenset()
+    ) -> None:
         self._store = store
         self._key = key
         self._source = source
         self._now = now
+        self._there = there
 
     def run(self, grants: tuple[ExportedGrant, ...], *, dry_run: bool) -> GrantResult:
         """Make the grants that are not there yet. Raises KmsError only where the database fails."""
-        made, missing = 0, []
+        made, missing, there = 0, [], []
         for each in grants:
             try:
                 made += self._one(each, dry_run=dry_run)
+                there.append(_shown(each))
             except KmsError as error:
                 if error.status >= _SERVER_FAULT:
                     raise
                 missing.append(f"grant {each.grant_id}: {error.message or error.code}")
-        return GrantResult(made, missing)
+        return GrantResult(made, missing, there)
 
     def _one(self, exported: ExportedGrant, *, dry_run: bool) -> bool:
         request = self._request(exported)
@@ -57,6 +66,8 @@ class GrantImport:
         if not _GRANT_ID.fullmatch(grant_id):
             # The same in every run, so that the grant is recognized.
             grant_id = hashlib.sha256(f"{self._key.key_id}/{grant_id}".encode()).hexdigest()
+        if _shown(exported) in self._there:
+            return False
         if dry_run:
             with self._store.read() as reader:
                 return not self._known(reader, self._grant(reader, request, grant_id))
@@ -113,3 +124,8 @@ class GrantImport:
             return True
         named = reader.grants_named(self._key.locator, grant.name) if grant.name else []
         return any(each.same_terms(grant) for each in named)
+
+
+def _shown(exported: ExportedGrant) -> str:
+    """Return a grant as reports have it."""
+    return f"grant {exported.grant_id}"

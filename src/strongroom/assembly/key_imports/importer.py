@@ -1,21 +1,21 @@
 """Imports exported keys, one after another.
 
 Every step looks at what is there first, so an import can be run again: it goes on where it was interrupted, and adds
-what could not be had before. It does not know what an earlier one made. So what an operator has changed since stays as
-it is, but what was removed since is made again: grants, aliases, keys that were destroyed, and the source's policy for
-a key that has the default one, which is enabled then if it is disabled.
+what could not be had before. What an operator has changed since stays as it is. What was removed since is made again,
+unless the report of the earlier import says that it was there: grants, aliases, keys that were destroyed, and the
+source's policy for a key that has the default one, which is enabled then if it is disabled.
 """
 
 from collections.abc import Callable, Mapping
 
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.key_imports.one_key import OneKey, Scene, Target
-from strongroom.assembly.key_imports.report import ImportedKey, ImportReport
+from strongroom.assembly.key_imports.report import Earlier, ImportedKey, ImportReport
 from strongroom.key_exports.document import KeyExport
 from strongroom.keys.specs import Origin
 
 
-def import_keys(
+def import_keys(  # noqa: PLR0913 - what is imported, to where, and what is known of it
     export: KeyExport,
     scene: Scene,
     target: Target,
@@ -23,17 +23,20 @@ def import_keys(
     advance: Callable[[int, int], None],
     *,
     dry_run: bool,
+    earlier: Earlier | None = None,
 ) -> ImportReport:
     """Import all keys of an export; a dry run changes nothing, and reports what would be done.
 
-    ``materials`` has the material of keys of Origin EXTERNAL, by key id. ``advance`` is told of each key. Raises
-    DataFolderError for a target that is not served or a key id that is not in the export, and KmsError if the database
-    fails: what was imported until then stays, and the next run goes on.
+    ``materials`` has the material of keys of Origin EXTERNAL, by key id. ``advance`` is told of each key. What was
+    there after an ``earlier`` import, and is not there any more, is not made again. Raises DataFolderError for a target
+    that is not served or a key id that is not in the export, and KmsError if the database fails: what was imported
+    until then stays, and the next run goes on.
     """
     _require(export, scene, target, materials)
     keys: list[ImportedKey] = []
     for exported in export.keys:
-        one = OneKey(scene, exported, export.account, target, materials.get(exported.key_id))
+        there = frozenset() if earlier is None else earlier.get(exported.arn, frozenset())
+        one = OneKey(scene, exported, export.account, target, materials.get(exported.key_id), there)
         keys.append(one.run(dry_run=dry_run))
         advance(1, len(export.keys))
     return ImportReport(

@@ -12,7 +12,7 @@ from strongroom.assembly.key_imports.eligibility import why_not
 from strongroom.assembly.key_imports.grants import GrantImport
 from strongroom.assembly.key_imports.material import imported_token
 from strongroom.assembly.key_imports.policies import ImportedPolicy, imported_policy
-from strongroom.assembly.key_imports.report import ImportedKey, Outcome
+from strongroom.assembly.key_imports.report import KEY, POLICY, ImportedKey, Outcome
 from strongroom.audit.operator_events import KEY_SOURCE, OperatorEvent
 from strongroom.errors import KmsError, ValidationException
 from strongroom.key_exports.document import ExportedKey
@@ -42,6 +42,7 @@ _LIVE = frozenset({KeyState.ENABLED, KeyState.DISABLED, KeyState.PENDING_IMPORT}
 _NO_MATERIAL = "its key material: no API gives it out; import it with --material if you still have it"
 _DISABLED = "it is disabled until its policy is here, so that nothing uses it under a policy that allows more"
 
+_DELETED = "it was here after the earlier import and was deleted since; without --earlier it is imported anew"
 _NOT_YET = (
     "it is imported once its policy can be had: with its material it would be enabled under a policy that allows more"
 )
@@ -67,9 +68,18 @@ class OneKey:
     """Imports one key."""
 
     def __init__(
-        self, scene: Scene, exported: ExportedKey, source: str, target: Target, material: bytes | None
+        self,
+        scene: Scene,
+        exported: ExportedKey,
+        source: str,
+        target: Target,
+        material: bytes | None,
+        there: frozenset[str] = frozenset(),
     ) -> None:
-        """Take a key of the account ``source``, and its material if the operator has given it."""
+        """Take a key of the account ``source``, and its material if the operator has given it.
+
+        ``there`` is what an earlier import has left of it, as in its report.
+        """
         self._scene = scene
         self._backends = scene.backends
         self._store = scene.backends.store
@@ -79,7 +89,8 @@ class OneKey:
         self._target = target
         self._material = material
         self._held_back = False
-        self._result = ImportedKey(source_arn=exported.arn, outcome=Outcome.SKIPPED)
+        self._there = there
+        self._result = ImportedKey(source_arn=exported.arn, outcome=Outcome.SKIPPED, there=sorted(there))
 
     def run(self, *, dry_run: bool) -> ImportedKey:
         """Import the key; raises KmsError only where the database or a key back end fails."""
@@ -109,6 +120,9 @@ class OneKey:
         if existing is not None and existing.state not in _LIVE:
             result.reason = f"it is {existing.state} here, and stays so: an import undoes no deletion"
             return
+        if existing is None and KEY in self._there:
+            result.reason = _DELETED
+            return
         if existing is None and policy.problem and exported.origin is Origin.EXTERNAL:
             result.missing.append(policy.problem)
             result.reason = _NOT_YET
@@ -123,6 +137,7 @@ class OneKey:
                 self._write(existing, after)
                 _, missing = self._extras(after, dry_run=False)
         result.missing += missing
+        self._note(KEY, *([] if policy.problem or after.policy != wanted.policy else [POLICY]))
         result.outcome = Outcome.COMPLETED if changed else Outcome.PRESENT
         if existing is None:
             result.outcome = Outcome.IMPORTED
@@ -183,7 +198,7 @@ class OneKey:
     def _completed(self, existing: KmsKey, wanted: KmsKey, policy: ImportedPolicy) -> KmsKey:
         """Return a key of an earlier import with its policy, if that could not be had then and can be had now."""
         default = default_policy(root_arn(existing.region, existing.account))
-        if existing.policy != default or policy.problem or wanted.policy == default:
+        if existing.policy != default or policy.problem or wanted.policy == default or POLICY in self._there:
             return existing
         completed = replace(existing, policy=policy.text, pinned=policy.pinned)
         return replace(completed, state=self._state(policy)) if existing.state is KeyState.DISABLED else completed
@@ -260,10 +275,15 @@ class OneKey:
         Returns whether there were any, and what is missing of the others.
         """
         results = [self._alias(key, name, dry_run=dry_run) for name in self._exported.aliases]
-        grants = GrantImport(self._store, key, self._source, self._now)
-        made, missing = grants.run(self._exported.grants, dry_run=dry_run)
+        grants = GrantImport(self._store, key, self._source, self._now, self._there)
+        made, missing, there = grants.run(self._exported.grants, dry_run=dry_run)
+        self._note(*there)
         problems = [problem for _, problem in results if problem]
         return any(added for added, _ in results) or bool(made), problems + missing
+
+    def _note(self, *there: str) -> None:
+        """Note what is here now, for a later import."""
+        self._result.there = sorted({*self._result.there, *there})
 
     def _alias(self, key: KmsKey, name: str, *, dry_run: bool) -> tuple[bool, str]:
         """Make an alias; return whether it was made, and why not if that is a problem."""
@@ -274,15 +294,18 @@ class OneKey:
         locator = AliasLocator(key.account, key.region, name)
         with self._store.read() as reader:
             found = reader.alias(locator)
-        if found is not None:
-            other = "" if found.key_id == key.key_id else f"{name}: it is the alias of key {found.key_id} here"
-            return False, other
+        if found is not None and found.key_id != key.key_id:
+            return False, f"{name}: it is the alias of key {found.key_id} here"
+        if found is not None or name in self._there:
+            self._note(name)
+            return False, ""
 
         def add(transaction: Transaction) -> bool:
             record = AliasRecord(locator, key.key_id, created_at=self._now, updated_at=self._now)
             return transaction.add_alias(record, _MOST_ALIASES)
 
         if dry_run or self._store.write(add, AccountScope(key.account), KeyScope(key.account, key.key_id)):
+            self._note(name)
             return True, ""
         return False, f"{name}: the key has {_MOST_ALIASES} aliases already"
 

@@ -1,8 +1,14 @@
 """What came of an import, key by key: a JSON document."""
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import TypeAlias
 
 import msgspec
+
+from strongroom.assembly.data_folder import DataFolderError
+
+KEY, POLICY = "key", "policy"
 
 
 class Outcome(StrEnum):
@@ -22,6 +28,8 @@ class ImportedKey(msgspec.Struct, kw_only=True):
     """One key of the source, and the key that it has become.
 
     ``missing`` is what could not be had, each with what to do about it. ``notes`` is what differs from the source.
+    ``there`` is what this import or an earlier one has found or made here: ``key``, ``policy``, names of aliases, and
+    ``grant`` with an id of the source. A later import can tell by it what was removed meanwhile.
     """
 
     source_arn: str
@@ -30,6 +38,7 @@ class ImportedKey(msgspec.Struct, kw_only=True):
     reason: str | None = None
     missing: list[str] = []
     notes: list[str] = []
+    there: list[str] = []
 
 
 class ImportReport(msgspec.Struct, kw_only=True):
@@ -42,6 +51,29 @@ class ImportReport(msgspec.Struct, kw_only=True):
     dry_run: bool
     complete: bool
     keys: list[ImportedKey]
+
+
+Earlier: TypeAlias = Mapping[str, frozenset[str]]
+"""What was here after an earlier import, by the ARN of the key in the source."""
+
+
+def earlier_of(content: bytes, name: str, account: str, region: str) -> Earlier:
+    """Return what the report of an earlier import says was there.
+
+    Raises DataFolderError if it is no such report, or one of a dry run or of an import into another place.
+    """
+    try:
+        found = msgspec.json.decode(content, type=ImportReport)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise DataFolderError(f"`{name}` is no report of an import (--report)") from None
+    if found.dry_run:
+        raise DataFolderError(f"`{name}` is the report of a dry run, which imported nothing")
+    if (found.account, found.region) != (account, region):
+        raise DataFolderError(
+            f"`{name}` is the report of an import into account {found.account} in {found.region}, "
+            f"and not into account {account} in {region}"
+        )
+    return {key.source_arn: frozenset(key.there) for key in found.keys}
 
 
 def encode(report: ImportReport) -> bytes:

@@ -91,6 +91,9 @@ class HsmKeyBackend:
                 f"The hardware security module keeps no keys of KeySpec {spec} and KeyUsage {usage}: {reason}."
             )
 
+    def token_for(self, owner: MaterialBinding) -> None:
+        """Return None: the token contains the material."""
+
     def generate(self, owner: MaterialBinding) -> bytes:
         """Have the token make a key, and return it wrapped; raises LookupError for a spec that it does not have."""
         domain_key = self._domain_keys.newest_of_full_depth(owner.region)

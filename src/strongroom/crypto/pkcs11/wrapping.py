@@ -11,6 +11,9 @@ of the token alone (``crypto.hsm``). An envelope of a domain key, and of a seal'
 Tokens limit the length of additional authenticated data, so it is SHA-256 of the first five bytes and the binding.
 """
 
+import calendar
+import time
+from contextlib import suppress
 from hashlib import sha256
 
 from strongroom.crypto.envelope import TOKEN_VERSION
@@ -24,6 +27,7 @@ from strongroom.entropy import Entropy
 
 ID_LENGTH = 16
 _LABEL = "strongroom"
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
 class TokenWrapper:
@@ -51,17 +55,22 @@ class TokenWrapper:
         return sha256(self._prefix + binding).digest()
 
 
-def create_wrapping_key(token: Token, object_id: bytes, scope: str, version: int) -> None:
-    """Have a token make a domain key, or a key of a seal, which it can never give away; raises as ``Token.run``."""
-    TokenAesKey(token, object_id).create(label_of(scope, version))
+def create_wrapping_key(token: Token, object_id: bytes, scope: str, version: int, now: float | None = None) -> None:
+    """Have a token make a domain key, or a key of a seal, which it can never give away; raises as ``Token.run``.
+
+    Its label says that it was made at ``now``, in epoch seconds.
+    """
+    TokenAesKey(token, object_id).create(label_of(scope, version, now))
 
 
-def create_key_encryption_key(token: Token, object_id: bytes, scope: str, version: int) -> None:
+def create_key_encryption_key(
+    token: Token, object_id: bytes, scope: str, version: int, now: float | None = None
+) -> None:
     """Have a token make a key encryption key: it wraps and unwraps keys, and nothing else.
 
-    If the token can be told so, what it unwraps is always sensitive. Raises as ``Token.run``.
+    If the token can be told so, what it unwraps is always sensitive. ``now`` is as above. Raises as ``Token.run``.
     """
-    key, label = TokenAesKey(token, object_id), label_of(scope, version)
+    key, label = TokenAesKey(token, object_id), label_of(scope, version, now)
     try:
         key.create(label, {**FOR_WRAPPING, c.CKA_UNWRAP_TEMPLATE: {c.CKA_SENSITIVE: True}})
     except TokenFaultError:
@@ -79,9 +88,17 @@ def destroy_wrapping_key(token: Token, object_id: bytes) -> None:
     TokenAesKey(token, object_id).destroy()
 
 
-def label_of(scope: str, version: int) -> str:
-    """Return the label of a key's object, for people."""
-    return f"{_LABEL}/{scope}/{version}"
+def label_of(scope: str, version: int, now: float | None = None) -> str:
+    """Return the label of a key's object, for people; with when it was made, unless that is None."""
+    made = "" if now is None else f"/{time.strftime(_TIME, time.gmtime(now))}"
+    return f"{_LABEL}/{scope}/{version}{made}"
+
+
+def made_at(label: str) -> float | None:
+    """Return when an object was made, epoch seconds; None if its label does not say so, as those of older releases."""
+    with suppress(ValueError, OverflowError):
+        return float(calendar.timegm(time.strptime(label.rpartition("/")[2], _TIME)))
+    return None
 
 
 def wrapping_keys_in(token: Token) -> dict[bytes, str]:

@@ -57,6 +57,9 @@ class SoftwareKeyBackend:
         if self._approved_only:
             require_approved(spec)
 
+    def token_for(self, owner: MaterialBinding) -> None:
+        """Return None: the token contains the material."""
+
     def generate(self, owner: MaterialBinding) -> bytes:
         """Make new key material and return it wrapped."""
         self.require_approved(owner.spec)

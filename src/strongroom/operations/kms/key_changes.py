@@ -20,6 +20,7 @@ from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import Origin
 from strongroom.keys.states import require_state
 from strongroom.operations.context import Context
+from strongroom.operations.kms.announced_material import AnnouncedMaterial
 from strongroom.operations.kms.key_material import destroy_erased, erased_material, removed
 from strongroom.operations.kms.prepared_material import MaterialMissing, PreparedMaterial
 from strongroom.operations.kms.related_keys import KeyVersions, with_relatives
@@ -187,7 +188,8 @@ def plan_for_key(context: Context, active: ActiveKey, transition: Callable[[KmsK
 def prepared_material(context: Context) -> PreparedMaterial:
     """Return a place for the key material of one change."""
     backends = context.backends
-    return PreparedMaterial(backends.key_backends, backends.entropy, backends.events)
+    announced = AnnouncedMaterial(backends.store, context.now)
+    return PreparedMaterial(backends.key_backends, backends.entropy, backends.events, announced)
 
 
 def scope_of(locator: KeyLocator) -> KeyScope:
@@ -213,6 +215,7 @@ def too_many_keys(limit: int | None) -> LimitExceededException:
 
 
 def _write(transaction: Transaction, prepared: PreparedMaterial, changes: KeyChanges) -> KeyChanges:
+    prepared.confirm(transaction, (*changes.added, *(after for _, after in changes.saved)))
     for key in changes.added:
         if not transaction.add_key(key, changes.customer_keys):
             raise too_many_keys(changes.customer_keys)

@@ -1,7 +1,7 @@
 """Key material of KMS keys: made in their key back ends for new and rotated keys, and destroyed there afterwards."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from strongroom.crypto.key_backends import KeyBackends
@@ -35,18 +35,27 @@ class OwnedToken(NamedTuple):
 
 
 def generate_material(
-    key_backends: KeyBackends, entropy: Entropy, key: KeyLocator, spec: KeySpec, store_id: str | None
+    key_backends: KeyBackends,
+    entropy: Entropy,
+    key: KeyLocator,
+    spec: KeySpec,
+    store_id: str | None,
+    announce: Callable[[OwnedToken], None] | None = None,
 ) -> OwnedToken:
     """Make key material for a key in its key store; return the back end's token for it.
 
     The material's id (64 hex digits) is random rather than a digest of the material, because a back end that never
-    releases material cannot compute one. Raises KMSInternalException if the Region has no domain key.
+    releases material cannot compute one. ``announce`` is called before the material is made, if the back end knows its
+    token by then. Raises KMSInternalException if the Region has no domain key.
     """
     owner = MaterialBinding(
         account=key.account, region=key.region, key_id=key.key_id, material_id=entropy(_ID_LENGTH).hex(), spec=spec
     )
+    backend = key_backends.of_store(store_id)
+    if announce is not None and (known := backend.token_for(owner)) is not None:
+        announce(OwnedToken(store_id, known, owner))
     try:
-        token = key_backends.of_store(store_id).generate(owner)
+        token = backend.generate(owner)
     except UnsealError as error:
         # The table of the domain keys was emptied beneath this process.
         raise KMSInternalException(f"No key material can be made in {key.region}: there is {error}.") from None
@@ -133,20 +142,25 @@ def destroy_erased(store: Store, key_backends: KeyBackends, erased: Iterable[Era
             logger.info("that key material was destroyed could not be noted yet (%s)", error.message)
 
 
-def destroy(key_backends: KeyBackends, tokens: Iterable[OwnedToken]) -> None:
-    """Destroy the material behind tokens that no key has got. A failure is logged, and the others are still destroyed.
+def destroy(key_backends: KeyBackends, tokens: Iterable[OwnedToken]) -> list[OwnedToken]:
+    """Destroy the material behind tokens that no key has got; return those for which that is done.
+
+    A failure is logged, and the others are still destroyed.
 
     Call it only after a commit that failed for certain.
     """
+    done = []
     for each in tokens:
         try:
             key_backends.of_store(each.store_id, external=each.external).destroy(each.token, each.owner)
+            done.append(each)
         except KmsError as error:
             logger.error(  # noqa: TRY400 - a traceback shows nothing more
                 "could not destroy unused key material: %s; it is left where it is (%s)", described(each), error.message
             )
         except Exception:
             logger.exception("could not destroy unused key material: %s", described(each))
+    return done
 
 
 def described(token: OwnedToken) -> str:

@@ -21,6 +21,7 @@ from strongroom.keys import multi_region
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import KeySpec
+from strongroom.operations.kms.announced_material import AnnouncedMaterial
 from strongroom.operations.kms.key_material import (
     OwnedToken,
     described,
@@ -29,6 +30,7 @@ from strongroom.operations.kms.key_material import (
     generate_material,
 )
 from strongroom.snapshot.active_key import binding_of
+from strongroom.store.protocol import Transaction
 
 logger = logging.getLogger(__name__)
 
@@ -68,11 +70,18 @@ class PreparedMaterial:
 
     At the end, everything that was prepared and has not become part of a key is destroyed. There is one exception: if
     it is unknown whether the change was committed, nothing is destroyed, because a key may have it. That is logged,
-    with the material's id.
+    with the material's id. The keeper finds out about what was ``announced``.
     """
 
-    def __init__(self, key_backends: KeyBackends, entropy: Entropy, events: KeyEvents | None = None) -> None:
+    def __init__(
+        self,
+        key_backends: KeyBackends,
+        entropy: Entropy,
+        events: KeyEvents | None = None,
+        announced: AnnouncedMaterial | None = None,
+    ) -> None:
         self.key_backends = key_backends
+        self._announced = announced
         self._events = events or NoKeyEvents()
         self._intended: tuple[KeyEvent, ...] = ()
         self._entropy = entropy
@@ -93,7 +102,9 @@ class PreparedMaterial:
             for each in unused:
                 logger.error("it is unknown whether a key has this material, so it was kept: %s", described(each))
         else:
-            destroy(self.key_backends, unused)
+            destroyed = destroy(self.key_backends, unused)
+            if self._announced is not None:
+                self._announced.forget(destroyed)
 
     def new(self, key: KmsKey, external_id: str | None = None) -> OwnedToken:
         """Return new material for a key, the same one each time; raises MaterialMissing if it is not prepared.
@@ -120,7 +131,7 @@ class PreparedMaterial:
         """Have key back ends make what is needed. Must not be called while a transaction is open."""
         for need in needs:
             if isinstance(need, NewMaterial):
-                made = _generated(self.key_backends, self._entropy, need)
+                made = self._generated(need)
             else:
                 token = self._copy(need)
                 made = OwnedToken(need.store_id, token, msgspec.structs.replace(need.owner, region=need.region))
@@ -135,6 +146,18 @@ class PreparedMaterial:
             raise QuarantinedRecordException(
                 f"The stored key material {owner.material_id} of {arn} is damaged, so it cannot be copied."
             ) from None
+
+    def _generated(self, need: NewMaterial) -> OwnedToken:
+        back_ends, entropy = self.key_backends, self._entropy
+        if need.store_id is not None and need.external_id is not None:
+            return generate_external_material(back_ends, need.locator, need.spec, need.store_id, need.external_id)
+        announce = None if self._announced is None else self._announced.announce
+        return generate_material(back_ends, entropy, need.locator, need.spec, need.store_id, announce)
+
+    def confirm(self, transaction: Transaction, keys: Iterable[KmsKey]) -> None:
+        """Note in the transaction that gives material to keys that it does; raises as ``AnnouncedMaterial.confirm``."""
+        if self._announced is not None:
+            self._announced.confirm(transaction, keys)
 
     def add_imported(self, token: OwnedToken) -> None:
         """Add material that was imported for the change."""
@@ -165,12 +188,6 @@ class PreparedMaterial:
         missing = [need for need in needs if need not in self._made]
         if missing:
             raise MaterialMissing(missing)
-
-
-def _generated(key_backends: KeyBackends, entropy: Entropy, need: NewMaterial) -> OwnedToken:
-    if need.store_id is not None and need.external_id is not None:
-        return generate_external_material(key_backends, need.locator, need.spec, need.store_id, need.external_id)
-    return generate_material(key_backends, entropy, need.locator, need.spec, need.store_id)
 
 
 def _copies_needed(source: KmsKey, relative: KmsKey) -> dict[str, MaterialCopy]:

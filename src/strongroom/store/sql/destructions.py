@@ -6,7 +6,7 @@ from sqlalchemy import Connection, bindparam, delete, func, select, update
 from strongroom.store.sql.row_guard import RowGuard
 from strongroom.store.sql.rows import AnyRow
 from strongroom.store.sql.schema import destruction, domain_key, key_material
-from strongroom.store.sql.statements import of, postgresql_insert, where
+from strongroom.store.sql.statements import of, postgresql_insert, require_changed, where
 from strongroom.store.subjects.destructions import Backlog, Destruction, ErasedMaterial, ErasedObject
 
 _encode = msgspec.json.Encoder().encode
@@ -25,6 +25,7 @@ _DOMAIN_KEY = select(domain_key.c.version).where(where(domain_key, "scope", "ver
 
 _ADD = postgresql_insert(destruction).on_conflict_do_nothing(index_elements=["object_id"])
 _DEFER = update(destruction).where(where(destruction, "object_id", "due_at"))
+_WITHDRAW = delete(destruction).where(where(destruction, "object_id", "due_at"))
 _REMOVE = delete(destruction).where(where(destruction, "object_id"))
 
 
@@ -54,6 +55,8 @@ class DestructionReads:
             owner = erased.owner
             values = of(region=owner.region, material_id=owner.material_id, token=erased.token)
             return self._connection.execute(_MATERIAL, values).one_or_none() is not None
+        if erased.uncommitted:
+            return False
         values = of(scope=erased.scope, version=erased.version)
         return self._connection.execute(_DOMAIN_KEY, values).one_or_none() is not None
 
@@ -61,10 +64,14 @@ class DestructionReads:
 class DestructionWrites(DestructionReads):
     """Writes of destructions. See ``subjects.destructions``."""
 
-    def add_destruction(self, erased: ErasedObject) -> None:
+    def add_destruction(self, erased: ErasedObject, due_at: float = 0.0) -> None:
         """Note that an object is to be destroyed, unless that is noted already."""
-        values = {"object_id": erased.object_id, "document": _encode(erased), "due_at": 0.0}
+        values = {"object_id": erased.object_id, "document": _encode(erased), "due_at": due_at}
         self._connection.execute(_ADD, self._guard.sealed(destruction, values))
+
+    def withdraw_destruction(self, erased: ErasedObject, due_at: float) -> None:
+        """Remove the destruction of an object that is kept; raises WriteConflict if it was begun, or is gone."""
+        require_changed(self._connection.execute(_WITHDRAW, of(object_id=erased.object_id, due_at=due_at)))
 
     def defer_destruction(self, before: Destruction, after: Destruction) -> bool:
         """Replace the times of a destruction; return False if another process was faster."""

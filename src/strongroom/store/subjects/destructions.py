@@ -1,6 +1,9 @@
 """What is erased from the database, and still has to be destroyed where a key back end keeps it.
 
 A destruction is written in the transaction that erases. It is removed when the back end has destroyed the object.
+
+One is also written before a back end makes an object that it keeps. The transaction in which something gets the object
+removes it again. So what was made for a commit that never happened is destroyed too.
 """
 
 from hashlib import sha256
@@ -11,12 +14,16 @@ import msgspec
 from strongroom.crypto.material import MaterialBinding
 
 
-class ErasedMaterial(msgspec.Struct, frozen=True, tag="key-material"):
-    """Key material of a KMS key: the back end's token, what it belongs to, and its custom key store (None: default)."""
+class ErasedMaterial(msgspec.Struct, frozen=True, tag="key-material", omit_defaults=True):
+    """Key material of a KMS key: the back end's token, what it belongs to, and its custom key store (None: default).
+
+    It is ``uncommitted`` if it was made for a commit that may not have happened.
+    """
 
     store_id: str | None
     token: bytes
     owner: MaterialBinding
+    uncommitted: bool = False
 
     @property
     def object_id(self) -> str:
@@ -24,15 +31,23 @@ class ErasedMaterial(msgspec.Struct, frozen=True, tag="key-material"):
         return sha256(self.token).hexdigest()
 
 
-class ErasedDomainKey(msgspec.Struct, frozen=True, tag="domain-key"):
-    """What a version of a domain key had in the hardware token: the id of the object, in hex."""
+class ErasedDomainKey(msgspec.Struct, frozen=True, tag="domain-key", omit_defaults=True):
+    """What a version of a domain key had in the hardware token: the id of the object, in hex.
+
+    It is ``uncommitted`` if it was made for a commit that may not have happened. Then the domain key of that version,
+    if there is one, may have another object.
+    """
 
     scope: str
     version: int
     object_id: str
+    uncommitted: bool = False
 
 
 ErasedObject: TypeAlias = ErasedMaterial | ErasedDomainKey
+
+COMMIT_TIME = 3600.0
+"""How long after an object was announced the keeper leaves it to the process that makes it, in seconds."""
 
 
 class Destruction(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,15 +80,25 @@ class DestructionReader(Protocol):
         ...
 
     def is_in_use(self, erased: ErasedObject) -> bool:
-        """Tell whether the database still refers to an object: a key has its token, or a domain key its version."""
+        """Tell whether the database still refers to an object: a key has its token, or a domain key its version.
+
+        Of the domain key of an uncommitted object, only the one who opens it knows the object, so this is False.
+        """
         ...
 
 
 class DestructionWriter(Protocol):
     """Writes of destructions."""
 
-    def add_destruction(self, erased: ErasedObject) -> None:
-        """Note that an object is to be destroyed, unless that is noted already. It is due at once."""
+    def add_destruction(self, erased: ErasedObject, due_at: float = 0.0) -> None:
+        """Note that an object is to be destroyed, unless that is noted already. By default, it is due at once."""
+        ...
+
+    def withdraw_destruction(self, erased: ErasedObject, due_at: float) -> None:
+        """Remove the destruction of an object that this transaction has given to something.
+
+        Raises WriteConflict if the destruction was begun, or is not there any more: then the object may be gone.
+        """
         ...
 
     def defer_destruction(self, before: Destruction, after: Destruction) -> bool:

@@ -20,8 +20,12 @@ from strongroom.assembly.backups.restored_folder import restored_folder
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.backup.blocks import BackupError
 from strongroom.clock import DAY, ManualClock
+from strongroom.crypto.material import MaterialBinding
 from strongroom.crypto.seal import UnsealError
 from strongroom.crypto.seals.file import create_root_key
+from strongroom.keys.specs import KeySpec
+from strongroom.store.protocol import Transaction
+from strongroom.store.subjects.destructions import ErasedDomainKey, ErasedMaterial
 
 NOW = 1_790_000_000.0
 TEXT = base64.b64encode(b"secret").decode()
@@ -362,3 +366,24 @@ def test_changes_that_are_not_in_the_database_yet_are_not_thrown_away(tmp_path: 
         place.database.with_name("restoring.db-wal").write_bytes(b"changes")
         place.publish()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_restored_copy_does_not_destroy_what_the_original_was_making(
+    deployment: LocalDeployment, tmp_path: Path
+) -> None:
+    """The original may have given it to a key since."""
+    owner = MaterialBinding("000000000000", "us-east-1", "key", "ab" * 32, KeySpec.SYMMETRIC_DEFAULT)
+    gone = ErasedMaterial(None, b"erased", owner)
+    made = ErasedMaterial(None, b"made", owner, uncommitted=True)
+    object_made = ErasedDomainKey("us-east-1", 2, "cd" * 16, uncommitted=True)
+
+    def add(transaction: Transaction) -> None:
+        for each in (gone, made, object_made):
+            transaction.add_destruction(each, NOW + 3600)
+
+    deployment.deployment.backends.store.write(add)
+    backup = back_up(deployment, tmp_path)
+    data = tmp_path / "restored"
+    restore(deployment, backup, data)
+    with closing(reopened(deployment, data).deployment) as copy, copy.backends.store.read() as reader:
+        assert [each.erased for each in reader.destructions(float("inf"), 10)] == [gone]

@@ -14,9 +14,13 @@ from strongroom.assembly.open_folder import open_existing
 from strongroom.assembly.record_check import check_records
 from strongroom.clock import DAY, ManualClock
 from strongroom.crypto.pkcs11 import constants as c
+from strongroom.crypto.pkcs11.aes_keys import TokenAesKey
 from strongroom.crypto.pkcs11.connection import TokenSession
+from strongroom.crypto.token_errors import TokenUnavailableError
+from strongroom.errors import DependencyTimeoutException
 from strongroom.settings import CloudHsmCluster, SettingsError
 from strongroom.settings_sources import load
+from strongroom.store.sql.transaction import SqlTransaction
 
 FIRST, SECOND = "cluster-aaaaaaaaaaa", "cluster-bbbbbbbbbbb"
 DATA = "ZGF0YQ=="
@@ -129,6 +133,56 @@ def test_an_object_in_a_store_that_was_deleted_meanwhile_is_given_up(
     assert f"the erased key material {made} of key" in caplog.text
     assert "is left where it is, because its custom key store was deleted" in caplog.text
     assert local.deployment.keeper.counters.destructions_left == 0
+
+
+def test_a_key_is_not_stored_once_the_keeper_has_destroyed_its_material(
+    local: LocalDeployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that is stopped for hours between the two must not store a key that cannot be used."""
+    store_id = new_store(local)
+    create = TokenAesKey.create
+
+    def stopped_for_hours(key: TokenAesKey, *arguments: Any) -> None:
+        create(key, *arguments)
+        local.clock.advance(2 * 3600)
+        local.deployment.keeper.run()
+        assert objects(local, store_id) == []
+
+    with monkeypatch.context() as slow:
+        slow.setattr(TokenAesKey, "create", stopped_for_hours)
+        with pytest.raises(Refused, match="DependencyTimeoutException"):
+            new_key(local, store_id)
+    assert local.call("ListKeys")["Keys"] == []
+    assert new_key(local, store_id)
+    assert len(objects(local, store_id)) == 1
+
+
+def test_what_is_made_and_not_needed_is_left_to_nothing(
+    local: LocalDeployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit that fails leaves neither an object nor a note of one; a token that is away then, a note."""
+    store_id = new_store(local)
+
+    def refused(*_: object) -> None:
+        raise DependencyTimeoutException
+
+    def away(*_: object) -> None:
+        raise TokenUnavailableError("the token is away")
+
+    def left() -> int:
+        with local.deployment.backends.store.read() as reader:
+            return reader.destruction_backlog().count
+
+    for destroy, expected in ((TokenAesKey.destroy, 0), (away, 1)):
+        with monkeypatch.context() as failing:
+            failing.setattr(SqlTransaction, "add_key", refused)
+            failing.setattr(TokenAesKey, "destroy", destroy)
+            with pytest.raises(Refused, match="DependencyTimeoutException"):
+                new_key(local, store_id)
+        assert (len(objects(local, store_id)), left()) == (expected, expected)
+    local.clock.advance(3601)
+    local.deployment.keeper.run()
+    assert (objects(local, store_id), left()) == ([], 0)
 
 
 def test_keys_are_whole_for_commands_that_use_none(local: LocalDeployment) -> None:

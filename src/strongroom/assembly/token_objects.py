@@ -1,0 +1,145 @@
+"""Objects in the hardware token that no domain key and no seal of this deployment has.
+
+Some were announced (``assembly.announced_objects``): the keeper destroys them. The others were left by a first start or
+a change of seals that was interrupted, or by an older release; or they belong to another deployment: that whose backup
+was restored here, or one that was restored from a backup of this one. The token does not tell these apart, so an
+operator names what is to be destroyed.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+
+import msgspec
+
+from strongroom.assembly.data_folder import DataFolderError
+from strongroom.assembly.open_folder import OpenFolder
+from strongroom.assembly.protections import object_id_of
+from strongroom.assembly.restored_objects import restored_objects
+from strongroom.audit.cloudtrail import event_time
+from strongroom.audit.operator_events import KEY_SOURCE, OperatorEvent
+from strongroom.crypto.pkcs11.wrapping import destroy_wrapping_key, made_at, wrapping_keys_in
+from strongroom.crypto.seals.document import SealKind
+from strongroom.store.subjects.destructions import ErasedDomainKey
+
+_MOST = 1000
+"""The most destructions that are looked at."""
+
+
+class OtherObject(msgspec.Struct, frozen=True):
+    """An object with a label of ours that no domain key and no seal has.
+
+    ``made_at`` is None if its label does not say it, as those of older releases. The keeper destroys it after
+    ``destroyed_after``, unless that is None. Times are epoch seconds.
+    """
+
+    object_id: str
+    label: str
+    made_at: float | None
+    destroyed_after: float | None
+
+
+def keys_of_seals(opened: OpenFolder) -> Mapping[bytes, str]:
+    """Return the objects that seals have in a token, with the names of the seals."""
+    seals = opened.seals.status().seals
+    return {bytes.fromhex(str(each.parameters["object"])): each.name for each in seals if each.kind is SealKind.PKCS11}
+
+
+def destructions_of_objects(opened: OpenFolder) -> Mapping[bytes, float]:
+    """Return the objects of domain keys that the keeper is to destroy, with the times at which it begins."""
+    with opened.store.read() as reader:
+        found = reader.destructions(float("inf"), _MOST)
+    return {
+        bytes.fromhex(each.erased.object_id): each.due_at for each in found if isinstance(each.erased, ErasedDomainKey)
+    }
+
+
+def other_objects(
+    there: Mapping[bytes, str], named: Collection[bytes], destructions: Mapping[bytes, float]
+) -> list[OtherObject]:
+    """Return those of the objects in a token, with their labels, that are not ``named``, by label."""
+    return [
+        OtherObject(each.hex(), label, made_at(label), destructions.get(each))
+        for each, label in sorted(there.items(), key=lambda item: (item[1], item[0]))
+        if each not in named
+    ]
+
+
+class TokenObjects:
+    """The objects in the token of an open folder, whose domain keys of all Regions must be opened."""
+
+    def __init__(self, opened: OpenFolder, now: float) -> None:
+        self._opened = opened
+        self._now = now
+
+    def destroy(self, ids: Sequence[str], older_than: float, *, dry_run: bool = False) -> list[OtherObject]:
+        """Destroy objects that no domain key and no seal has, by their ids in hex; return them.
+
+        They must have been made at least ``older_than`` seconds ago. Before the first is destroyed, that is recorded.
+        With ``dry_run``, it only returns them. Raises DataFolderError, and destroys none, if one must not be
+        destroyed; and as ``Token.run``.
+        """
+        opened = self._opened
+        serial = opened.token.require().name.serial
+        # No other command of this node makes or stores a domain key or a seal meanwhile.
+        with opened.folder.registering():
+            opened.unsealed_keys.reread()
+            found = self._chosen(ids, older_than)
+            if not dry_run:
+                details = {"token": serial, "objects": {each.object_id: each.label for each in found}}
+                event = OperatorEvent(
+                    name="DestroyTokenObject", command="hsm destroy", source=KEY_SOURCE, details=details
+                )
+                with opened.trail.recording(event):
+                    for each in found:
+                        destroy_wrapping_key(opened.token, bytes.fromhex(each.object_id))
+        return found
+
+    def _chosen(self, ids: Sequence[str], older_than: float) -> list[OtherObject]:
+        opened = self._opened
+        domain_keys = {object_id_of(each) for each in opened.unsealed_keys.in_token}
+        seals = keys_of_seals(opened)
+        others = other_objects(wrapping_keys_in(opened.token), {*domain_keys, *seals}, destructions_of_objects(opened))
+        by_id = {each.object_id: each for each in others}
+        shared = restored_objects(opened.folder)
+        for each in map(str.lower, ids):
+            if each not in by_id:
+                raise DataFolderError(_in_use_or_absent(each, domain_keys, seals))
+            if bytes.fromhex(each) in shared:
+                raise DataFolderError(
+                    f"the object {each} stays in the token: the deployment whose backup was restored here may need it "
+                    f"(`{opened.folder.restored_objects}`)"
+                )
+            self._require_old(by_id[each], older_than)
+        return [by_id[each] for each in dict.fromkeys(map(str.lower, ids))]
+
+    def _require_old(self, found: OtherObject, older_than: float) -> None:
+        """Refuse an object that another process may be about to use; raises DataFolderError."""
+        named = f"the object {found.object_id} ({found.label})"
+        if found.destroyed_after is not None:
+            raise DataFolderError(
+                f"{named} is not for this command: a server destroys it after {event_time(found.destroyed_after)}, "
+                "unless it is given to a domain key before"
+            )
+        if not older_than:
+            return
+        if found.made_at is None:
+            raise DataFolderError(
+                f"the label of {named} does not say when it was made; if you know that it is old, give --older-than 0s"
+            )
+        if found.made_at > self._now - older_than:
+            raise DataFolderError(
+                f"{named} was made at {event_time(found.made_at)}, so a server that starts now may be about to use it; "
+                "wait, or give a shorter --older-than"
+            )
+
+
+def _in_use_or_absent(object_id: str, domain_keys: Collection[bytes], seals: Mapping[bytes, str]) -> str:
+    """Return why an object is not one that may be destroyed."""
+    try:
+        key = bytes.fromhex(object_id)
+    except ValueError:
+        return f"{object_id!a} is no id of an object: `strongroom hsm status` shows them, in hex"
+    if key in domain_keys:
+        return f"the object {object_id} belongs to a domain key that is in use"
+    if key in seals:
+        return f"the object {object_id} is the key of the seal {seals[key]!a}; see: strongroom seal remove"
+    return f"the token has no object {object_id} with a label of Strongroom's; see: strongroom hsm status"
