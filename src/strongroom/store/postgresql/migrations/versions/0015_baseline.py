@@ -245,13 +245,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "keeper_turn",
-        sa.Column(
-            "single",
-            sa.Boolean,
-            sa.CheckConstraint("single", name="keeper_turn_single"),
-            server_default=sa.true(),
-            nullable=False,
-        ),
+        _single("keeper_turn_single"),
         sa.Column("holder", _text(32), nullable=False),
         sa.Column("ends_at", sa.Float, nullable=False),
     )
