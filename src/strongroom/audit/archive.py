@@ -85,6 +85,8 @@ class Statements:
         """The chains of retired nodes, by their writers."""
         self._retired: dict[tuple[str, NodeId], dict[str, LostChain]] = {}
         """The same by the chain that states it and the node."""
+        self._before: dict[tuple[str, NodeId], dict[str, LostChain]] = {}
+        """The same before the last of these statements, until a second record withdraws that."""
         self._by_place: dict[tuple[str, int], StatedSegment] = {}
 
     def add(self, speaker: str, record: bytes) -> None:
@@ -109,6 +111,10 @@ class Statements:
         except (msgspec.DecodeError, UnicodeDecodeError):
             return
 
+    def retires(self, speaker: str, node: NodeId) -> bool:
+        """Tell whether the commands' chain named ``speaker`` states that a node is lost."""
+        return bool(self._retired.get((speaker, node)))
+
     def between(self, writer: str, first: int, last: int) -> list[StatedSegment]:
         """Return the archived segments that hold exactly the lines from ``first`` to ``last``; none if they do not."""
         found, place = list[StatedSegment](), first
@@ -130,24 +136,22 @@ class Statements:
 
     def _retire(self, speaker: str, retirement: Retirement, record: _Record) -> None:
         if may_retire(speaker, retirement):
-            stated = self._retired.setdefault((speaker, retirement.node), {})
-            for each in retirement.chains:
-                if record.error_code:
-                    self.lost.pop(each.writer, None)
-                    stated.pop(each.writer, None)
-                else:
-                    lost = LostChain(retirement.node, record.event_time, each)
-                    self.lost[each.writer] = stated[each.writer] = lost
+            chains = {each.writer: LostChain(retirement.node, record.event_time, each) for each in retirement.chains}
+            key = speaker, retirement.node
+            self._state(key, self._retired.get(key, {}) | chains, record)
 
     def _reinstate(self, speaker: str, reinstatement: Reinstatement, record: _Record) -> None:
         """Take back what a chain has stated of a node; what another one states stays, as the two have no order."""
-        stated = self._retired.get((speaker, reinstatement.node), {})
+        self._state((speaker, reinstatement.node), {}, record)
+
+    def _state(self, key: tuple[str, NodeId], chains: dict[str, LostChain], record: _Record) -> None:
+        """Have these be the lost chains that a chain states of a node, or what it had stated before if that failed."""
+        known = self._retired.get(key, {})
         if record.error_code:
-            self.lost.update(stated)
-            return
-        for writer, lost in stated.items():
-            if self.lost.get(writer) is lost:
-                del self.lost[writer]
+            self._retired[key] = self._before.pop(key, known)
+        else:
+            self._before[key], self._retired[key] = known, chains
+        self.lost = {writer: lost for each in self._retired.values() for writer, lost in each.items()}
 
     def _add_pruned(self, speaker: str, names: Sequence[str]) -> None:
         for name in names:
