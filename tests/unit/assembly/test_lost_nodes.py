@@ -1,8 +1,8 @@
 """Nodes over one database whose logs are verified together, of which one is lost with its disk and retired."""
 
 import shutil
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -227,10 +227,13 @@ def test_only_another_node_that_is_known_can_be_retired_by_one(nodes: Nodes, tmp
         nodes.retire(nodes.lost_node)
 
 
-def test_a_retirement_of_which_it_is_not_known_whether_it_was_made_can_be_repeated(
-    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It was made: the connection was lost with the answer to its COMMIT, and the database could not be asked."""
+@contextmanager
+def without_answer(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have a change made whose outcome stays unknown.
+
+    The connection was lost with the answer to its COMMIT, and the database could not be asked.
+    """
+    really_write = SqlStore.write
 
     def write(self: SqlStore, act: Callable[[SqlTransaction], object], *scopes: Scope) -> object:
         result = really_write(self, act, *scopes)
@@ -238,16 +241,41 @@ def test_a_retirement_of_which_it_is_not_known_whether_it_was_made_can_be_repeat
             raise WriteOutcomeUnknown("not known")
         return result
 
-    nodes.stop()
-    shutil.rmtree(nodes.lost)
-    really_write = SqlStore.write
     with monkeypatch.context() as patch:
         patch.setattr(SqlStore, "write", write)
         with pytest.raises(WriteOutcomeUnknown):
-            nodes.retire(nodes.lost_node)
+            yield
+
+
+def test_a_retirement_of_which_it_is_not_known_whether_it_was_made_can_be_repeated(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nodes.stop()
+    shutil.rmtree(nodes.lost)
+    with without_answer(monkeypatch):
+        nodes.retire(nodes.lost_node)
     assert kinds(nodes.verify(nodes.kept, complete=True)) == [Kind.FILE_MISSING]
     nodes.retire(nodes.lost_node)
     assert kinds(nodes.verify(nodes.kept)) == [Kind.LOST]
+
+
+def test_the_undoing_of_one_of_which_it_is_not_known_whether_it_was_made_can_be_repeated(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nodes.stop()
+    nodes.retire(nodes.lost_node)
+    with without_answer(monkeypatch):
+        nodes.reinstate(nodes.lost_node)
+    # The node goes on, and is excused until that is stated.
+    nodes.call_lost()
+    with without_answer(monkeypatch):
+        nodes.reinstate(nodes.lost_node)
+    nodes.reinstate(nodes.lost_node)
+    with pytest.raises(DataFolderError, match="is not retired"):
+        nodes.reinstate(nodes.lost_node)
+    assert nodes.verify(nodes.kept, nodes.lost, complete=True).findings == []
+    shutil.rmtree(nodes.lost)
+    assert kinds(nodes.verify(nodes.kept, complete=True)) == [Kind.FILE_MISSING]
 
 
 def test_a_retirement_that_is_taken_back_excuses_nothing(nodes: Nodes, tmp_path: Path) -> None:
