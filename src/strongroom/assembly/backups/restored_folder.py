@@ -47,8 +47,10 @@ class RestoredFolder:
         replace_file(self.note, content)
 
     def begin_anew(self) -> None:
-        """Drop what a killed restore has left; raises OSError."""
+        """Drop what a killed restore has left; raises OSError, and DataFolderError if it had moved some of it."""
         self.note.unlink(missing_ok=True)
+        # Before the database has anything: what was moved belongs to another state.
+        _require_empty(self._target, self.folder.path)
         shutil.rmtree(self.folder.path)
         self.folder.path.mkdir(mode=0o700)
 
@@ -70,12 +72,14 @@ class RestoredFolder:
             self.database.unlink(missing_ok=True)
         _sync(path)
         # A server may have been started in it meanwhile.
-        require_empty(self._target)
-        if path.parent == self._target:
+        _require_empty(self._target, path)
+        if path.parent == self._target or _is_kept(self._target):
             others = sorted(each for each in path.iterdir() if each != self.folder.database)
             for each in (*others, *([self.folder.database] if with_database else [])):
                 each.rename(self._target / each.name)
                 sync_path(self._target)
+            # If it were there without the folder, it would hide that this is complete.
+            self.note.unlink(missing_ok=True)
             path.rmdir()
         else:
             path.rename(self._target)
@@ -89,11 +93,15 @@ def require_empty(target: Path) -> None:
         raise DataFolderError(f"`{target}` is not a folder; name another one in --data")
     if not target.parent.is_dir():
         raise DataFolderError(f"`{target.parent}` does not exist; make it first")
-    hidden = _hidden(target)
+    _require_empty(target, _hidden(target))
+
+
+def _require_empty(target: Path, hidden: Path) -> None:
+    """Refuse a folder in which there is more than the hidden folder, and what was moved from there."""
     note = _note_of(hidden)
     ours = {target / _LOST_AND_FOUND, hidden, _lock_of(hidden), note}
     others = [each for each in target.iterdir() if each not in ours] if target.exists() else []
-    if hidden.parent == target and note.exists():
+    if note.exists() and hidden.exists():
         # A restore was killed while it moved these.
         others = [each for each in others if (hidden / each.name).exists()]
     if others:
@@ -152,10 +160,18 @@ def _reason_of(error: BaseException) -> str:
 
 
 def _hidden(target: Path) -> Path:
-    inside = target / ".restoring"
-    if target.is_mount() or (target.is_dir() and target.samefile(Path.cwd())) or _note_of(inside).exists():
+    """Return where the hidden folder is that a killed restore has left, or where it is to be."""
+    inside, beside = target / ".restoring", target.with_name(f".{target.name}.restoring")
+    if inside.exists() or _note_of(inside).exists():
         return inside
-    return target.with_name(f".{target.name}.restoring")
+    if beside.exists() and _note_of(beside).exists():
+        return beside
+    return inside if _is_kept(target) else beside
+
+
+def _is_kept(target: Path) -> bool:
+    """Tell whether a folder that is there must not be replaced: it is a mount point, or the current folder."""
+    return target.is_mount() or (target.is_dir() and target.samefile(Path.cwd()))
 
 
 def _lock_of(hidden: Path) -> Path:
