@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from msgspec.structs import replace
 
-from backup_scene import back_up, restore
+from backup_scene import back_up, decryption, encryption, restore
 from local_deployment import LocalDeployment, entropy
 from postgresql import EMPTYING, SERVER, Cluster
 from strongroom.assembly.backups.restored_folder import RestoredFolder
@@ -158,6 +158,30 @@ def test_a_restore_that_is_killed_at_its_very_end_is_complete(
     with pytest.raises(DataFolderError, match=r"/new` is not empty"):
         scene.restore()
     assert [each.name for each in scene.new.iterdir() if each.name.endswith(".filled")] == []
+    assert scene.keys() == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("root_key", False),
+        ("audit", [Path("data/audit")]),
+        ("bring_back", ["0" * 36]),
+        ("any_origin", True),
+        ("damaged_keys", True),
+    ],
+)
+def test_a_restore_is_finished_with_the_options_that_it_was_begun_with(
+    scene: Scene, option: str, value: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was decided with others would be taken for what these ask for."""
+    scene.made = back_up(scene.deployment, tmp_path / "sealed", encryption(), with_domain_keys=True)
+    options: dict[str, Any] = {"decryption": decryption()}
+    monkeypatch.chdir(tmp_path)
+    scene.killed(after_the_commit, **options)
+    with pytest.raises(DataFolderError, match=r"with other options, .* run that command again"):
+        scene.restore(**options, **{option: value})
+    scene.restore(**options)
     assert scene.keys() == 1
 
 

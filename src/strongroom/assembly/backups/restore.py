@@ -11,7 +11,7 @@ import msgspec
 
 from strongroom.assembly.audit_log import open_audit_key, open_audit_log
 from strongroom.assembly.backups.destroyed_since import destroyed_since
-from strongroom.assembly.backups.restored_database import Filled, Outcome, fill, filled_before
+from strongroom.assembly.backups.restored_database import Filled, Given, Outcome, fill, filled_before
 from strongroom.assembly.backups.restored_folder import RestoredFolder, require_empty, restored_folder
 from strongroom.assembly.backups.restored_state import RestoredState, Settled
 from strongroom.assembly.backups.root_key_source import RootKeySource
@@ -118,7 +118,7 @@ class Restore:
             verified = self._verify(file)
             destroyed = self._destroyed(verified)
             with restored_folder(request.data) as place:
-                filled = filled_before(place, request.database, verified.signed.digest, self._entropy)
+                filled = filled_before(place, request.database, self._given(verified), self._entropy)
                 if filled is not None:
                     restored = RestoredBackup(verified, *msgspec.structs.astuple(filled.restored))
                 else:
@@ -253,12 +253,23 @@ class Restore:
                 filled = Filled(
                     database=request.database.folder.database_name,
                     history_id=history_id,
-                    digest=verified.signed.digest,
+                    given=self._given(verified),
                     restored=restored,
                 )
                 bar = self._bar("Filling the database", 0)
                 fill(request.database, place, store, keys, filled, entropy, progress=bar)
         return RestoredBackup(verified, *msgspec.structs.astuple(restored))
+
+    def _given(self, verified: VerifiedBackup) -> Given:
+        request = self._request
+        return Given(
+            backup=verified.signed.digest,
+            root_key=request.root_key is not None,
+            audit=None if request.audit is None else sorted({str(each.resolve()) for each in request.audit}),
+            bring_back=sorted({*request.bring_back}),
+            any_origin=request.any_origin,
+            damaged_keys=request.damaged_keys,
+        )
 
     def _resealed(self, keys: Sequence[OpenDomainKey], place: RestoredFolder) -> list[SealedDomainKey]:
         return seal_domain_keys(keys, self._request.unsealing.seal(place.folder, ()))

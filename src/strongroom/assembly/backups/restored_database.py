@@ -31,12 +31,27 @@ class Outcome(msgspec.Struct, frozen=True):
     in_token: bool
 
 
+class Given(msgspec.Struct, frozen=True, kw_only=True):
+    """What a restore was given, which another one that finishes it must be given as well.
+
+    ``backup`` is the digest of the backup. ``root_key`` tells whether there was one, ``audit`` are the folders of audit
+    logs, and the rest is as in ``RestoreRequest``.
+    """
+
+    backup: str
+    root_key: bool
+    audit: Sequence[str] | None
+    bring_back: Sequence[str]
+    any_origin: bool
+    damaged_keys: bool
+
+
 class Filled(msgspec.Struct, frozen=True, kw_only=True):
-    """The note: which database is filled from which backup, and the id of the history that it has then."""
+    """The note: which database is filled, what the restore was given, and the id of the history that it has then."""
 
     database: str
     history_id: str
-    digest: str
+    given: Given
     restored: Outcome
 
 
@@ -61,12 +76,13 @@ def fill(  # noqa: PLR0913 - two databases, and what is known of each
 
 
 def filled_before(
-    place: RestoredFolder, target: "PostgresqlDatabase | None", digest: str, entropy: Entropy
+    place: RestoredFolder, target: "PostgresqlDatabase | None", given: Given, entropy: Entropy
 ) -> Filled | None:
-    """Return the note of a restore that was killed after it had filled this database from this backup.
+    """Return the note of a restore that was killed after it had filled this database, given the same.
 
     If there is none, or that one has not committed, the folder is empty when this returns None. Raises DataFolderError
-    if the note is about another backup or database: what it is about would be lost.
+    if the note is about another backup or database, or was given something else: what it is about would be lost, or
+    would not be what this one is asked for.
     """
     if place.filled is None:
         return None
@@ -78,11 +94,11 @@ def filled_before(
         if not _has(target, found.history_id, entropy):
             place.begin_anew()
             return None
-        if found.digest == digest:
+        if found.given == given:
             return found
     raise DataFolderError(
-        "a restore of another backup, or into another database, was interrupted when it was almost complete; run that "
-        f"command again, or remove `{place.note}` to give it up"
+        "a restore of another backup, with other options, or into another database was interrupted when it was almost "
+        f"complete; run that command again, or remove `{place.note}` to give it up"
     )
 
 
