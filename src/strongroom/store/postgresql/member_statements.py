@@ -50,10 +50,13 @@ CHANGES = """SELECT generation.number, generation.tag, change.sequence, change.t
     FROM generation LEFT JOIN change ON sequence >= %s AND generation.number - %s <= %s ORDER BY sequence"""
 ACKNOWLEDGE = f"""{_QUICK} UPDATE member SET acked = greatest(acked, %s) FROM quick, generation
     WHERE node = %s AND incarnation = %s AND generation.number >= %s"""
-LEAVE = f"""{_DURABLE.rstrip()}, gone AS (DELETE FROM member WHERE (node, incarnation) = (%s, %s))
-    DELETE FROM granted_lease USING durable WHERE (node, incarnation) = (%s, %s)"""
-REMOVE = f"""{_DURABLE.rstrip()}, gone AS (DELETE FROM member WHERE (node, incarnation, renewed) = (%s, %s, %s)
-    RETURNING node)
+# The row in `member` is locked first, as by all others: what is counted in `gone` is deleted before. Either row may be
+# missing; to delete the other one is durable all the same.
+LEAVE = f"""{_DURABLE.rstrip()}, gone AS (
+    DELETE FROM member USING durable WHERE (node, incarnation) = (%s, %s) RETURNING node)
+    DELETE FROM granted_lease USING durable WHERE (node, incarnation) = (%s, %s) AND (SELECT count(*) FROM gone) >= 0"""
+REMOVE = f"""{_DURABLE.rstrip()}, gone AS (
+    DELETE FROM member USING durable WHERE (node, incarnation, renewed) = (%s, %s, %s) RETURNING node)
     DELETE FROM granted_lease USING durable WHERE (node, incarnation) = (%s, %s) AND (EXISTS (SELECT FROM gone)
     OR NOT EXISTS (SELECT FROM member WHERE (member.node, member.incarnation) = (%s, %s)))"""
 # A transaction that notifies has an id, so its COMMIT waits for the standby.
