@@ -54,6 +54,11 @@ def test_agents_whose_rows_a_person_has_deleted_join_again(postgresql: Cluster, 
         found = connection.members().members
         assert sorted(each.is_deleted for each in found) == [False, True]
         assert {each.node for each in found} == {NODE}
+        # It counts nodes, not leases.
+        renewals = node.agent.counters.renewals["renewed"]
+        until(lambda: node.agent.counters.renewals["renewed"] > renewals)
+        until(lambda: node.agent.counters.members == 1)
+        assert len(connection.members().members) == 2
 
 
 def test_what_every_lease_has_to_end_for_waits_for_deleted_rows_too(postgresql: Cluster) -> None:
