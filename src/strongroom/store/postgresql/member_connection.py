@@ -7,7 +7,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
-from strongroom.store.leases.bounds import LONGEST_LEASE
+from strongroom.store.leases.bounds import lease_of_row
 from strongroom.store.leases.generation import Generation, TaggedChange
 from strongroom.store.leases.requests import (
     Acknowledge,
@@ -185,9 +185,7 @@ Connect = Callable[[], MemberConnection]
 
 def _member(row: TupleRow) -> Member:
     node, incarnation, renewed, acked, lease = row
-    # No node has a longer one. A changed row must not have others wait longer. NaN compares as neither.
-    bound = lease if 0 < lease <= LONGEST_LEASE else LONGEST_LEASE
-    return Member(node, bytes(incarnation), renewed, acked, bound)
+    return Member(node, bytes(incarnation), renewed, acked, lease_of_row(lease))
 
 
 def _writable(conninfo: str) -> str:

@@ -13,11 +13,13 @@ _DURABLE = """WITH durable AS MATERIALIZED (SELECT set_config('synchronous_commi
     ELSE current_setting('synchronous_commit') END, true)) """
 _QUICK = "WITH quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)) "
 
-_MEMBER = "node, incarnation, renewed, acked, lease"
-FIND = f"SELECT {_MEMBER} FROM member WHERE node = %s"
+# Of its two rows, a person may have changed one.
+_LEASE = "greatest(member.lease, granted.lease)"
+FIND = f"""SELECT node, incarnation, renewed, acked, {_LEASE}
+    FROM member LEFT JOIN granted_lease AS granted USING (node, incarnation) WHERE node = %s"""
 # A lease without its member is of a row that a person has deleted: it acknowledges nothing.
-FIND_ALL = """SELECT generation.number, node, incarnation, coalesce(member.renewed, -1),
-    coalesce(member.acked, -1), greatest(member.lease, granted.lease)
+FIND_ALL = f"""SELECT generation.number, node, incarnation, coalesce(member.renewed, -1),
+    coalesce(member.acked, -1), {_LEASE}
     FROM generation LEFT JOIN (member FULL JOIN granted_lease AS granted USING (node, incarnation)) ON true"""
 _NOW = "extract(epoch FROM clock_timestamp())"
 _ABOUT = "release, listen, regions, workers"
