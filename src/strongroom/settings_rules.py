@@ -65,19 +65,31 @@ def _store(settings: Settings, place: _Place) -> Iterator[Mistake]:
             yield Mistake(name, f"{place(name)} needs `store`, the address of a PostgreSQL database")
 
 
-def _listen(settings: Settings, _place: _Place) -> Iterator[Mistake]:
-    yield from _address("listen", "listen", settings.listen)
+def _listen(settings: Settings, place: _Place) -> Iterator[Mistake]:
+    yield from _address("listen", place, settings.listen)
 
 
-def _other_listeners(settings: Settings, _place: _Place) -> Iterator[Mistake]:
-    yield from _address("xks-listen", "xks-listen", settings.xks_listen)
+def _other_listeners(settings: Settings, place: _Place) -> Iterator[Mistake]:
+    yield from _address("xks-listen", place, settings.xks_listen)
     if settings.metrics_listen is not None:
-        yield from _address("metrics-listen", "metrics-listen", settings.metrics_listen)
+        yield from _address("metrics-listen", place, settings.metrics_listen)
 
 
-def _address(setting: str, shown: str, address: str) -> Iterator[Mistake]:
+def _address(setting: str, place: _Place, address: str) -> Iterator[Mistake]:
     if not _is_address(address):
-        yield Mistake(setting, f"`{shown}` must be HOST:PORT, not `{address}`")
+        yield Mistake(setting, f"{place(setting)} is not valid: it {_must_be_address(address)}")
+
+
+def _must_be_address(address: str) -> str:
+    if re.fullmatch(r"[0-9]+", address):
+        hint = f"; a port of this machine alone is `127.0.0.1:{address}`"
+    elif re.fullmatch(r"[0-9a-fA-F.]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*", address):
+        hint = "; an IPv6 address is in brackets, as in `[::1]:4599`"
+    elif _ADDRESS.fullmatch(address):
+        hint = f"; a port is at most {_MAX_PORT}"
+    else:
+        hint = ""
+    return f"must be HOST:PORT, not `{address}`{hint}"
 
 
 def _is_address(address: str) -> bool:
@@ -120,8 +132,9 @@ def _plaintext(settings: Settings, _place: _Place) -> Iterator[Mistake]:
 
 def _proxies(settings: Settings, _place: _Place) -> Iterator[Mistake]:
     for each in settings.xks_proxies:
-        if each.address is not None:
-            yield from _address("xks-proxies", f"address` of `{each.host}` in `xks-proxies", each.address)
+        if each.address is not None and not _is_address(each.address):
+            where = f"`address` of `{each.host}` in `xks-proxies`"
+            yield Mistake("xks-proxies", f"{where} {_must_be_address(each.address)}")
         if (each.cert is None) != (each.key is None):
             yield Mistake("xks-proxies", f"`{each.host}` in `xks-proxies` needs both `cert` and `key`, or neither")
 

@@ -99,7 +99,13 @@ def _explained(error: str, field: msgspec.structs.FieldInfo, raw: object) -> str
         return f"{subject} needs `{missing[1]}`"
     choices = get_args(field.type) if get_origin(field.type) is Literal else ()
     words = f"one of {', '.join(map(str, choices))}" if choices else _words(kind)
-    return f"{subject} must be {words}, not {_shown(value)}"
+    return f"{subject} must be {words}{_quotes(kind, value)}, not {_shown(value)}"
+
+
+def _quotes(kind: inspect.Type, value: object) -> str:
+    """Say that a text needs quotes where a number or another bare value is in the place of one, as TOML reads it."""
+    is_text = isinstance(_inner(kind), inspect.StrType | inspect.LiteralType)
+    return " in quotes" if is_text and not isinstance(value, str | list | tuple | dict) else ""
 
 
 def _at(kind: inspect.Type, value: object, path: str) -> tuple[inspect.Type, object, str]:

@@ -58,6 +58,14 @@ def test_each_command_and_option_is_explained(name: str) -> None:
             assert each.help, each.opts
 
 
+def test_the_help_of_a_group_has_whole_sentences() -> None:
+    for group in (main, *(each for each in main.commands.values() if isinstance(each, click.Group))):
+        with click.Context(group, info_name=group.name, terminal_width=60, max_content_width=60) as context:
+            shown = group.get_help(context).partition("Commands:")[2]
+        assert len(group.commands) == len(re.findall(r"^  [a-z-]+ +\S", shown, re.MULTILINE))
+        assert "..." not in shown
+
+
 def test_the_page_has_the_json_of_each_command() -> None:
     described = set(re.findall(r"^\| `strongroom ([a-z -]+)`", PAGE, re.MULTILINE))
     assert described == set(COMMANDS) - set(FOR_PEOPLE)

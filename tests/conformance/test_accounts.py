@@ -58,7 +58,7 @@ def test_accounts_that_cannot_be_made(server: RunningServer, away: Account) -> N
         assert (again.returncode, again.stderr) == (1, f"Error: account {account} exists already\n")
     for name in ("1234", "12345678901a", "1234567890123", "123456789012\n", "\u0661" * 12):
         refused = strongroom(data_of(server), "account", "create", name)
-        assert (refused.returncode, "an account id has 12 digits" in refused.stderr) == (2, True)
+        assert (refused.returncode, "is no account id, which has 12 digits" in refused.stderr) == (2, True)
     assert (data_of(server) / "credentials").read_text() == before
 
 

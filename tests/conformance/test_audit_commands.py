@@ -18,6 +18,7 @@ import pytest
 
 from accounts import data_of, strongroom, succeed
 from audits import audit_files, audit_records
+from child_processes import killed
 from client_errors import error_code_of
 from clients import client_of, client_with, credentials_of
 from identities import Identities
@@ -131,13 +132,21 @@ def test_the_newest_records_and_csv(scene: Scene) -> None:
     [refused] = csv.DictReader(io.StringIO(succeed(scene.data, "audit", "search", "--csv", "--denied")))
     assert (refused["event"], refused["result"], refused["region"]) == ("Decrypt", "AccessDenied", "us-east-1")
     assert scene.search("--event-id", refused["event_id"]) == ["Decrypt"]
-    for wrong in (("--json", "--csv"), ("--follow", "--until", "1h"), ("--limit", "0")):
+    for wrong in (
+        ("--json", "--csv"),
+        ("--follow", "--until", "1h"),
+        ("--limit", "0"),
+        ("--since", "1h", "--until", "2h"),
+    ):
         assert strongroom(scene.data, "audit", "search", *wrong).returncode == 2
 
 
 def test_the_log_is_followed(scene: Scene) -> None:
     command = [sys.executable, "-m", "strongroom", "audit", "search", "--follow", "--json", "--limit", "1"]
-    with subprocess.Popen([*command, "--data", str(scene.data)], stdout=subprocess.PIPE, text=True) as following:
+    with (
+        subprocess.Popen([*command, "--data", str(scene.data)], stdout=subprocess.PIPE, text=True) as following,
+        killed(following),
+    ):
         assert following.stdout is not None
         assert json.loads(following.stdout.readline())["eventName"] == scene.search()[-1]
         scene.user.kms.encrypt(KeyId=scene.key_id, Plaintext=b"x")

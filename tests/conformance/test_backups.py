@@ -88,7 +88,7 @@ def test_a_backup_of_a_server_at_work_is_restored_and_served(scene: Scene, tmp_p
     options = ("--identity", scene.identity, "--root-key", scene.root_key, "--audit", scene.data)
     restored = run("restore", made, *options, "--data", tmp_path / "new")
     assert restored.returncode == 0, restored.stderr
-    assert "strongroom account root-key ID" in restored.stdout
+    assert "strongroom account root-key ID --data" in restored.stdout
     assert "The log is whole." in succeed(tmp_path / "new", "audit", "verify")
     (tmp_path / "new" / "credentials").write_bytes((scene.data / "credentials").read_bytes())
     with running_server(tmp_path / "new", tmp_path / "log", "--workers", "1") as server:
@@ -138,6 +138,7 @@ def test_a_backup_without_options_says_how_to_encrypt(scene: Scene, tmp_path: Pa
     # Without a terminal there is no one to ask for a passphrase.
     done = run("backup", "--to", tmp_path, "--data", scene.data)
     assert "say how to encrypt" in line_of(done)
+    assert done.returncode == 2
     assert not list(tmp_path.iterdir())
 
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from child_processes import killed
 from free_ports import free_port
 from local_server import RunningServer, running_server
 from programs import program
@@ -160,9 +161,12 @@ def test_the_file_is_for_its_owner_and_holds_no_secret(server: RunningServer, na
 def test_a_server_that_cannot_write_the_file_says_so_and_serves(tmp_path: Path) -> None:
     (tmp_path / "env.sh.new").mkdir(parents=True)
     command = [sys.executable, "-m", "strongroom", "serve", "--data", str(tmp_path), "--listen", "127.0.0.1:0"]
-    with subprocess.Popen(
-        [*command, "--workers", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with (
+        subprocess.Popen(
+            [*command, "--workers", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process,
+        killed(process),
+    ):
         assert process.stdout is not None
         assert process.stderr is not None
         url = process.stdout.readline().split()[-1]

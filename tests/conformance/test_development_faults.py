@@ -14,6 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from audits import audit_records
+from child_processes import killed
 from server_processes import wait_until
 from strongroom.clock import DAY
 from strongroom.testing import Account, Faults, Server, server
@@ -82,7 +83,10 @@ def test_a_delayed_call_does_not_hold_up_others_and_clearing_ends_it(dev: Server
     dev.faults_of(account).delay("ListKeys", seconds=300, times=1)
     client = f"import boto3; print(len(boto3.client('kms', endpoint_url={dev.url!r}).list_keys()['Keys']))"
     environment = {**os.environ, **account.environment()}
-    with subprocess.Popen([sys.executable, "-c", client], env=environment, stdout=subprocess.PIPE) as waiting:
+    with (
+        subprocess.Popen([sys.executable, "-c", client], env=environment, stdout=subprocess.PIPE) as waiting,
+        killed(waiting),
+    ):
         wait_until(lambda: injected(dev, account) == [])
         account.client().list_aliases()
         assert waiting.poll() is None

@@ -19,6 +19,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
+from child_processes import killed
 from clients import sign
 from local_server import running_server
 from presigned_urls import presigned_url
@@ -283,7 +284,7 @@ def test_it_serves_no_data_folder_of_another_server(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
 def test_each_signal_that_ends_it_has_its_data_removed(number: signal.Signals) -> None:
     command = [sys.executable, "-m", "strongroom", "dev", "--port", "0", "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process, killed(process):
         assert process.stdout is not None
         data = Path(json.loads(process.stdout.readline())["data"])
         assert data.exists()

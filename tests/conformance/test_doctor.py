@@ -36,6 +36,31 @@ def test_a_folder_that_is_in_order(prepared: Prepared) -> None:
     assert content_of(prepared.data) == before
 
 
+def test_a_folder_that_no_server_has_used_yet_only_lacks_a_backup(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    succeed(data, "init", "--admin")
+    found = examine(data)
+    assert (found.exit_code, found.wrong) == (1, {"backup": "no backup was made"})
+    assert found.told("clock") == "no server has used the folder yet"
+
+
+def test_the_last_line_tells_what_is_critical_from_what_is_not(prepared: Prepared, tmp_path: Path) -> None:
+    data = copied(prepared.data, tmp_path)
+    (data / "root.key").unlink()
+    (data / "clock").unlink()
+    last = run_doctor(data, "--quick").stdout.splitlines()[-1]
+    assert re.fullmatch("CRITICAL: root-key; UNKNOWN: (.*)credentials(.*); WARNING: clock", last), last
+    assert "clock" not in last.split("; ")[1]
+
+
+def test_a_kind_of_request_that_there_is_not_is_found(prepared: Prepared, tmp_path: Path) -> None:
+    settings = tmp_path / "strongroom.toml"
+    settings.write_text("[[request-quotas]]\nrequests = 'symetric'\nper-second = 1\n")
+    found = examine(prepared.data, "--quick", "--config", str(settings))
+    assert found.status("settings") == "critical"
+    assert "did you mean `symmetric`?" in found.told("settings")
+
+
 def test_what_a_kill_left_is_in_order_and_stays_as_it_is(prepared: Prepared, tmp_path: Path) -> None:
     data = copied(prepared.killed, tmp_path)
     before = content_of(data)

@@ -19,6 +19,7 @@ from pathlib import Path
 import click
 import pytest
 
+from child_processes import killed
 from strongroom.cli.main import main
 
 ROOT = Path(__file__).parents[2]
@@ -61,6 +62,7 @@ PROXY = "needs an external key store proxy; test_aws_cli.py does it with one"
 MOVED = "needs a server with keys; test_moves_into_tokens.py runs the same"
 OPENSSL = "a file for OpenSSL; test_fips.py uses it"
 SERVES = "serves until it is stopped; test_xks_proxy_operation.py does"
+OF_TOKEN = "names an object of a token; test_token_objects.py runs it"
 IN_DEVELOPMENT = "test_development_server.py does the same"
 INSTALLS = "installs it with pip, from an index"
 REAL_AWS = "needs an account of AWS"
@@ -88,6 +90,7 @@ LEFT_OUT = {
     ("docs/moving-in.md", "aws kms create-key --tags"): SEEDED,
     ("docs/moving-in.md", "strongroom import aws --profile production"): REAL_AWS,
     ("docs/moving-in.md", "strongroom migrate-ciphertexts FILE"): PLACEHOLDERS,
+    ("docs/hardware.md", "strongroom hsm destroy"): OF_TOKEN,
     ("docs/audit-shipping.md", "[[audit-ship]]"): LOADED,
     ("docs/events.md", "[[events]]"): LOADED,
     ("docs/events.md", "strongroom events test"): SENT,
@@ -256,22 +259,21 @@ class Clone:
 
     def run(self, script: str) -> str:
         """Run a script that must succeed and say nothing on standard error; return its output."""
-        with subprocess.Popen(
-            ["/bin/sh", "-eu", "-c", script],
-            env=self.environment,
-            cwd=self.folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        ) as process:
-            try:
-                printed, complaints = process.communicate(timeout=PATIENCE)
-            except subprocess.TimeoutExpired:
-                # Not the shell alone, but all that it has started.
-                os.killpg(process.pid, signal.SIGKILL)
-                raise
+        with (
+            subprocess.Popen(
+                ["/bin/sh", "-eu", "-c", script],
+                env=self.environment,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            ) as process,
+            # Not the shell alone, but all that it has started.
+            killed(process, group=True),
+        ):
+            printed, complaints = process.communicate(timeout=PATIENCE)
         assert (process.returncode, complaints) == (0, ""), f"{script}\n{printed}"
         return printed
 
@@ -295,6 +297,7 @@ def served(clone: Clone) -> Iterator[Clone]:
             text=True,
             start_new_session=True,
         ) as process,
+        killed(process, group=True),
     ):
         assert process.stdout is not None
         assert any(line.startswith(". ") for line in process.stdout)

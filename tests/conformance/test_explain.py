@@ -299,7 +299,7 @@ def test_questions_without_an_answer(asking: Asking, key_id: str, changed: Json,
 
 def test_an_action_on_a_key_needs_one(asking: Asking) -> None:
     done = strongroom(asking.data, "explain", "--principal", ACCOUNT_ROOT, "--action", "kms:Encrypt")
-    assert done.stderr == "Error: kms:Encrypt is an action on a key; say which\n"
+    assert done.stderr == "Error: kms:Encrypt is an action on a key; say which with --key\n"
 
 
 def test_asking_changes_nothing(asking: Asking, identities: Identities) -> None:

@@ -51,19 +51,29 @@ def test_an_administrator_is_made_and_the_root_access_key_is_put_aside(tmp_path:
     assert "was initialized before" in again.stderr
 
 
+def test_the_line_that_starts_the_server_works_elsewhere(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    made = succeed(data, "init", "--admin", "--account", "111122223333", "--region", "eu-west-1")
+    (serve,) = [line for line in made.splitlines() if "strongroom serve " in line]
+    _, _, *options = shlex.split(serve)
+    with running_server(data, tmp_path / "log", *options) as server:
+        arn = client_with(server, "sts", credentials_of(server)).get_caller_identity()["Arn"]
+        assert arn == "arn:aws:iam::111122223333:user/admin"
+
+
 def test_an_administrator_of_a_database_that_nodes_share(tmp_path: Path, postgresql: Cluster) -> None:
     data, config = tmp_path / "data", tmp_path / "a b.toml"
     with postgresql.database() as name:
         config.write_text(f'store = "{postgresql.address(name, SERVER)}"\ndata = "{data}"\n')
         made = command("init", "--admin", "--config", str(config))
         assert made.returncode == 0, made.stderr
-        (serve,) = [line for line in made.stdout.splitlines() if line.startswith("strongroom serve ")]
+        (serve,) = [line for line in made.stdout.splitlines() if "strongroom serve " in line]
         # The data folder alone does not tell which database it belongs to.
         alone = command("serve", "--data", str(data), "--listen", "127.0.0.1:0")
         assert alone.returncode == 1
         assert "If its database is PostgreSQL, name the settings with `store` in --config." in alone.stderr
         program, subcommand, *options = shlex.split(serve)
-        assert (program, subcommand) == ("strongroom", "serve")
+        assert (Path(program).name, subcommand) == ("strongroom", "serve")
         with running_server(data, tmp_path / "log", *options) as server:
             mine = credentials_of(server)
             identity = client_with(server, "sts", mine).get_caller_identity()

@@ -114,12 +114,22 @@ def test_who_may_do_something_is_decided(scene: Scene) -> None:
     found = scene.keys("--who-can", "Decrypt", "--region", "us-east-1")
     assert {tuple(each["may"]) for each in found.values()} == {(root, scene.user.arn)}
     assert scene.keys("--region", "eu-west-1")[scene.elsewhere]["may"] is None
-    wrong = strongroom(scene.data, "keys", "--who-can", "kms:Dance")
-    assert (wrong.returncode, wrong.stderr) == (1, "Error: there is no action kms:Dance\n")
 
 
 def test_one_form_at_a_time(scene: Scene) -> None:
     assert "give --json or --csv, not both" in strongroom(scene.data, "keys", "--json", "--csv").stderr
-    wrong = strongroom(scene.data, "keys", "--state", "Gone")
-    assert wrong.returncode == 2
-    assert "'enabled'" in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--state", "Gone"), "`Gone` is not one of Enabled, Disabled, PendingDeletion, "),
+        (("--account", "12"), "`12` is no account id, which has 12 digits"),
+        (("--region", "eu-west1"), "`eu-west1` is not a Region such as us-east-1"),
+        (("--who-can", "kms:Dance"), "there is no action kms:Dance"),
+    ],
+)
+def test_an_option_that_can_find_nothing_is_a_mistake(scene: Scene, options: tuple[str, ...], says: str) -> None:
+    done = strongroom(scene.data, "keys", *options)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert says in done.stderr

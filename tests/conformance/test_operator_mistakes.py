@@ -79,8 +79,11 @@ def test_a_table_that_was_emptied_is_named(
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        (("serve", "--listen", "127.0.0.1:99999"), "`listen` must be HOST:PORT"),
-        (("serve", "--metrics-listen", "127.0.0.1:65536"), "`metrics-listen` must be HOST:PORT"),
+        (
+            ("serve", "--listen", "127.0.0.1:99999"),
+            "--listen is not valid: it must be HOST:PORT, not `127.0.0.1:99999`; a port is at most",
+        ),
+        (("serve", "--metrics-listen", "127.0.0.1:65536"), "--metrics-listen is not valid: it must be HOST:PORT"),
         (("serve", "--listen", "127.0.0.1:0", "--tls-cert", "absent.pem", "--tls-key", "key.pem"), "`absent.pem`"),
         (("serve", "--listen", "127.0.0.1:0", "--tls-cert", "pipe", "--tls-key", "pipe"), "it is not a regular file"),
         (("serve", "--listen", "127.0.0.1:0", "--tls-cert", "", "--tls-key", "k"), "--tls-cert is not valid"),
@@ -181,5 +184,5 @@ def error_of(data: Path, *command: str, folder: Path | None = None) -> str:
 def test_an_authority_of_a_proxy_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     config = tmp_path / "mine.toml"
     config.write_text('[[xks-proxies]]\nhost = "proxy.example.com"\nca = "absent.pem"\n')
-    said = error_of(tmp_path / "data", "serve", "--config", str(config), folder=tmp_path)
+    said = error_of(tmp_path / "data", "serve", "--listen", "127.0.0.1:0", "--config", str(config), folder=tmp_path)
     assert "`absent.pem`, the ca of `proxy.example.com` in xks-proxies, cannot be read" in said

@@ -133,7 +133,7 @@ def test_each_way_to_lose_the_root_access_key_has_a_way_back(server: RunningServ
 def test_accounts_and_files_that_are_refused(server: RunningServer) -> None:
     for arguments, text, code in (
         (("account", "root-key", "999999999999"), "there is no account 999999999999", 1),
-        (("account", "root-key", "99"), "an account id has 12 digits", 2),
+        (("account", "root-key", "99"), "`99` is no account id, which has 12 digits", 2),
     ):
         done = strongroom(data_of(server), *arguments)
         assert (done.returncode, text in done.stderr) == (code, True)
@@ -194,9 +194,9 @@ def test_a_key_whose_policy_shuts_every_caller_out_gets_the_default_policy(serve
     assert record["eventName"] == "ResetKeyPolicy"
     assert record["serviceEventDetails"]["keyArn"] == key["Arn"]
     assert json.loads(record["serviceEventDetails"]["earlierPolicy"]) == json.loads(shut)
-    for arn in (key["Arn"][:-1] + "x", "some-key", f"arn:aws:kms:us-east-1:{FIRST}:alias/x"):
+    for arn, code in ((key["Arn"][:-1] + "x", 1), ("some-key", 2), (f"arn:aws:kms:us-east-1:{FIRST}:alias/x", 1)):
         refused = strongroom(data_of(server), "key", "reset-policy", arn)
-        assert (refused.returncode, len(refused.stderr.splitlines())) == (1, 1)
+        assert (refused.returncode, len(refused.stderr.splitlines())) == (code, 1)
 
 
 def test_a_start_names_stale_profiles(tmp_path: Path) -> None:

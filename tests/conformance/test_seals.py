@@ -18,6 +18,7 @@ import pytest
 
 from accounts import strongroom, succeed
 from audits import command_records
+from child_processes import killed
 from clients import client_of, credentials_of
 from local_server import RunningServer, running_server
 from strongroom.http.listeners import claim_port
@@ -154,6 +155,7 @@ def test_an_interrupt_while_the_passphrase_is_asked_for_leaves_the_terminal_as_i
         closing(os.fdopen(terminal, "rb", buffering=0)),
         closing(os.fdopen(inside, "wb", buffering=0)),
         subprocess.Popen(command, stdin=inside, stdout=subprocess.DEVNULL, stderr=inside) as process,
+        killed(process),
     ):
         shown_by(terminal)
         assert not is_typing_shown(inside)

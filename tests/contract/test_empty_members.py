@@ -1,4 +1,4 @@
-"""An optional list or map that a client sends empty: the call ends as it does without that member.
+"""An optional list or map that a client sends empty: the call is taken, or refused, as it is without that member.
 
 Terraform's provider for AWS, for one, sends every map of a structure, those that were not configured too.
 """

@@ -1,7 +1,5 @@
 """``audit archive`` and ``audit prune`` that are killed at any moment: no segment is lost, and none is there twice."""
 
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -12,6 +10,7 @@ import pytest
 
 from accounts import strongroom, succeed
 from audits import audit_files
+from child_processes import killed
 from clients import client_of
 from local_server import running_server
 
@@ -36,11 +35,10 @@ def data(tmp_path: Path) -> Iterator[Path]:
 def killed_after(seconds: float, data: Path, *arguments: str) -> bool:
     """Run a command and kill it; tell whether it was still running."""
     command = [sys.executable, "-m", "strongroom", *arguments, "--data", str(data)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process, killed(process):
         try:
             process.wait(seconds)
         except subprocess.TimeoutExpired:
-            os.kill(process.pid, signal.SIGKILL)
             return True
     return False
 

@@ -2,7 +2,6 @@
 
 import itertools
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from accounts import succeed
+from child_processes import killed_after
 from local_deployment import LocalDeployment
 from strongroom.clock import ManualClock
 
@@ -62,16 +62,6 @@ def moments(arguments: list[str]) -> Iterator[float]:
         yield whole * (0.4 + 0.65 * number / (MOMENTS - 1))
 
 
-def kill_after(seconds: float, arguments: list[str]) -> int:
-    """Start a command, kill it, and return its exit code: 0 if it was faster."""
-    with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-        return process.wait()
-
-
 def test_a_backup_that_is_killed_leaves_no_file_that_passes_for_one(made: Folder, tmp_path: Path) -> None:
     folder = tmp_path / "backups"
     folder.mkdir()
@@ -79,7 +69,7 @@ def test_a_backup_that_is_killed_leaves_no_file_that_passes_for_one(made: Folder
     killed = 0
     for moment in moments(back_up):
         before = set(folder.iterdir())
-        killed += kill_after(moment, back_up) != 0
+        killed += killed_after(moment, back_up) != 0
         for path in set(folder.iterdir()) - before:
             assert path.name.startswith(".") or verified(path, made.root_key)
     assert killed
@@ -88,7 +78,7 @@ def test_a_backup_that_is_killed_leaves_no_file_that_passes_for_one(made: Folder
         path.unlink()
     succeed(made.data, "backup", "--to", str(folder), "--unencrypted")
     for moment in moments([*back_up, "--keep", "1"]):
-        kill_after(moment, [*back_up, "--keep", "1"])
+        killed_after(moment, [*back_up, "--keep", "1"])
         whole = [path for path in folder.iterdir() if not path.name.startswith(".")]
         assert whole
         assert verified(whole[0], made.root_key)
@@ -107,7 +97,7 @@ def test_a_restore_that_is_killed_leaves_nothing_or_all(made: Folder, tmp_path: 
     killed = 0
     for moment in moments(restore(tmp_path / "first")):
         target = tmp_path / f"new{next(numbers)}"
-        killed += kill_after(moment, restore(target)) != 0
+        killed += killed_after(moment, restore(target)) != 0
         if target.exists():
             # It was put in place just before: then everything is there.
             assert "The log is whole." in succeed(target, "audit", "verify")
@@ -123,7 +113,7 @@ def test_a_restore_that_is_killed_leaves_nothing_or_all(made: Folder, tmp_path: 
             assert done.returncode != 0
             assert "was served before" in done.stderr
         # The next attempt removes what was left.
-        assert kill_after(60, restore(target)) == 0
+        assert killed_after(60, restore(target)) == 0
         assert not hidden.exists()
         assert (target / "strongroom.db").exists()
     assert killed
@@ -133,6 +123,6 @@ def test_a_verification_that_is_killed_changes_nothing(made: Folder) -> None:
     before = made.backup.read_bytes()
     verify = command("backup", "verify", made.backup, "--root-key", made.root_key)
     for moment in itertools.islice(moments(verify), 0, None, 4):
-        kill_after(moment, verify)
+        killed_after(moment, verify)
     assert made.backup.read_bytes() == before
     assert verified(made.backup, made.root_key)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from audit_disk import Disk
+from child_processes import killed
 from clients import client_of
 from local_server import running_server
 from server_processes import wait_until
@@ -53,11 +54,10 @@ def test_a_copy_is_the_log_after_many_kills_while_it_is_written(
 
     with writing(write):
         for number in range(KILLS):
-            with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
+            with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process, killed(process):
                 assert process.stdout is not None
                 assert process.stdout.readline() == b"ships\n"
                 time.sleep(0.01 * number)
-                process.kill()
             # Whatever was shipped is the beginning of the log.
             for name, content in content_of(tmp_path / "copy").items():
                 assert (tmp_path / "audit" / name).read_bytes().startswith(content)

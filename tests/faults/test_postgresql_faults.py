@@ -263,8 +263,9 @@ def test_a_deadlock_is_run_again(postgresql: Cluster, database: str, store: Post
     with closing(opened(postgresql, database)) as second, ThreadPoolExecutor(2) as threads:
         writing = threads.submit(store.write, both(KEY, other)), threads.submit(second.write, both(other, KEY))
         for done in writing:
-            done.result(20)
-    assert len(attempts) == 3
+            done.result(60)
+    # On a busy machine, what is run again may have to wait longer than a lock may take, and is run once more.
+    assert len(attempts) > 2
 
 
 def test_a_statement_that_takes_too_long(postgresql: Cluster, database: str, store: PostgresqlStore) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from campaign import Random, Tally
+from child_processes import killed_after
 from local_deployment import LocalDeployment
 from strongroom.clock import ManualClock
 from strongroom.crypto.domain_keys import IAM_SCOPE
@@ -84,15 +85,7 @@ class DomainKeyCampaign:
                 self._tally.outcomes["objects left"] = len(status["other_objects"])
 
     def _kill(self, name: str, after: float) -> int:
-        command = self._command(name)
-        with subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=self._environment
-        ) as process:
-            try:
-                process.wait(after)
-            except subprocess.TimeoutExpired:
-                process.kill()
-            return process.wait()
+        return killed_after(after, self._command(name), self._environment)
 
     def _require_open(self) -> None:
         """Require that every record and key opens, and that a server decrypts what was encrypted at first."""

@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
+from functools import partial
 
 from campaign import Random
 from nodes import Node
@@ -42,13 +43,20 @@ def disturbances_of_cluster(cluster: Cluster, database: str) -> dict[str, Distur
 
 def disturbances_of_patroni(cluster: PatroniCluster, database: str) -> dict[str, Disturb]:
     """Return what can be done to a database with a failover. All end when there is a synchronous standby again."""
-    return {
+    known: dict[str, Disturb] = {
         "backends terminated": lambda: _terminate(lambda *statements: cluster.run(*statements, database=database)),
         "switched over": lambda: _switch_over(cluster),
         "primary killed": lambda: _kill_primary(cluster),
         "machine of the primary lost": lambda: _lose_primary(cluster),
         "machine of the primary frozen": lambda: _freeze_primary(cluster),
     }
+    return {name: partial(_once_settled, cluster, disturb) for name, disturb in known.items()}
+
+
+def _once_settled(cluster: PatroniCluster, disturb: Disturb) -> Undo:
+    """Disturb a cluster that has a primary: on a busy machine, Patroni may have left it without one by itself."""
+    cluster.until_settled()
+    return disturb()
 
 
 def _switch_over(cluster: PatroniCluster) -> Undo:

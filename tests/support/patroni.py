@@ -80,17 +80,27 @@ class Member:
 
     def kill(self) -> None:
         """Kill Patroni and the server at once, as if the machine had lost its power."""
-        self._signal_all(signal.SIGKILL)
-        if self._process is not None:
-            self._process.wait()
+        server = self._server()
+        self._kill_patroni()
+        for process in server:
+            _signal(process, signal.SIGKILL)
 
     def freeze(self) -> None:
         """Stop all processes, as if the machine was paused; the kernel still accepts connections."""
-        self._signal_all(signal.SIGSTOP)
+        # First what could start others.
+        for process in [*tree_of(self.pid), *self._server()]:
+            _signal(process, signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let all go on."""
-        self._signal_all(signal.SIGCONT)
+        """Let the server go on, and start Patroni anew; for a moment, the server is a primary beside the new one.
+
+        A Patroni that was stopped between its look at etcd and its answer would take the lead back from the new
+        primary. Its documentation asks for a watchdog, which resets such a machine; that is why it is killed here.
+        """
+        self._kill_patroni()
+        for process in self._server():
+            _signal(process, signal.SIGCONT)
+        self.start()
 
     @property
     def pid(self) -> int:
@@ -98,10 +108,13 @@ class Member:
         assert self._process is not None
         return self._process.pid
 
-    def _signal_all(self, number: signal.Signals) -> None:
-        # First what could start others.
-        for process in [*tree_of(self.pid), *self._server()]:
-            _signal(process, number)
+    def _kill_patroni(self) -> None:
+        server = {*self._server()}
+        for process in tree_of(self.pid):
+            if process not in server:
+                _signal(process, signal.SIGKILL)
+        if self._process is not None:
+            self._process.wait()
 
     def _server(self) -> list[int]:
         """Return the processes of PostgreSQL, which outlive Patroni and are then no children of it."""
@@ -128,6 +141,8 @@ class Member:
                 "dcs": {
                     **timing,
                     "synchronous_mode": True,
+                    # Otherwise a Patroni that is started beside a former primary first has it wait for no standby.
+                    "synchronous_mode_strict": True,
                     "postgresql": {"use_pg_rewind": True, "parameters": parameters},
                 },
                 "initdb": ["no-sync", "data-checksums", {"encoding": "UTF8"}, {"locale": "C"}, {"auth": "trust"}],

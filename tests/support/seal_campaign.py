@@ -15,6 +15,7 @@ from pathlib import Path
 
 import warm_commands
 from campaign import Random, Tally
+from child_processes import killed_after
 from local_deployment import LocalDeployment
 from strongroom.clock import ManualClock
 
@@ -70,14 +71,7 @@ class SealCampaign:
         self._require_nothing_left()
 
     def _kill(self, command: tuple[str, ...], after: float) -> int:
-        with subprocess.Popen(
-            self._command(*command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=self._whole_environment()
-        ) as process:
-            try:
-                process.wait(after)
-            except subprocess.TimeoutExpired:
-                process.kill()
-            return process.wait()
+        return killed_after(after, self._command(*command), self._whole_environment())
 
     def _require_open(self) -> None:
         """Require that the folder opens, that its key is there and its material loads, and that all seals open."""

@@ -18,6 +18,7 @@ from typing import Any, cast
 
 import msgspec
 
+from child_processes import killed
 from fast_client import CallRefused, NoAnswer
 from local_server import Process, RunningServer
 from timed_client import Sample, TimedClient
@@ -56,9 +57,12 @@ class Probes:
         """Make calls while the block runs."""
         environment = {**os.environ, **server.environment, "PYTHONPATH": os.pathsep.join(sys.path)}
         command = [sys.executable, __file__, msgspec.json.encode(keys).decode()]
-        with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True
-        ) as process:
+        with (
+            subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True
+            ) as process,
+            killed(process),
+        ):
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
             try:

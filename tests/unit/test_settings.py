@@ -47,8 +47,13 @@ def test_a_refused_address_is_not_shown() -> None:
 @pytest.mark.parametrize(
     ("document", "says"),
     [
-        ('listen = "somewhere"', "`listen` must be HOST:PORT, not `somewhere`"),
-        ('metrics-listen = "9599"', "`metrics-listen` must be HOST:PORT, not `9599`"),
+        (
+            'listen = "somewhere"',
+            "`listen` in `strongroom.toml`, line 1, is not valid: it must be HOST:PORT, not `somewhere`",
+        ),
+        ('metrics-listen = "9599"', "must be HOST:PORT, not `9599`; a port of this machine alone is `127.0.0.1:9599`"),
+        ('listen = "::1:4599"', "must be HOST:PORT, not `::1:4599`; an IPv6 address is in brackets, as in "),
+        ('listen = "127.0.0.1:65536"', "must be HOST:PORT, not `127.0.0.1:65536`; a port is at most 65535"),
         ('listen = "127.0.0.1:port"', "HOST:PORT"),
         ('listen = "0.0.0.0:4599"', "can be reached by others"),
         ('listen = "[::]:4599"', "can be reached by others"),

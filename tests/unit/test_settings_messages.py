@@ -51,6 +51,14 @@ SHIP = "[[audit-ship]]\nto = 's3://b'\n"
             'log-level = "loud"',
             f"`log-level` {AT} 1, is not valid: it must be one of debug, info, warning, error, not `loud`",
         ),
+        (
+            "account = 111122223333",
+            f"`account` {AT} 1, is not valid: it must be an account id of 12 digits in quotes, not `111122223333`",
+        ),
+        (
+            "tls-min-version = 1.3",
+            f"`tls-min-version` {AT} 1, is not valid: it must be one of 1.2, 1.3 in quotes, not `1.3`",
+        ),
         ('access-log = "on"', f"`access-log` {AT} 1, is not valid: it must be true or false, not `on`"),
         ("workers = 61", f"`workers` {AT} 1, is not valid: it must be a whole number from 0 to 60, not `61`"),
         ("workers = true", f"`workers` {AT} 1, is not valid: it must be a whole number from 0 to 60, not `true`"),
@@ -89,7 +97,10 @@ SHIP = "[[audit-ship]]\nto = 's3://b'\n"
         ),
         (
             f"{ISSUER}audiences = [1]",
-            f"`identity-providers` {AT} 1, is not valid: entry 1 of `audiences` of entry 1 must be text, not `1`",
+            (
+                f"`identity-providers` {AT} 1, is not valid: "
+                "entry 1 of `audiences` of entry 1 must be text in quotes, not `1`"
+            ),
         ),
         (
             ISSUER.replace("https://i", "i"),
@@ -102,7 +113,7 @@ SHIP = "[[audit-ship]]\nto = 's3://b'\n"
             f"{SHIP}interval = 0",
             f"`audit-ship` {AT} 1, is not valid: `interval` of entry 1 must be a number from 0.1 to 3600, not `0`",
         ),
-        ('xks-listen = "x"', "`xks-listen` must be HOST:PORT, not `x`"),
+        ('xks-listen = "x"', f"`xks-listen` {AT} 1, is not valid: it must be HOST:PORT, not `x`"),
         ('lease = "\\u001b"', f"`lease` {AT} 1, is not valid: it must be a number from 2 to 60, not `\\x1b`"),
     ],
 )

@@ -38,6 +38,8 @@ def initialize(
                 # It was made here a moment ago, and has sealed nothing that is stored.
                 wipe(folder.root_key)
             raise
+        # From now on, a missing audit log is one that was lost.
+        folder.audit.mkdir(mode=0o700, exist_ok=True)
     finally:
         os.close(lock)
     return folder

@@ -1,4 +1,4 @@
-"""Finds out whether the files that settings name can be used, without a data folder."""
+"""Finds out, without a data folder, whether the files that settings name can be used, and what else a start refuses."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -14,6 +14,7 @@ from strongroom.crypto.documents.web_identity import WebIdentities
 from strongroom.crypto.xks.allowed_hosts import AllowedHosts
 from strongroom.event_destinations import EventAddressError
 from strongroom.server.tls import Tls
+from strongroom.service.request_quotas import RequestQuotas
 from strongroom.settings import Settings, SettingsError
 from strongroom.settings_rules import Mistake
 
@@ -40,12 +41,16 @@ _READERS: dict[str, Callable[[Settings], object]] = {
     ),
     "audit-ship": require_destinations,
     "events": require_event_destinations,
+    "request-quotas": lambda settings: RequestQuotas(settings.request_quotas, settings.regions),
 }
-"""What reads the files of each setting; it raises SettingsError or OSError."""
+"""What uses each setting, and reads the files of it; it raises SettingsError or OSError."""
 
 
 def unusable_files(settings: Settings) -> Iterator[Mistake]:
-    """Yield what is wrong with the files that settings name: missing, not readable by this user, or of another kind."""
+    """Yield what is wrong with the files that settings name: missing, not readable by this user, or of another kind.
+
+    Of settings without files, what their users would refuse at a start.
+    """
     for name, read in _READERS.items():
         problem = _problem(name, read, settings)
         if problem is not None:

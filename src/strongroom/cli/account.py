@@ -1,6 +1,5 @@
 """``strongroom account create``, ``strongroom account list`` and ``strongroom account root-key``."""
 
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -9,12 +8,13 @@ import click
 from strongroom.assembly.root_keys import AccountSummary, NewRootKey
 from strongroom.audit.cloudtrail import event_time
 from strongroom.cli.data_folder import open_data_folder, warn_of_profiles
-from strongroom.cli.options import config_option, data_option
+from strongroom.cli.groups import Group
+from strongroom.cli.options import config_option, data_option, require_account
 from strongroom.cli.output import json_option, json_time, show
 from strongroom.store.records import AccessKeyRecord
 
 
-@click.group()
+@click.group(cls=Group)
 def account() -> None:
     """Manage accounts."""
 
@@ -29,7 +29,7 @@ def create_account(*, account_id: str, as_json: bool, data: str | None, config: 
 
     Its root access key is added to DATA/credentials as profile ID.
     """
-    _require_id(account_id)
+    require_account(account_id, "ID")
     with open_data_folder(config, data) as (opened, settings):
         opened.registrar.create_account(account_id, settings.regions[0], account_id)
         file = str(opened.folder.credentials)
@@ -98,7 +98,7 @@ def make_root_key(
     It becomes the profile of the account in DATA/credentials. If the profile has an access key that exists, that one is
     kept in the file under another name, unless it is deleted. An account has two root access keys at most.
     """
-    _require_id(account_id)
+    require_account(account_id, "ID")
     if replace and deactivate_others:
         raise click.UsageError("give --replace or --deactivate-others, not both")
     with open_data_folder(config, data) as (opened, _):
@@ -133,8 +133,3 @@ def _described(key: AccessKeyRecord) -> str:
     state = "active" if key.active else "inactive"
     used = "never used" if key.last_used_at is None else f"used {event_time(key.last_used_at)}"
     return f"{key.access_key_id}\t{state}\tmade {event_time(key.created_at)}\t{used}"
-
-
-def _require_id(account_id: str) -> None:
-    if not re.fullmatch(r"[0-9]{12}", account_id):
-        raise click.BadParameter("an account id has 12 digits", param_hint="ID")

@@ -14,6 +14,7 @@ from strongroom.assembly.databases.database import Database
 from strongroom.audit.report import Kind
 from strongroom.cli.audit_output import show_report, writer_document, writer_table
 from strongroom.cli.data_folder import open_data_folder, readable_errors
+from strongroom.cli.groups import Group
 from strongroom.cli.options import EXISTING_FOLDER, FILE, config_option, data_option, read_public_key, read_settings
 from strongroom.cli.output import Question, json_lines_option, json_option, show, show_json, show_json_lines
 from strongroom.cli.progress import progress_bar
@@ -39,7 +40,7 @@ from_option = click.option(
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def audit() -> None:
     """Verify, search and archive the audit log, also while the server runs."""
 

@@ -1,7 +1,6 @@
 """The output of ``strongroom audit``: records, findings and writers as text."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from typing import TypeVar
 
 import click
@@ -11,7 +10,7 @@ from strongroom.audit.cloudtrail import event_time
 from strongroom.audit.report import Chain, ChainState, Kind, Report
 from strongroom.audit.search import SearchedRecord
 from strongroom.audit.writer_id import WriterId, parse_writer
-from strongroom.cli.output import json_time, printable, table
+from strongroom.cli.output import Table, json_time, printable
 from strongroom.store.records import AuditWriterRecord
 
 T = TypeVar("T")
@@ -20,6 +19,8 @@ _MOST_SHOWN = 100
 _WRITER_ROW = "{:<12} {:<16} {:<20} {:<20} {}"
 _RECORD_COLUMNS = ("TIME", "NODE", "WORKER", "EVENT", "RESULT", "PRINCIPAL", "KEY")
 _WIDTHS = (20, 12, 6, 24, 28, 44)
+_LEFT_OUT = (2, 1)
+"""The columns that a terminal without room for all does not show: the worker, then the node."""
 
 
 def show_report(report: Report, *, judged: bool) -> None:
@@ -95,14 +96,15 @@ RECORD_NAMES = (
 """The columns of records as CSV."""
 
 
-def record_table(rows: Iterable[SearchedRecord], width: int | None = None) -> Iterator[str]:
-    """Yield a table of records, its header first; in a terminal of that ``width``, each row on one line."""
-    return table(_RECORD_COLUMNS, _WIDTHS, map(_record_cells, rows), width)
+class RecordTable:
+    """Records as a table, with its header above the first; in a terminal of that ``width``, each row on one line."""
 
+    def __init__(self, width: int | None = None) -> None:
+        self._table = Table(_RECORD_COLUMNS, _WIDTHS, width, optional=_LEFT_OUT, kept=(0,))
 
-def record_rows(rows: Iterable[SearchedRecord], width: int | None = None) -> Iterator[str]:
-    """Yield the rows of ``record_table`` without its header."""
-    return islice(record_table(rows, width), 1, None)
+    def lines(self, rows: Iterable[SearchedRecord]) -> Iterator[str]:
+        """Yield the lines of further records."""
+        return self._table.lines(map(_record_cells, rows))
 
 
 def record_values(record: SearchedRecord) -> Sequence[str]:

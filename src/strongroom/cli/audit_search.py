@@ -12,7 +12,7 @@ from strongroom.assembly.audit_log import key_names
 from strongroom.assembly.databases.chosen import database_of
 from strongroom.audit.search import Query, SearchedRecord
 from strongroom.cli.audit import archive_option, existing_log, folders_of, from_option, store_of
-from strongroom.cli.audit_output import RECORD_NAMES, record_rows, record_table, record_values
+from strongroom.cli.audit_output import RECORD_NAMES, RecordTable, record_values
 from strongroom.cli.data_folder import readable_errors
 from strongroom.cli.options import config_option, data_option, read_settings
 from strongroom.cli.output import csv_option, csv_rows, json_lines_option, terminal_width
@@ -68,8 +68,8 @@ def search(  # noqa: PLR0913 - the options of one question
 ) -> None:
     """Show records of the audit log, by the time of their calls, oldest first. Times are UTC.
 
-    With --from, records of several nodes are merged. --json shows whole records, as they are in the log. In a terminal,
-    what is too wide is shortened in the middle; what is piped elsewhere never is.
+    With --from, records of several nodes are merged. --json shows whole records, as they are in the log. A terminal
+    shows what it has room for; what is piped elsewhere is never shortened.
 
     The database is only read, and only to know what an alias means. With --since, a file is left out if the next one of
     its writer was begun more than an hour before.
@@ -79,6 +79,8 @@ def search(  # noqa: PLR0913 - the options of one question
     if follow and until is not None:
         raise click.UsageError("give --follow or --until, not both")
     begin, end = event_time_of(since, "--since"), event_time_of(until, "--until")
+    if begin and end and end < begin:
+        raise click.BadParameter("it is before --since", param_hint="--until")
     lines: _Lines = _json_lines if as_json else _CsvLines() if as_csv else _TableLines()
     with readable_errors():
         settings = read_settings(config, data=data)
@@ -124,12 +126,10 @@ class _TableLines:
     """Records as a table, with its header above the first."""
 
     def __init__(self) -> None:
-        self._begun = False
+        self._table = RecordTable(terminal_width())
 
     def __call__(self, found: Iterable[_Found]) -> Iterator[str]:
-        lines = record_rows if self._begun else record_table
-        self._begun = True
-        return lines((record for record, _ in found), terminal_width())
+        return self._table.lines(record for record, _ in found)
 
 
 class _CsvLines:

@@ -24,7 +24,8 @@ from strongroom.cli.backup_options import (
     text_in,
 )
 from strongroom.cli.data_folder import open_data_folder
-from strongroom.cli.options import FILE, PATH, config_option, data_option, read_settings
+from strongroom.cli.groups import Group
+from strongroom.cli.options import FILE, PATH, WrongOptionError, config_option, data_option, read_settings
 from strongroom.cli.output import Question, json_option, json_time, show
 from strongroom.cli.progress import progress_bar
 from strongroom.cli.unsealing import unsealing_of
@@ -40,7 +41,7 @@ MOST_SHOWN = 20
 """The most keys of one kind that are named."""
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @click.option(
     "--to",
     type=PATH,
@@ -152,13 +153,13 @@ def _encryption(
     if files and not to:
         raise click.ClickException(f"`{files[0]}` has no recipient")
     if bool(to) + (passphrase_file is not None) + unencrypted > 1:
-        raise click.ClickException("give either recipients, or a passphrase, or --unencrypted")
+        raise WrongOptionError("give either recipients, or a passphrase, or --unencrypted")
     if unencrypted:
         return None
     if to:
         return RecipientEncryption(to)
     if passphrase_file is None and not sys.stdin.isatty():
-        raise click.ClickException(
+        raise WrongOptionError(
             "say how to encrypt: --recipient, --recipients-file, --passphrase-file, or --unencrypted for not at all"
         )
     return PassphraseEncryption(read_passphrase(passphrase_file, new=True), system_entropy)

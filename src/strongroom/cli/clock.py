@@ -12,6 +12,7 @@ from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.databases.chosen import database_of
 from strongroom.assembly.databases.database import Database
 from strongroom.cli.data_folder import open_data_folder, readable_errors
+from strongroom.cli.groups import Group
 from strongroom.cli.options import config_option, data_option, read_settings
 from strongroom.cli.output import Question, json_option, json_time, show
 from strongroom.clock import SystemClock
@@ -23,7 +24,7 @@ from strongroom.trusted_time import Reading, TrustedTime
 _MOST = 1000
 
 
-@click.group()
+@click.group(cls=Group)
 def clock() -> None:
     """Show whether the server trusts the clock of this machine, or have it trust the clock."""
 

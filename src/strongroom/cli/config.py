@@ -8,16 +8,19 @@ import msgspec
 
 from strongroom.assembly.settings_files import unusable_files
 from strongroom.cli.data_folder import readable_errors
+from strongroom.cli.groups import Group
 from strongroom.cli.options import config_option, data_option, find_settings, serve_options
 from strongroom.cli.output import Question, json_option, printable, show_json, table, terminal_width, with_nulls
 from strongroom.settings_rules import Mistake
 from strongroom.settings_sources import FoundSettings, SourceKind
 from strongroom.settings_values import FIELDS, meant, without_secrets
 
-_WIDTHS = (28, 32)
+_HEADER = ("SETTING", "VALUE", "FROM")
+_WIDEST = 80
+"""The widest column where there is no terminal: few values are longer."""
 
 
-@click.group()
+@click.group(cls=Group)
 def config() -> None:
     """Show the settings and where each comes from, or check them without starting a server.
 
@@ -58,8 +61,9 @@ def show(
     if as_json:
         show_json({name: _described(found, name) for name in shown})
         return
-    rows = ((name, _text(_value(found, name)), found.sources[name].text) for name in shown)
-    for line in table(("SETTING", "VALUE", "FROM"), _WIDTHS, rows, terminal_width()):
+    rows = [(name, _text(_value(found, name)), found.sources[name].text) for name in shown]
+    widths = [max(len(row[number]) for row in (_HEADER, *rows)) for number in range(2)]
+    for line in table(_HEADER, [min(each, _WIDEST) for each in widths], rows, terminal_width()):
         click.echo(line)
 
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from strongroom.assembly.database_history import accept_older
 from strongroom.assembly.databases.chosen import postgresql_of
 from strongroom.cli.data_folder import open_data_folder, readable_errors
+from strongroom.cli.groups import Group
 from strongroom.cli.options import FILE, config_option, data_option, read_settings
 from strongroom.cli.output import json_option, show
 from strongroom.clock import SystemClock
@@ -22,7 +23,7 @@ _PATIENCE = 60.0
 """Seconds for which a migration tries again that a long read keeps from being made."""
 
 
-@click.group()
+@click.group(cls=Group)
 def database() -> None:
     """Make or upgrade the tables of a PostgreSQL database, and go on with a database that was set back."""
 

@@ -12,7 +12,7 @@ import msgspec
 from typing_extensions import override
 
 from strongroom.assembly.doctor.examination import examine
-from strongroom.assembly.doctor.results import Report, Status
+from strongroom.assembly.doctor.results import BY_WEIGHT, Report, Status
 from strongroom.assembly.doctor.scene import Options, Scene
 from strongroom.assembly.doctor.table import CHECKS
 from strongroom.cli.options import EXISTING_FOLDER, config_option, data_option, read_settings
@@ -120,8 +120,15 @@ def _show(report: Report) -> None:
             click.echo(_printable(f"{'':<{_STATUS_WIDTH}}   {remedy}"))
     if report.left_out:
         click.echo(f"Left out by --quick: {', '.join(report.left_out)}")
-    wrong = [each.check for each in report.checks if each.status is not Status.OK]
-    click.echo(f"{report.status.upper()}: {', '.join(wrong)}" if wrong else "OK: nothing is wrong")
+    click.echo("; ".join(_summary(report)) or "OK: nothing is wrong")
+
+
+def _summary(report: Report) -> Iterator[str]:
+    """Yield the names of the checks of each status but ``OK``, what weighs most first."""
+    for status in reversed(BY_WEIGHT):
+        named = [each.check for each in report.checks if each.status is status]
+        if named and status is not Status.OK:
+            yield f"{status.upper()}: {', '.join(named)}"
 
 
 def _printable(row: str) -> str:

@@ -9,6 +9,7 @@ import msgspec
 from strongroom.assembly.domain_key_rotation import DomainKeyRotation, DomainKeyStatus
 from strongroom.audit.cloudtrail import event_time
 from strongroom.cli.data_folder import open_data_folder
+from strongroom.cli.groups import Group
 from strongroom.cli.options import config_option, data_option
 from strongroom.cli.output import json_option, show_json
 from strongroom.cli.progress import progress_bar
@@ -23,7 +24,7 @@ region_option = click.option(
 )
 
 
-@click.group("domain-keys")
+@click.group("domain-keys", cls=Group)
 def domain_keys() -> None:
     """Show and rotate the keys that wrap all others, also while the server runs.
 

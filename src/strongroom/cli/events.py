@@ -8,6 +8,7 @@ from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.assembly.events import destination_of, event_statuses, require_event_destinations
 from strongroom.audit.cloudtrail import event_time
 from strongroom.cli.data_folder import readable_errors
+from strongroom.cli.groups import Group
 from strongroom.cli.options import config_option, data_option, read_settings
 from strongroom.cli.output import Question, json_lines_option, json_option, show_json, show_json_lines, with_nulls
 from strongroom.clock import SystemClock
@@ -19,7 +20,7 @@ from strongroom.events.sender import Status
 from strongroom.settings import Settings
 
 
-@click.group()
+@click.group(cls=Group)
 def events() -> None:
     """Send events to other programs: docs/events.md."""
 

@@ -10,6 +10,7 @@ from strongroom.assembly.protections import FULL_DEPTH
 from strongroom.assembly.token_objects import OtherObject, TokenObjects
 from strongroom.audit.cloudtrail import event_time
 from strongroom.cli.data_folder import open_data_folder, readable_errors
+from strongroom.cli.groups import Group
 from strongroom.cli.options import config_option, data_option, read_settings
 from strongroom.cli.output import Question, json_option, show
 from strongroom.cli.times import seconds_of
@@ -21,7 +22,7 @@ from strongroom.supervisor.hardening import harden_process
 _WIDTH = 18
 
 
-@click.group()
+@click.group(cls=Group)
 def hsm() -> None:
     """Show the hardware token that protects keys (`key-protection`, `pkcs11-module`), and tidy it up."""
 

@@ -6,12 +6,13 @@ from typing import TextIO
 import click
 
 from strongroom.cli.data_folder import open_data_folder
+from strongroom.cli.groups import Group
 from strongroom.cli.options import config_option, data_option
 from strongroom.cli.output import json_option, show
 from strongroom.crypto.documents.issuer_keys import MAX_KEYS_SIZE
 
 
-@click.group("identity-provider")
+@click.group("identity-provider", cls=Group)
 def identity_provider() -> None:
     """Manage OpenID Connect providers that were made through IAM."""
 

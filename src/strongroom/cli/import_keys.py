@@ -11,6 +11,7 @@ from strongroom.assembly.key_imports.one_key import Scene, Target
 from strongroom.assembly.key_imports.report import ImportReport, Outcome, earlier_of, encode
 from strongroom.aws_clients import AwsError, AwsPlace, client_of
 from strongroom.cli.data_folder import open_data_folder, readable_errors
+from strongroom.cli.groups import Group
 from strongroom.cli.options import FILE, PATH, config_option, data_option
 from strongroom.cli.output import json_option, printable, show
 from strongroom.cli.progress import progress_bar
@@ -23,7 +24,7 @@ from strongroom.whole_files import replace_file
 _MAX_MATERIAL = 16 * 1024
 
 
-@click.group("import")
+@click.group("import", cls=Group)
 def import_command() -> None:
     """Move in from another KMS."""
 

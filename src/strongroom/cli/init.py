@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import click
 
 from strongroom.assembly.data_folder import DataFolder
 from strongroom.assembly.initialization import initialize
+from strongroom.cli.command_lines import command_line
 from strongroom.cli.data_folder import log_in_plain_lines, readable_errors
 from strongroom.cli.options import config_option, data_option, read_settings
 from strongroom.cli.output import json_option, show
@@ -72,17 +73,18 @@ def init(
         "root_credentials": str(root_file),
         "root_key": str(folder.root_key) if folder.root_key.exists() else None,
     }
-    named = [] if config is None else ["--config", str(config.absolute())]
-    if config is None or data is not None:
-        named += ["--data", str(folder.path)]
-    served = (*named, *chain.from_iterable(("--region", each) for each in regions))
-    show(document, _lines(settings, folder, administrator, named, served), as_json=as_json)
+    served = [*chain.from_iterable(("--region", each) for each in regions)]
+    if account is not None:
+        served += ["--account", account]
+    start = command_line("serve", *served, data=folder.path, config=config)
+    another = command_line("account", "root-key", settings.account, data=folder.path, config=config)
+    show(document, _lines(settings, folder, administrator, start, another), as_json=as_json)
 
 
 def _lines(
-    settings: Settings, folder: DataFolder, administrator: str | None, named: Sequence[str], served: Sequence[str]
+    settings: Settings, folder: DataFolder, administrator: str | None, start: str, another: str
 ) -> Iterator[str]:
-    """Yield what was made and what to do next; ``named`` are the options of commands there, ``served`` of a server."""
+    """Yield what was made and what to do next; ``another`` is the command for another root access key."""
     if administrator is None:
         yield f"Account {settings.account} exists in {folder.database_name}; its root access key is profile default in"
         yield str(folder.credentials)
@@ -92,11 +94,12 @@ def _lines(
         yield str(folder.credentials)
         yield "The root access key is put aside. Keep this file off the machine, or delete it:"
         yield str(folder.root_credentials)
-        yield f"For another root access key, run: strongroom account root-key {settings.account} {shlex.join(named)}"
+        yield "For another root access key, run:"
+        yield another
     if folder.is_shared and folder.root_key.exists():
         yield "Every other node needs a copy of this file, which opens all keys, in its data folder (mode 0600):"
         yield str(folder.root_key)
     if administrator is not None:
         yield "Start the server, and then point the AWS clients of another shell at it:"
-        yield f"strongroom serve {shlex.join(served)}"
+        yield start
         yield f". {shlex.quote(str(folder.client_environment))}"

@@ -5,25 +5,24 @@ from itertools import chain
 from pathlib import Path
 
 import click
+from typing_extensions import override
 
 from strongroom.assembly.audit_folders import AuditFolders
 from strongroom.assembly.key_inventory import DAMAGED, InventoriedKey, KeyInventory, Selection
 from strongroom.cli.data_folder import open_data_folder
-from strongroom.cli.options import EXISTING_FOLDER, config_option, data_option
-from strongroom.cli.output import csv_option, csv_rows, json_lines_option, show_json_lines, table, terminal_width
+from strongroom.cli.options import EXISTING_FOLDER, config_option, data_option, require_account, require_region
+from strongroom.cli.output import Table, csv_option, csv_rows, json_lines_option, show_json_lines, terminal_width
 from strongroom.clock import SystemClock
 from strongroom.keys.states import KeyState
-from strongroom.service.explanations import NoAnswer
+from strongroom.service.explanations import NoAnswer, action_named
 
 _STATES = (*(each.value for each in KeyState), DAMAGED)
 _COLUMNS = (
     *(("KEY ID", 36), ("ALIASES", 24), ("STATE", 26), ("REACH", 24), ("LAST USED", 20), ("ROTATION", 21)),
     *(("SPEC", 17), ("USAGE", 15), ("ORIGIN", 12), ("REGION", 14), ("ACCOUNT", 12), ("BY", 40)),
 )
-_OF_NARROW = (0, 1, 2, 3, 4)
-_OF_WIDE = (0, 1, 2, 3, 4, 5, 6, 11)
-_WIDE, _WIDEST = 120, 200
-"""From how many columns of a terminal on it is shown more than the least, and everything."""
+_LEFT_OUT = (10, 9, 8, 7, 11, 6, 5)
+"""The columns that a terminal without room for all does not show, the account first, the rotation last."""
 _CACHED = 1000
 """How many keys are cached: each is looked at once."""
 _CSV = (
@@ -33,13 +32,23 @@ _CSV = (
 )
 
 
+class _State(click.Choice[str]):
+    """A state in any case; messages have the states as KMS spells them."""
+
+    @override
+    def get_invalid_choice_message(self, value: object, ctx: click.Context | None) -> str:
+        return f"`{value}` is not one of {', '.join(self.choices)}"
+
+
 @click.command("keys")
 @click.option(
     "--state",
     "states",
     multiple=True,
-    type=click.Choice(_STATES, case_sensitive=False),
-    help=f"Only keys in this state; repeat for more. {DAMAGED} are those whose records are not as they were written.",
+    type=_State(_STATES, case_sensitive=False),
+    metavar="STATE",
+    help=f"Only keys in this state, such as PendingDeletion; repeat for more. {DAMAGED} are those whose records are "
+    "not as they were written.",
 )
 @click.option("--account", default="", help="Only keys of this account.")
 @click.option("--region", default="", help="Only keys of this Region.")
@@ -79,6 +88,12 @@ def keys(  # noqa: PLR0913 - the options of one list
     if as_json and as_csv:
         raise click.UsageError("give --json or --csv, not both")
     asked = f"kms:{action}" if action and ":" not in action else action
+    if account:
+        require_account(account, "--account")
+    if region:
+        require_region(region, "--region")
+    if asked:
+        _require_action(asked)
     selection = Selection(frozenset(states), account, region, asked)
     with open_data_folder(config, data, cached_keys=_CACHED) as (opened, _):
         logs = (opened.folder.audit,) if opened.folder.audit.is_dir() else ()
@@ -94,13 +109,17 @@ def keys(  # noqa: PLR0913 - the options of one list
             raise click.ClickException(str(error)) from None
 
 
+def _require_action(action: str) -> None:
+    try:
+        action_named(action)
+    except NoAnswer as error:
+        raise click.BadParameter(str(error), param_hint="--who-can") from None
+
+
 def _table(found: Iterable[InventoriedKey], width: int | None) -> Iterator[str]:
-    shown: Sequence[int] = range(len(_COLUMNS))
-    if width is not None and width < _WIDEST:
-        shown = _OF_NARROW if width < _WIDE else _OF_WIDE
-    names = [_COLUMNS[number][0] for number in shown]
-    widths = [_COLUMNS[number][1] for number in shown][:-1]
-    return table(names, widths, ([cells[number] for number in shown] for cells in map(_cells, found)), width)
+    names = [name for name, _ in _COLUMNS]
+    widths = [size for _, size in _COLUMNS][:-1]
+    return Table(names, widths, width, optional=_LEFT_OUT, kept=(4,)).lines(map(_cells, found))
 
 
 def _cells(key: InventoriedKey) -> Sequence[str]:

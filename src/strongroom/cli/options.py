@@ -11,7 +11,7 @@ import msgspec
 from typing_extensions import override
 
 from strongroom.crypto.audit_key import AuditPublicKey, load_audit_public_key
-from strongroom.settings import Settings, SettingsError
+from strongroom.settings import Account, Region, Settings, SettingsError
 from strongroom.settings_rules import Mistake
 from strongroom.settings_sources import FoundSettings, find, load
 from strongroom.whole_files import read_regular
@@ -19,6 +19,12 @@ from strongroom.whole_files import read_regular
 _DEFAULT_CONFIG = Path("strongroom.toml")
 
 Decorated = TypeVar("Decorated", bound=Callable[..., object])
+
+
+class WrongOptionError(click.ClickException):
+    """An option or argument that cannot be used, told in one line; the command exits with 2."""
+
+    exit_code = 2
 
 
 class _NamedPath(click.Path):
@@ -105,6 +111,13 @@ def serve_options(command: Decorated) -> Decorated:
     return command
 
 
+def settings_file(config: Path | None) -> Path | None:
+    """Return the settings file that is read: the one that was named, or `strongroom.toml` here; None without one."""
+    if config is None and _DEFAULT_CONFIG.exists():
+        return _DEFAULT_CONFIG
+    return config
+
+
 def read_settings(config: Path | None, **flags: object) -> Settings:
     """Return the settings from the file, the environment and the command line; raises SettingsError."""
     path = config or _DEFAULT_CONFIG
@@ -129,6 +142,26 @@ def read_public_key(path: Path, option: str) -> AuditPublicKey:
         return load_audit_public_key(read_regular(path))
     except ValueError:
         raise click.BadParameter(f"`{path}` holds no Ed25519 public key", param_hint=option) from None
+
+
+def require_account(text: str, option: str) -> None:
+    """Refuse what is no account id; ``option`` is what gave it. Raises BadParameter."""
+    if not _is(text, Account):
+        raise click.BadParameter(f"`{text}` is no account id, which has 12 digits", param_hint=option)
+
+
+def require_region(text: str, option: str) -> None:
+    """Refuse what is no Region's name; ``option`` is what gave it. Raises BadParameter."""
+    if not _is(text, Region):
+        raise click.BadParameter(f"`{text}` is not a Region such as us-east-1", param_hint=option)
+
+
+def _is(text: str, kind: object) -> bool:
+    try:
+        msgspec.convert(text, kind)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def _text_of(path: Path) -> str:

@@ -4,7 +4,8 @@ import csv
 import io
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 
 import click
 import msgspec
@@ -16,8 +17,11 @@ _NO_ANSWER = 2
 _INTERRUPTED = 130
 """The exit code of a shell for a command that SIGINT has ended."""
 _ELLIPSIS = "…"
+_ARN = "arn:"
 _LEAST_WIDTH = 6
 """The width below which no cell is shortened."""
+_MEASURED = 200
+"""How many rows are waited for, to know how wide the columns of a terminal have to be."""
 
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="One JSON document rather than lines of text: docs/commands.md."
@@ -107,40 +111,93 @@ def terminal_width() -> int | None:
 def table(
     names: Sequence[str], widths: Sequence[int], rows: Iterable[Sequence[str]], width: int | None = None
 ) -> Iterator[str]:
-    """Yield the lines of a table, its header first, as its rows come.
+    """Yield the lines of a table, its header first, as its rows come; see ``Table``."""
+    return Table(names, widths, width).lines(rows)
 
-    ``widths`` are those of all columns but the last; a cell that is wider moves the rest of its row. With ``width``,
-    the number of columns of a terminal, the last cells and those that are wider than their columns are shortened in
-    the middle, so that each row is one line. Text is printed so that it cannot control the terminal.
+
+class Table:
+    """A table whose rows come in several parts, with its header above the first.
+
+    ``widths`` are those of all columns but the last where there is no terminal; a cell that is wider moves the rest of
+    its row. With ``width``, the number of columns of a terminal, each row is one line there: columns are as wide as
+    their cells in the first rows. If they have no room, the ``optional`` ones are left out one by one, in their order;
+    then the widest are shortened, the ``kept`` ones last. Text is printed so that it cannot control the terminal.
     """
-    yield _line(names, widths, width)
-    for row in rows:
-        yield _line([printable(each) for each in row], widths, width)
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        widths: Sequence[int],
+        width: int | None = None,
+        *,
+        optional: Sequence[int] = (),
+        kept: Sequence[int] = (),
+    ) -> None:
+        self._names = names
+        self._widths = widths
+        self._width = width
+        self._optional = optional
+        self._kept = kept
+        self._sizes: Mapping[int, int] | None = None
+        """The columns that are shown in a terminal, with their widths; None before the first row."""
+        self._begun = False
+
+    def lines(self, rows: Iterable[Sequence[str]]) -> Iterator[str]:
+        """Yield the lines of further rows, as they come; those of the first rows once there are some."""
+        cells: Iterator[Sequence[str]] = ([printable(each) for each in row] for row in rows)
+        if self._width is not None and self._sizes is None:
+            first = list(islice(cells, _MEASURED))
+            self._sizes = self._fitted(self._natural(first), self._width)
+            cells = chain(first, cells)
+        if not self._begun:
+            self._begun = True
+            yield self._line(self._names)
+        yield from map(self._line, cells)
+
+    def _natural(self, rows: Sequence[Sequence[str]]) -> dict[int, int]:
+        """Return the widths that columns need; without rows, those of any."""
+        if not rows:
+            return dict(enumerate([*self._widths, len(self._names[-1])]))
+        return {number: max(map(len, column)) for number, column in enumerate(zip(self._names, *rows, strict=True))}
+
+    def _fitted(self, sizes: dict[int, int], width: int) -> Mapping[int, int]:
+        """Return the columns that are shown, with widths at which they have room if they can have it."""
+        for number in self._optional:
+            if _total(sizes) > width:
+                del sizes[number]
+        while _total(sizes) > width:
+            wide = [number for number, size in sizes.items() if size > _LEAST_WIDTH]
+            if not wide:
+                break
+            widest = max(wide, key=lambda number: (number not in self._kept, sizes[number]))
+            sizes[widest] -= 1
+        return sizes
+
+    def _line(self, cells: Sequence[str]) -> str:
+        if self._width is None or self._sizes is None:
+            *aligned, last = cells
+            padded = (f"{cell:<{size}}" for cell, size in zip(aligned, self._widths, strict=True))
+            return " ".join([*padded, last]).rstrip()
+        *sizes, (last_number, _) = self._sizes.items()
+        shown = [f"{shortened(cells[number], size):<{size}}" for number, size in sizes]
+        # What is wider than the cells that were measured may go on to the edge.
+        left = max(self._width - sum(size + 1 for _, size in sizes), _LEAST_WIDTH)
+        return " ".join([*shown, shortened(cells[last_number], left)]).rstrip()
 
 
-def _line(cells: Sequence[str], widths: Sequence[int], width: int | None) -> str:
-    *aligned, last = cells
-    if width is None:
-        return (" ".join(f"{cell:<{size}}" for cell, size in zip(aligned, widths, strict=True)) + f" {last}").rstrip()
-    sizes = _fitted(widths, width)
-    left = max(width - sum(sizes) - len(sizes), _LEAST_WIDTH)
-    shown = [f"{shortened(cell, size):<{size}}" for cell, size in zip(aligned, sizes, strict=True)]
-    return " ".join([*shown, shortened(last, left)]).rstrip()
-
-
-def _fitted(widths: Sequence[int], width: int) -> list[int]:
-    """Return the widths of columns in a terminal: the widest give way, down to a least width."""
-    sizes = list(widths)
-    while sum(sizes) + len(sizes) + _LEAST_WIDTH > width and max(sizes) > _LEAST_WIDTH:
-        sizes[sizes.index(max(sizes))] -= 1
-    return sizes
+def _total(sizes: Mapping[int, int]) -> int:
+    """Return the width of a row, with a space between columns."""
+    return sum(sizes.values()) + len(sizes) - 1
 
 
 def shortened(text: str, width: int) -> str:
-    """Return a text with its middle left out if it is wider than ``width``; ARNs differ at both ends."""
+    """Return a text with its middle left out if it is wider than ``width``; of an ARN, the beginning is left out.
+
+    All ARNs begin alike, and end with what tells them apart.
+    """
     if len(text) <= width:
         return text
-    end = (width - 1) // 2
+    end = width - 1 if text.startswith(_ARN) else (width - 1) // 2
     return f"{text[: width - 1 - end]}{_ELLIPSIS}{text[len(text) - end :]}"
 
 

@@ -21,7 +21,8 @@ from strongroom.cli.backup_options import (
     read_audit_public_key,
     root_key_option,
 )
-from strongroom.cli.options import EXISTING_FOLDER, FILE, config_option, data_option, read_settings
+from strongroom.cli.command_lines import command_line
+from strongroom.cli.options import EXISTING_FOLDER, FILE, WrongOptionError, config_option, data_option, read_settings
 from strongroom.cli.output import json_option, show
 from strongroom.cli.progress import progress_bar
 from strongroom.cli.unsealing import unsealing_of
@@ -84,12 +85,12 @@ def restore(  # noqa: PLR0913 - the options of one restore
     with backup_errors():
         settings = read_settings(config, data=data)
         if bool(audit) == without_audit_log:
-            raise click.ClickException(
+            raise WrongOptionError(
                 "give the audit logs of the lost server with --audit FOLDER, so that keys which were destroyed after "
                 "the backup stay destroyed; or --without-audit-log, which brings those keys back"
             )
         if bring_back and not audit:
-            raise click.ClickException("--bring-back names keys that the audit log says were destroyed; give --audit")
+            raise WrongOptionError("--bring-back names keys that the audit log says were destroyed; give --audit")
         harden_process()
         request = RestoreRequest(
             file=file,
@@ -118,7 +119,7 @@ def restore(  # noqa: PLR0913 - the options of one restore
         "accounts": restored.accounts,
         "new_root_key": str(request.data / "root.key") if request.root_key is None else None,
     }
-    show(document, _lines(restored, request), as_json=as_json)
+    show(document, _lines(restored, request, config), as_json=as_json)
 
 
 class _Bars(ExitStack):
@@ -130,7 +131,7 @@ class _Bars(ExitStack):
         return self.enter_context(progress_bar(label, length))
 
 
-def _lines(restored: RestoredBackup, request: RestoreRequest) -> Iterator[str]:
+def _lines(restored: RestoredBackup, request: RestoreRequest, config: Path | None) -> Iterator[str]:
     """Yield what was restored, what was decided, and what remains to be done."""
     manifest, settled = restored.verified.signed.manifest, restored.settled
     yield f"restored {manifest.rows_of('kms_key')} keys from the backup of {event_time(manifest.at)}"
@@ -155,5 +156,5 @@ def _lines(restored: RestoredBackup, request: RestoreRequest) -> Iterator[str]:
     if request.root_key is None:
         yield f"A new root key was made: {request.data / 'root.key'}. Keep a copy elsewhere."
     yield f"Access keys are as they were. If root access keys of {', '.join(restored.accounts)} are lost, run:"
-    yield "  strongroom account root-key ID"
+    yield f"  {command_line('account', 'root-key', 'ID', data=request.data, config=config)}"
     yield f"{request.data} is restored."

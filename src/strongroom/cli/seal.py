@@ -10,6 +10,7 @@ from strongroom.assembly.open_folder import OpenFolder
 from strongroom.assembly.seals import SealsStatus, SealStatus, Trial
 from strongroom.assembly.unsealing import read_passphrase
 from strongroom.cli.data_folder import open_data_folder
+from strongroom.cli.groups import Group
 from strongroom.cli.options import READABLE, config_option, data_option
 from strongroom.cli.output import Question, json_option, show, show_json, with_nulls
 
@@ -17,7 +18,7 @@ _MIN_PASSPHRASE = 12
 _WIDTH = 14
 
 
-@click.group()
+@click.group(cls=Group)
 def seal() -> None:
     """Show and change what opens the root key, also while the server runs.
 

@@ -7,6 +7,7 @@ import click
 
 from strongroom.audit.cloudtrail import event_time
 from strongroom.cli.data_folder import open_data_folder, warn_of_profiles
+from strongroom.cli.groups import Group
 from strongroom.cli.options import config_option, data_option
 from strongroom.cli.output import json_option, json_time, show
 from strongroom.service.xks_authorization import XKS_PRINCIPAL
@@ -15,7 +16,7 @@ from strongroom.store.records import AccessKeyRecord
 _SERVICE = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*\.amazonaws\.com")
 
 
-@click.group()
+@click.group(cls=Group)
 def service() -> None:
     """Manage services that are trusted to call on behalf of others."""
 

@@ -1,6 +1,5 @@
 """``strongroom xks-proxy``: makes keys of this deployment usable in AWS KMS, through external key stores."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +8,8 @@ import click
 from strongroom.assembly.xks_proxies import DescribedProxy, statement_for, xks_proxies_of
 from strongroom.audit.cloudtrail import event_time
 from strongroom.cli.data_folder import open_data_folder
-from strongroom.cli.options import PATH, config_option, data_option
+from strongroom.cli.groups import Group
+from strongroom.cli.options import PATH, config_option, data_option, require_account
 from strongroom.cli.output import json_option, json_time, show
 from strongroom.cli.xks_proxy_serve import serve
 from strongroom.clock import SystemClock
@@ -28,7 +28,7 @@ def _prefix_in(_context: click.Context, _parameter: click.Parameter, value: str)
 _prefix_argument = click.argument("prefix", callback=_prefix_in)
 
 
-@click.group("xks-proxy")
+@click.group("xks-proxy", cls=Group)
 def xks_proxy() -> None:
     """Make keys usable in AWS KMS, as external key store proxy.
 
@@ -58,8 +58,7 @@ def add(  # noqa: PLR0913 - one parameter for each option
     config: Path | None,
 ) -> None:
     """Make the proxy PREFIX, also while proxies are served."""
-    if not re.fullmatch(r"[0-9]{12}", account):
-        raise click.BadParameter("an account id has 12 digits", param_hint="--account")
+    require_account(account, "--account")
     with open_data_folder(config, data) as (opened, _):
         xks_proxies_of(opened, SystemClock()).add(prefix, account, region, signing_region or region)
     path = uri_path(prefix)

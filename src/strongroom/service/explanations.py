@@ -102,10 +102,16 @@ def who_can(backends: Backends, asked: Asked, names: Sequence[str] | None = None
                 yield msgspec.structs.replace(found, principal=name)
 
 
-def _target(backends: Backends, asked: Asked) -> Target:
-    action = _SPELLINGS.get(asked.action.lower())
+def action_named(text: str) -> str:
+    """Return an action as AWS spells it; raises NoAnswer if there is none of that name."""
+    action = _SPELLINGS.get(text.lower())
     if action is None:
-        raise NoAnswer(f"there is no action {asked.action}")
+        raise NoAnswer(f"there is no action {text}")
+    return action
+
+
+def _target(backends: Backends, asked: Asked) -> Target:
+    action = action_named(asked.action)
     if action == "kms:RetireGrant":
         raise NoAnswer("who may retire a grant depends on the grant, not on its key; ListGrants shows it")
     if action in _ON_NO_KEY:
@@ -113,7 +119,7 @@ def _target(backends: Backends, asked: Asked) -> Target:
             raise NoAnswer(f"{action} is an action on no key; leave the key out")
         return Target(action)
     if asked.key_id is None:
-        raise NoAnswer(f"{action} is an action on a key; say which")
+        raise NoAnswer(f"{action} is an action on a key; say which with --key")
     locator = parse_key_id(asked.key_id, "", asked.region, KeyIdForms.ANY)
     active = backends.snapshot.find(locator, may_wait=True)
     if active is None:

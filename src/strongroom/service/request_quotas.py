@@ -19,6 +19,7 @@ from strongroom.operations.operation import Operation
 from strongroom.operations.shapes import Request
 from strongroom.operations.targets import Target
 from strongroom.settings import RequestQuota, SettingsError
+from strongroom.settings_values import meant
 from strongroom.token_bucket import TokenBucket
 
 _EXCEEDED = "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls."
@@ -42,6 +43,10 @@ KINDS = frozenset(
     }
 )
 """Every kind of request that can have a quota."""
+_KINDS_IN_WORDS = (
+    f"{', '.join(name for name, _ in _FAMILIES)} (all cryptography with such keys), data-key-pair-SPEC, and the name "
+    "of each operation without cryptography, such as CreateKey"
+)
 
 
 def kinds_of(operation: Operation, request: Request, targets: Iterable[Target]) -> frozenset[str]:
@@ -94,8 +99,8 @@ class RequestQuotas:
         self._rates: dict[tuple[str, str | None], float] = {}
         for quota in quotas:
             if quota.requests not in KINDS:
-                known = ", ".join(sorted(KINDS))
-                raise SettingsError(f"`{quota.requests}` in request-quotas is no kind of request; those are {known}")
+                suggestion = meant(quota.requests, KINDS) or f"; those are {_KINDS_IN_WORDS}"
+                raise SettingsError(f"`{quota.requests}` in request-quotas is no kind of request{suggestion}")
             if (quota.requests, quota.account) in self._rates:
                 whose = quota.account or "all accounts"
                 raise SettingsError(f"request-quotas has `{quota.requests}` for {whose} twice")

@@ -52,7 +52,7 @@ def test_it_deletes_all_that_an_account_has(
     done = subprocess.run(
         [*command, "--no-dry-run", "--max-wait-retries", "20"],
         cwd=tmp_path,
-        env=unmeasured(server.environment) | {"HTTPS_PROXY": proxy.url},
+        env=unmeasured(server.environment) | {"HTTPS_PROXY": proxy.url, "NO_PROXY": "", "no_proxy": ""},
         capture_output=True,
         text=True,
         timeout=300,

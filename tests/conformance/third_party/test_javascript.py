@@ -46,9 +46,3 @@ def test_round_trips(server: RunningServer, installed: Path, what: str) -> None:
         command, cwd=installed, env=server.environment, capture_output=True, text=True, timeout=100, check=False
     )
     assert done.returncode == 0, done.stderr
-
-
-def test_the_lock_file_names_no_registry() -> None:
-    lock = (SOURCES / "package-lock.json").read_text()
-    assert '"integrity"' in lock
-    assert "://" not in lock

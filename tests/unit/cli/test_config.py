@@ -57,7 +57,7 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
         "`log-level` in `strongroom.toml`, line 2, is not valid: it must be one of debug, info, warning, error, not ",
         "`lease` in `strongroom.toml`, line 3, is not valid: it must be a number from 2 to 60, not `99`",
         "STRONGROOM_WORKERS is not valid: it must be a whole number from 0 to 60, not `many`",
-        "`listen` must be HOST:PORT, not `here`",
+        "--listen is not valid: it must be HOST:PORT, not `here`",
         "TLS needs both a certificate and a key",
         "`password` in `store-password-file` does not exist",
         "`passphrase` in `seal-passphrase-file` does not exist",
@@ -68,7 +68,7 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
     assert lines[-1] == "The settings cannot be used: 8 mistakes."
     assert "secret" not in done.output
     found = json.loads(config("check", "--json", variables=variables).stdout)
-    assert [each["setting"] for each in found["mistakes"]][:4] == ["", "log-level", "lease", "workers"]
+    assert [each["setting"] for each in found["mistakes"]][:4] == [None, "log-level", "lease", "workers"]
 
 
 def test_the_files_that_settings_name_are_looked_at() -> None:
@@ -101,6 +101,13 @@ def test_the_files_of_tables_are_looked_at(setting: str, file: str) -> None:
     Path("strongroom.toml").write_text(FILES)
     found = {each["setting"]: each["text"] for each in json.loads(config("check", "--json").stdout)["mistakes"]}
     assert file in found[setting]
+
+
+def test_a_kind_of_request_that_there_is_not_is_found_before_the_start() -> None:
+    Path("strongroom.toml").write_text("[[request-quotas]]\nrequests = 'symetric'\nper-second = 1\n")
+    done = config("check")
+    assert done.exit_code == 1
+    assert "`symetric` in request-quotas is no kind of request; did you mean `symmetric`?" in done.stdout
 
 
 def test_an_address_that_is_none_is_one_mistake() -> None:

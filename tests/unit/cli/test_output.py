@@ -7,7 +7,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from strongroom.cli.output import Question, csv_rows, shortened, table
+from strongroom.cli.output import Question, Table, csv_rows, shortened, table
 
 ARN = "arn:aws:kms:us-east-1:000000000000:key/11111111-2222-3333-4444-555555555555"
 NAMES, WIDTHS = ("TIME", "EVENT", "PRINCIPAL", "KEY"), (20, 12, 44)
@@ -22,13 +22,42 @@ def test_each_row_is_one_line_of_a_terminal(width: int) -> None:
     assert ("…" in row) == (width < 200)
 
 
+def test_columns_are_as_wide_as_their_cells_where_there_is_room() -> None:
+    head, row = table(("A", "BB", "C"), (20, 20), [("a", "b", "c")], 80)
+    assert (head, row) == ("A BB C", "a b  c")
+
+
+def test_columns_are_left_out_before_others_are_shortened() -> None:
+    rows = [("2026-11-25T10:00:00Z", "x" * 10, "y" * 10, "z" * 30)]
+    for width, shown in ((80, "TXYZ"), (65, "TYZ"), (53, "TZ"), (40, "TZ")):
+        found = Table("TXYZ", (9, 9, 9), width, optional=(1, 2), kept=(0,))
+        head, row = found.lines(rows)
+        assert head.replace(" ", "") == shown
+        assert row.startswith("2026-11-25T10:00:00Z ")
+        assert len(row) <= width
+
+
+def test_rows_after_those_that_were_measured_stay_in_their_columns() -> None:
+    short = [("a", "b", "c")] * 300
+    *_, last = table(("A", "BB", "C"), (20, 20), [*short, ("long text", "b", "c" * 100)], 40)
+    assert last.startswith("…")
+    assert len(last) == 40
+
+
 def test_nothing_is_shortened_where_there_is_no_terminal() -> None:
     assert list(table(NAMES, WIDTHS, [ROW]))[1].split() == list(ROW)
 
 
 @pytest.mark.parametrize(
     ("text", "width", "shown"),
-    [("abcdef", 6, "abcdef"), ("abcdefg", 6, "abc…fg"), ("abcdefg", 5, "ab…fg"), ("abc", 2, "a…"), ("abc", 1, "…")],
+    [
+        ("abcdef", 6, "abcdef"),
+        ("abcdefg", 6, "abc…fg"),
+        ("abcdefg", 5, "ab…fg"),
+        ("abc", 2, "a…"),
+        ("abc", 1, "…"),
+        (ARN, 10, "…555555555"),
+    ],
 )
 def test_the_middle_is_left_out(text: str, width: int, shown: str) -> None:
     assert shortened(text, width) == shown

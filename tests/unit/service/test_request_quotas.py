@@ -128,7 +128,7 @@ def test_every_operation_of_kms_is_of_a_kind_and_no_other() -> None:
 @pytest.mark.parametrize(
     ("document", "says"),
     [
-        ("requests = 'Encrypt'", "`Encrypt` in request-quotas is no kind of request; those are CancelKeyDeletion, "),
+        ("requests = 'Encrypt'", "`Encrypt` in request-quotas is no kind of request; those are symmetric, rsa, ecc, "),
         ("requests = 'rsa'", "request-quotas has `rsa` for all accounts twice"),
         ("requests = 'rsa'\naccount = '111122223333'", "request-quotas has `rsa` for 111122223333 twice"),
     ],

@@ -29,7 +29,7 @@ class Status(StrEnum):
 
 
 _EXIT_CODES = {Status.OK: 0, Status.WARNING: 1, Status.CRITICAL: 2, Status.UNKNOWN: 3}
-_BY_WEIGHT = (Status.OK, Status.WARNING, Status.UNKNOWN, Status.CRITICAL)
+BY_WEIGHT = (Status.OK, Status.WARNING, Status.UNKNOWN, Status.CRITICAL)
 """What could not be checked may be critical, so it weighs more than a warning."""
 
 
@@ -102,7 +102,7 @@ def number_of(number: int, noun: str) -> str:
 
 def worst(found: Iterable[Status]) -> Status:
     """Return the status that weighs most; ``OK`` if there is none."""
-    return max(found, key=_BY_WEIGHT.index, default=Status.OK)
+    return max(found, key=BY_WEIGHT.index, default=Status.OK)
 
 
 def result_of(check: str, findings: Sequence[Finding], seconds: float) -> Result:

@@ -14,7 +14,9 @@ from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.maintenance.clock_watch import describe, reading_of
 from strongroom.problems import Subject, problems_in
 from strongroom.server.tls import Tls, problem_of
+from strongroom.service.request_quotas import RequestQuotas
 from strongroom.settings import SettingsError
+from strongroom.store.audit.segments import segments_of
 
 _SERIOUS = frozenset({Subject.STORE, Subject.INTEGRITY, Subject.ROWS, Subject.DOMAIN_KEYS, Subject.AUDIT})
 
@@ -26,6 +28,7 @@ def check_settings(scene: Scene) -> Iterator[Finding]:
     settings = scene.settings
     Attestations(settings.attestation_roots, settings.attestation_age, settings.clock_skew)
     WebIdentities(settings.identity_providers, settings.identity_provider_keys, None)
+    RequestQuotas(settings.request_quotas, settings.regions)
     yield ok(f"listens on {settings.listen}, serves {', '.join(settings.regions)}, durability {settings.durability}")
 
 
@@ -50,6 +53,9 @@ def check_clock(scene: Scene) -> Iterator[Finding]:
     """Find out whether the server trusts the clock of the machine."""
     folder = scene.folder
     known = known_at(folder, reading_of(scene.clock))
+    if known is None and not folder.clock.exists() and folder.audit.is_dir() and not segments_of(folder.audit):
+        yield ok("no server has used the folder yet")
+        return
     if known is None:
         yield warning(
             f"`{folder.clock}` is missing or damaged, so it is not known how much time has passed",

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from child_processes import killed
 from strongroom.clock import ManualClock
 from strongroom.problems import Problems
 from strongroom.store.counters import StoreCounters
@@ -32,7 +33,10 @@ sys.stdin.read()
 def reading(database: Path) -> Iterator[int]:
     """Have another process read the database; yield its id."""
     command = [sys.executable, "-c", READER, str(database)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with (
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process,
+        killed(process),
+    ):
         assert process.stdout is not None
         assert process.stdout.readline() == "reading\n"
         yield process.pid

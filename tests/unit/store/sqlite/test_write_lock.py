@@ -14,6 +14,7 @@ from threading import Event, Thread
 
 import pytest
 
+from child_processes import killed
 from keys_builder import make_key
 from strongroom.errors import DependencyTimeoutException
 from strongroom.store.protocol import Store
@@ -43,7 +44,10 @@ def hold(lock: WriteLock, entered: Event, until: Event) -> None:
 
 def test_a_process_that_is_killed_lets_go(path: Path) -> None:
     lock = WriteLock(path, 0.2)
-    with subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], stdout=subprocess.PIPE) as holder:
+    with (
+        subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], stdout=subprocess.PIPE) as holder,
+        killed(holder),
+    ):
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
         with pytest.raises(DependencyTimeoutException), lock.held():
