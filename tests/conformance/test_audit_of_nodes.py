@@ -61,6 +61,20 @@ def run(node: Node, *arguments: str, code: int = 0) -> str:
     return done.stdout or done.stderr
 
 
+def logged(node: Node, *parts: str) -> bool:
+    """Tell whether one line of the node's log has all of these parts."""
+    return any(all(part in line for part in parts) for line in node.logs[-1].read_text().splitlines())
+
+
+def refusal(node: Node) -> str:
+    """Return the error that a call gets, empty if it is answered."""
+    try:
+        client_of(node.server).generate_random(NumberOfBytes=1)
+    except ClientError as error:
+        return error.response["Error"]["Code"]
+    return ""
+
+
 def last_use(node: Node, key: str) -> str | None:
     usage = client_of(node.server).get_key_last_usage(KeyId=key)["KeyLastUsage"]
     return usage.get("Operation")
@@ -108,21 +122,36 @@ def test_a_server_that_was_retired_serves_no_longer(nodes: Nodes) -> None:
     retired = node_id(second)
     with psycopg.connect(first.environment["STRONGROOM_STORE"]) as connection:
         connection.execute("INSERT INTO retired_node VALUES (%s, 1, %s)", (retired, f"{node_id(first)}cli"))
-
-    def refusal() -> str:
-        try:
-            client_of(second.server).generate_random(NumberOfBytes=1)
-        except ClientError as error:
-            return error.response["Error"]["Code"]
-        return ""
-
-    wait_until(lambda: bool(refusal()))
-    assert refusal() in ("DependencyTimeoutException", "KMSInternalException")
+    wait_until(lambda: bool(refusal(second)))
+    assert refusal(second) in ("DependencyTimeoutException", "KMSInternalException")
     client_of(first.server).generate_random(NumberOfBytes=1)
+    remedy = f"run `strongroom audit retire --undo {retired}` on another node"
+    wait_until(lambda: logged(second, "this node has no lease, and refuses calls", remedy))
     second.stop()
     done = second.command("serve", "--listen", "127.0.0.1:0")
     assert done.returncode == 1
     assert f"node {retired} was retired" in done.stderr.splitlines()[-1]
+
+
+def test_a_server_whose_retirement_is_taken_back_serves_again_without_a_restart(nodes: Nodes) -> None:
+    first, second = nodes[0], nodes[1]
+    retired = node_id(second)
+    # Forged: the first node has stated nothing.
+    with psycopg.connect(first.environment["STRONGROOM_STORE"]) as connection:
+        connection.execute("INSERT INTO retired_node VALUES (%s, 1, %s)", (retired, f"{node_id(first)}cli"))
+    # Both the agent and the worker, which cannot record its chain, have met it.
+    wait_until(lambda: logged(second, "this node has no lease, and refuses calls"))
+    wait_until(lambda: logged(second, "calls are refused: node", "so its chains count as lost"))
+    assert f"Node {retired} is not retired any more" in run(first, "audit", "retire", "--undo", retired)
+    wait_until(lambda: not refusal(second))
+    client_of(second.server).generate_random(NumberOfBytes=77)
+    wait_until(lambda: logged(second, "the retirement of this node was taken back"))
+    assert "is not retired" in run(first, "audit", "retire", "--undo", retired, code=1)
+    second.stop()
+    words = run(first, "audit", "verify", "--from", str(second.data), "--complete")
+    assert "The log is whole." in words
+    found = run(second, "audit", "search", "--event", "GenerateRandom", "--json")
+    assert json.loads(found.splitlines()[-1])["requestParameters"]["numberOfBytes"] == 77
 
 
 def test_the_last_use_of_a_key_is_found_on_every_node_within_an_interval(nodes: Nodes) -> None:

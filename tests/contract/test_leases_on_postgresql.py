@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -12,12 +12,10 @@ import pytest
 from sqlalchemy import Connection
 
 from postgresql import SERVER, Cluster
+from running_agent import CLOCK, LEASE, NODE, RunningAgent, commit, until
 from strongroom.clock import SystemClock
-from strongroom.entropy import system_entropy
 from strongroom.store.leases.bounds import LONGEST_LEASE, READ_PATIENCE, over_everywhere
 from strongroom.store.leases.generation import Generation
-from strongroom.store.leases.membership import Membership
-from strongroom.store.leases.page import PageFile, PageReader, PageWriter
 from strongroom.store.leases.requests import (
     About,
     Acknowledge,
@@ -29,8 +27,6 @@ from strongroom.store.leases.requests import (
     ReadChanges,
     Renew,
 )
-from strongroom.store.leases.view import View
-from strongroom.store.postgresql.agent import Agent
 from strongroom.store.postgresql.connection import NotConfirmed
 from strongroom.store.postgresql.engine import open_postgresql
 from strongroom.store.postgresql.member_connection import MemberConnection, NotAdmitted
@@ -38,33 +34,7 @@ from strongroom.store.postgresql.members import read_members
 from strongroom.store.postgresql.settler import Settler
 from strongroom.store.records import MemberRecord
 
-NODE = "0123456789ab"
-LEASE = 1.0
-CLOCK = SystemClock()
 TERMINATE = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'strongroom'"
-
-
-class RunningAgent:
-    """An agent on a thread, with the view of a worker."""
-
-    def __init__(
-        self, address: str, page: Path, node: str = NODE, poll: float | None = None, lease: float = LEASE
-    ) -> None:
-        self._file = PageFile(page, CLOCK.boot(), writing=True)
-        reader = PageReader(self._file.memory, self._file.place)
-        self.page = reader
-        self.view = View(reader, CLOCK.uptime, time.sleep)
-        writer = PageWriter(self._file.memory, self._file.place)
-        self.membership = Membership(node, lease, writer, CLOCK, system_entropy)
-        self.agent = Agent(self.membership, lambda: MemberConnection(address, lease / 2), CLOCK, lease, poll=poll)
-        self._thread = threading.Thread(target=self.agent.run)
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop it."""
-        self.agent.stop()
-        self._thread.join()
-        self.agent.close()
 
 
 @pytest.fixture
@@ -77,24 +47,6 @@ def address(postgresql: Cluster) -> Iterator[str]:
 def connection(address: str) -> Iterator[MemberConnection]:
     with closing(MemberConnection(address, 5.0)) as connection:
         yield connection
-
-
-def commit(address: str, name: str = "name") -> int:
-    """Commit a change, as a write does; return its number."""
-    with closing(psycopg.connect(address)) as connection, connection.transaction():
-        row = connection.execute(
-            "UPDATE generation SET number = number + 1, tag = %s RETURNING number, tag", (system_entropy(8),)
-        ).fetchall()[0]
-        connection.execute("INSERT INTO change VALUES (%s, %s, 'key', '1', 'r', %s)", (*row, name))
-    number: int = row[0]
-    return number
-
-
-def until(condition: Callable[[], bool], most: float = 10.0) -> None:
-    deadline = time.monotonic() + most
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def member(connection: MemberConnection, node: str = NODE) -> Member | None:
@@ -315,14 +267,23 @@ def test_an_agent_and_a_settler_outlive_the_loss_of_the_generation(
         until(lambda: node.view.lease_left > 0)
 
 
-@pytest.mark.parametrize("lease", ["NaN", "Infinity", "1e300", "-1", "61"])
+@pytest.mark.parametrize(
+    ("lease", "waited"),
+    [
+        ("NaN", LONGEST_LEASE),
+        ("Infinity", LONGEST_LEASE),
+        ("1e300", LONGEST_LEASE),
+        ("61", LONGEST_LEASE),
+        ("-1", LEASE),
+    ],
+)
 def test_a_lease_in_a_changed_row_is_never_longer_than_any_may_be(
-    connection: MemberConnection, address: str, lease: str
+    connection: MemberConnection, address: str, lease: str, waited: float
 ) -> None:
     connection.perform(Join(NODE, b"i" * 16, LEASE, About("1"), None))
     with closing(psycopg.connect(address, autocommit=True)) as other:
         other.execute("UPDATE member SET lease = %s::float8", (lease,))
-    assert [each.lease for each in connection.members().members] == [LONGEST_LEASE]
+    assert [each.lease for each in connection.members().members] == [waited]
 
 
 def test_an_agent_outlives_its_connections(address: str, tmp_path: Path, postgresql: Cluster) -> None:

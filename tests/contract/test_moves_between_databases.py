@@ -18,7 +18,6 @@ from local_deployment import LocalDeployment, Refused, entropy
 from postgresql import SERVER, Cluster
 from strongroom.assembly.backups.maker import BackupMaker
 from strongroom.assembly.backups.restore import Restore, RestoreRequest
-from strongroom.assembly.backups.restored_folder import RestoredFolder
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.assembly.databases.postgresql import PostgresqlDatabase
 from strongroom.assembly.open_folder import open_existing
@@ -315,25 +314,6 @@ def test_a_backup_of_sqlite_is_restored_into_postgresql(scene: Scene, tmp_path: 
         with pytest.raises(DataFolderError, match="is not empty"):
             restore(deployment, made, tmp_path / "again", database=database)
         assert not (tmp_path / "again").exists()
-
-
-def test_a_restore_that_was_killed_after_it_had_filled_the_database_says_what_to_do(
-    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    deployment = LocalDeployment(scene.folder, scene.clock)
-    with closing(deployment.deployment):
-        made = back_up(deployment, tmp_path / "backup")
-        database = PostgresqlDatabase(replace(scene.there, data=str(tmp_path / "new")), scene.clock, entropy)
-        with monkeypatch.context() as patched:
-            patched.setattr(RestoredFolder, "publish", lambda *_, **__: 1 / 0)
-            patched.setattr("strongroom.assembly.backups.restored_folder.shutil.rmtree", lambda *_, **__: None)
-            with pytest.raises(ZeroDivisionError):
-                restore(deployment, made, tmp_path / "new", database=database)
-        with pytest.raises(DataFolderError, match=r"a restore that was killed has filled it.* database migrate"):
-            restore(deployment, made, tmp_path / "new", database=database)
-        # Once it was said, the folder of the killed one is gone.
-        with pytest.raises(DataFolderError, match=r"is not empty.*name an empty one"):
-            restore(deployment, made, tmp_path / "new", database=database)
 
 
 def test_a_backup_of_postgresql_is_restored_into_sqlite(scene: Scene, tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """Two nodes on a real PostgreSQL: each knows what the other one has written, and serves nothing without a lease."""
 
+import os
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -26,7 +28,7 @@ from strongroom.store.postgresql.agent import Agent
 from strongroom.store.postgresql.engine import open_postgresql
 from strongroom.store.postgresql.member_connection import MemberConnection
 from strongroom.store.postgresql.node_store import NodeStore, PageReplaced
-from strongroom.store.postgresql.settler import Settler
+from strongroom.store.postgresql.settler import ANNOUNCED_WITHIN, Settler
 
 CLOCK = SystemClock()
 LEASE = 1.0
@@ -35,7 +37,9 @@ LEASE = 1.0
 class Node:
     """A node: an agent on a thread, the store of a worker, and a cache of keys as its snapshot has one."""
 
-    def __init__(self, address: str, page: Path, name: str, domain_keys: DomainKeys) -> None:
+    def __init__(
+        self, address: str, page: Path, name: str, domain_keys: DomainKeys, announced_within: float = ANNOUNCED_WITHIN
+    ) -> None:
         self._ending = ExitStack()
         file = self._ending.enter_context(closing(PageFile(page, CLOCK.boot(), writing=True)))
         self.page = PageWriter(file.memory, file.place)
@@ -43,7 +47,7 @@ class Node:
         membership = Membership(name, LEASE, self.page, CLOCK, system_entropy)
         self.agent = Agent(membership, lambda: MemberConnection(address, LEASE / 2), CLOCK, LEASE)
         self.settler = settler = self._ending.enter_context(
-            closing(Settler(lambda: MemberConnection(address, 5.0), CLOCK))
+            closing(Settler(lambda: MemberConnection(address, 5.0), CLOCK, announced_within))
         )
         self.store = NodeStore(open_postgresql(address), system_entropy, self.view, settler, has_page=file.is_in_place)
         self._ending.callback(self.store.close)
@@ -145,3 +149,35 @@ def test_a_write_that_changes_nothing_waits_for_no_node(nodes: list[Node]) -> No
     for _ in range(3):
         one.store.write(lambda transaction: transaction.key(locator(1)))
     assert one.settler.waited_out == 0
+
+
+def test_what_is_new_is_announced_together_and_at_once_where_a_read_waits_for_it(
+    postgresql: Cluster, database: str, tmp_path: Path, domain_keys: DomainKeys
+) -> None:
+    """Announcing takes each node two transactions more than the write. No answer waits for it, but a read may."""
+    address = postgresql.address(database, SERVER)
+    wake, waker = os.pipe()
+    with ExitStack() as ending:
+        one, two = (
+            ending.enter_context(closing(Node(address, tmp_path / name, name, domain_keys, announced_within=600.0)))
+            for name in ("one", "two")
+        )
+        listener = ending.enter_context(closing(MemberConnection(address, 5.0)))
+        listener.listen()
+        for number in range(1, 11):
+            make(one, number)
+        assert not listener.wait(0.2, wake)
+        # An agent may happen to look by itself between the write and the read.
+        made = count(11)
+        while not listener.wait(0.1, wake):
+            number = next(made)
+            assert number < 100
+            make(one, number)
+            with two.store.read() as reader:
+                assert reader.key(locator(number)) is not None
+    os.close(wake)
+    os.close(waker)
+
+
+def make(node: Node, number: int) -> None:
+    node.store.write(lambda transaction: transaction.add_key(make_key(number)))

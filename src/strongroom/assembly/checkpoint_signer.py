@@ -10,7 +10,7 @@ from strongroom.clock import Clock
 from strongroom.crypto.audit_key import AuditKey
 from strongroom.store.audit.segment_reader import is_archived
 from strongroom.store.audit.segments import holds
-from strongroom.store.audit.signer import ChainRefusedError
+from strongroom.store.audit.signer import ChainRefusedError, NodeRetiredError
 from strongroom.store.protocol import Store, Transaction
 
 
@@ -78,7 +78,7 @@ class StoreSigner:
         def put(transaction: Transaction) -> None:
             retired = None if parsed is None or parsed.node is None else transaction.retired_node(parsed.node)
             if retired is not None:
-                raise ChainRefusedError(retired_words(retired.node, self._folder.parent))
+                raise NodeRetiredError(retired_words(retired.node, self._folder.parent))
             found = transaction.audit_writer(writer)
             # It may have been recorded by an attempt whose outcome is not known.
             if found not in (expected, known):
@@ -102,6 +102,7 @@ class StoreSigner:
 def retired_words(node: str, folder: Path) -> str:
     """Return why a retired node cannot write, and what to do."""
     return (
-        f"node {node} was retired: the audit log states that its chains are lost. To use `{folder}` again, as a new "
-        "node, move `node-id` and `audit` away together; `strongroom audit verify --from` reads them there"
+        f"node {node} was retired, so its chains count as lost. If that is a mistake, run `strongroom audit retire "
+        f"--undo {node}` on another node. To use `{folder}` as a new node, move `node-id` and `audit` away together; "
+        "`strongroom audit verify --from` reads them there"
     )

@@ -1,13 +1,18 @@
-"""Retires a node that was lost with its disk: states in another node's audit chain what is missing of its chains."""
+"""Retires a node that was lost with its disk: states in another node's audit chain what is missing of its chains.
+
+That can be taken back: by mistake, or by one who can write the database, a node may be retired that is not lost.
+"""
 
 from strongroom.assembly.audit_log import open_audit_key
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.node import require_node_id
 from strongroom.assembly.open_folder import OpenFolder
-from strongroom.audit.retirement import LastLine, Retirement, retire_event
+from strongroom.audit.retirement import LastLine, Retirement, reinstate_event, retire_event
 from strongroom.audit.writer_id import WriterId, parse_writer
 from strongroom.crypto.audit_key import AuditPublicKey
 from strongroom.node_id import NodeId
+from strongroom.store.audit.segment_reader import read_statements
+from strongroom.store.audit.segments import segments_of
 from strongroom.store.protocol import Reader, Transaction
 from strongroom.store.records import AuditWriterRecord, RetiredNode
 from strongroom.store.scopes import AccountScope
@@ -41,6 +46,52 @@ def retire_node(opened: OpenFolder, node: NodeId, now: float) -> Retirement:
 
             opened.store.write(act, AccountScope(""))
     return retirement
+
+
+def reinstate_node(opened: OpenFolder, node: NodeId) -> None:
+    """Take back that a node was retired, after stating that: it gets a lease, and goes on with its chains.
+
+    What is missing of them is a removal again, if this node's chain has stated that it is lost. This node may repeat
+    that where it could not find out whether the database has taken it: its log says that it has failed. Raises
+    DataFolderError if the node is not retired, neither by the database nor by this node's log, for this node, and if
+    the chain of another node that is known and not retired states it.
+    """
+    own = require_node_id(opened.folder)
+    if node == own:
+        raise DataFolderError(f"node {node} is the one of `{opened.folder.path}`; use another node's folder")
+    speaker = WriterId(own, None).name
+    with opened.folder.registering():
+        with opened.store.read() as reader:
+            is_retired = _may_reinstate(reader, node, speaker)
+        if not is_retired and not _states(opened, node, speaker):
+            raise DataFolderError(f"node {node} is not retired")
+        with opened.trail.recording(reinstate_event(node)):
+
+            def act(transaction: Transaction) -> None:
+                if _may_reinstate(transaction, node, speaker):
+                    transaction.reinstate_node(node)
+
+            opened.store.write(act, AccountScope(""))
+
+
+def _states(opened: OpenFolder, node: NodeId, speaker: str) -> bool:
+    """Tell whether the log of this node states that another one is lost."""
+    key = open_audit_key(opened.store, opened.backends.secrets, opened.entropy, opened.folder.audit).public()
+    return read_statements(segments_of(opened.folder.audit), key.verifies).retires(speaker, node)
+
+
+def _may_reinstate(reader: Reader, node: NodeId, speaker: str) -> bool:
+    """Tell whether the database has a node as retired; raises DataFolderError if ``speaker`` may not take that back."""
+    retired = reader.retired_node(node)
+    if retired is None:
+        return False
+    stated = parse_writer(retired.stated_by)
+    # One that is forged may name any chain.
+    known = {each.node for each in reader.audit_writer_records() if each.node not in (None, node)}
+    is_of_another = retired.stated_by != speaker and stated is not None and stated.node in known
+    if is_of_another and not _is_lost(reader, retired.stated_by):
+        raise DataFolderError(f"node {node} is retired, as the chain of {retired.stated_by} states; take it back there")
+    return True
 
 
 def _require_gone(reader: Reader, node: NodeId, speaker: str, database: str) -> None:

@@ -19,8 +19,9 @@ from strongroom.audit.chain import (
     parse_name,
 )
 from strongroom.audit.operator_events import AUDIT_SOURCE, OperatorEvent
-from strongroom.audit.retirement import RETIRED, LostChain, Retirement, may_retire
+from strongroom.audit.retirement import REINSTATED, RETIRED, LostChain, Reinstatement, Retirement, may_retire
 from strongroom.audit.writer_id import parse_writer
+from strongroom.node_id import NodeId
 
 ARCHIVED = "ArchiveAuditLog"
 PRUNED = "PruneAuditLog"
@@ -82,13 +83,18 @@ class Statements:
         self.pruned: set[str] = set()
         self.lost: dict[str, LostChain] = {}
         """The chains of retired nodes, by their writers."""
+        self._retired: dict[tuple[str, NodeId], dict[str, LostChain]] = {}
+        """The same by the chain that states it and the node."""
+        self._before: dict[tuple[str, NodeId], dict[str, LostChain]] = {}
+        """The same before the last of these statements, until a second record withdraws that."""
         self._by_place: dict[tuple[str, int], StatedSegment] = {}
 
     def add(self, speaker: str, record: bytes) -> None:
         """Add what a record of the commands' chain named ``speaker`` says, if it is a statement.
 
         Commands of a node speak for the chains of their node only, and for those from before nodes had ids; except that
-        they can retire another node. A second record, which says that this has failed, withdraws it.
+        they can retire another node, and take back what they have stated of it. A second record, which says that this
+        has failed, withdraws it.
         """
         try:
             found = msgspec.json.decode(record, type=_Record)
@@ -100,8 +106,14 @@ class Statements:
                 self._add_pruned(speaker, msgspec.json.decode(found.service_event_details, type=_Pruned).segments)
             elif found.event_name == RETIRED:
                 self._retire(speaker, msgspec.json.decode(found.service_event_details, type=Retirement), found)
+            elif found.event_name == REINSTATED:
+                self._reinstate(speaker, msgspec.json.decode(found.service_event_details, type=Reinstatement), found)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return
+
+    def retires(self, speaker: str, node: NodeId) -> bool:
+        """Tell whether the commands' chain named ``speaker`` states that a node is lost."""
+        return bool(self._retired.get((speaker, node)))
 
     def between(self, writer: str, first: int, last: int) -> list[StatedSegment]:
         """Return the archived segments that hold exactly the lines from ``first`` to ``last``; none if they do not."""
@@ -124,11 +136,22 @@ class Statements:
 
     def _retire(self, speaker: str, retirement: Retirement, record: _Record) -> None:
         if may_retire(speaker, retirement):
-            for each in retirement.chains:
-                if record.error_code:
-                    self.lost.pop(each.writer, None)
-                else:
-                    self.lost[each.writer] = LostChain(retirement.node, record.event_time, each)
+            chains = {each.writer: LostChain(retirement.node, record.event_time, each) for each in retirement.chains}
+            key = speaker, retirement.node
+            self._state(key, self._retired.get(key, {}) | chains, record)
+
+    def _reinstate(self, speaker: str, reinstatement: Reinstatement, record: _Record) -> None:
+        """Take back what a chain has stated of a node; what another one states stays, as the two have no order."""
+        self._state((speaker, reinstatement.node), {}, record)
+
+    def _state(self, key: tuple[str, NodeId], chains: dict[str, LostChain], record: _Record) -> None:
+        """Have these be the lost chains that a chain states of a node, or what it had stated before if that failed."""
+        known = self._retired.get(key, {})
+        if record.error_code:
+            self._retired[key] = self._before.pop(key, known)
+        else:
+            self._before[key], self._retired[key] = known, chains
+        self.lost = {writer: lost for each in self._retired.values() for writer, lost in each.items()}
 
     def _add_pruned(self, speaker: str, names: Sequence[str]) -> None:
         for name in names:

@@ -14,6 +14,7 @@ from strongroom.audit.writer_id import parse_writer
 from strongroom.node_id import NodeId
 
 RETIRED = "RetireAuditNode"
+REINSTATED = "ReinstateAuditNode"
 
 
 class LastLine(msgspec.Struct, frozen=True):
@@ -66,6 +67,17 @@ def retire_event(retirement: Retirement) -> OperatorEvent:
     """Return the event of the statement that a node is retired."""
     details = {"node": retirement.node, "chains": retirement.chains}
     return OperatorEvent(name=RETIRED, command="audit retire", source=AUDIT_SOURCE, details=details)
+
+
+class Reinstatement(msgspec.Struct, frozen=True):
+    """The statement that a retirement was a mistake."""
+
+    node: NodeId
+
+
+def reinstate_event(node: NodeId) -> OperatorEvent:
+    """Return the event of the statement that a node is not retired any more."""
+    return OperatorEvent(name=REINSTATED, command="audit retire", source=AUDIT_SOURCE, details={"node": node})
 
 
 def may_retire(speaker: str, retirement: Retirement) -> bool:

@@ -1,8 +1,8 @@
 """Nodes over one database whose logs are verified together, of which one is lost with its disk and retired."""
 
 import shutil
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from strongroom.assembly.audit_log import existing_audit_key, open_audit_log, ve
 from strongroom.assembly.data_folder import DataFolderError, open_store
 from strongroom.assembly.node import read_node_id
 from strongroom.assembly.open_folder import open_existing
-from strongroom.assembly.retirement import retire_node
+from strongroom.assembly.retirement import reinstate_node, retire_node
 from strongroom.audit.report import ChainState, Kind, Report
 from strongroom.audit.search import Query
 from strongroom.clock import ManualClock
@@ -74,6 +74,17 @@ class Nodes:
         """Retire a node from the folder of the one that is kept."""
         with closing(open_existing(Settings(data=str(self.kept)), self.clock, entropy)) as opened:
             retire_node(opened, node, self.clock.now())
+
+    def reinstate(self, node: NodeId, folder: Path | None = None) -> None:
+        """Take back that a node was retired."""
+        with closing(open_existing(Settings(data=str(folder or self.kept)), self.clock, entropy)) as opened:
+            reinstate_node(opened, node)
+
+    def call_lost(self) -> None:
+        """Have the node that was lost serve again, and stop."""
+        again = LocalDeployment(self.lost, self.clock)
+        again.call("GenerateRandom", NumberOfBytes=9)
+        again.deployment.close()
 
 
 @pytest.fixture
@@ -180,7 +191,7 @@ def test_a_retired_node_cannot_start_or_run_a_command(nodes: Nodes) -> None:
     nodes.stop()
     nodes.retire(nodes.lost_node)
     before = {path.name: path.read_bytes() for path in (nodes.lost / "audit").iterdir()}
-    with pytest.raises(DataFolderError, match=f"node {nodes.lost_node} was retired: .*move `node-id` and `audit`"):
+    with pytest.raises(DataFolderError, match=f"node {nodes.lost_node} was retired, .*move `node-id` and `audit`"):
         LocalDeployment(nodes.lost, nodes.clock)
     with (
         closing(open_existing(Settings(data=str(nodes.lost)), nodes.clock, entropy)) as opened,
@@ -216,10 +227,13 @@ def test_only_another_node_that_is_known_can_be_retired_by_one(nodes: Nodes, tmp
         nodes.retire(nodes.lost_node)
 
 
-def test_a_retirement_of_which_it_is_not_known_whether_it_was_made_can_be_repeated(
-    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It was made: the connection was lost with the answer to its COMMIT, and the database could not be asked."""
+@contextmanager
+def without_answer(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have a change made whose outcome stays unknown.
+
+    The connection was lost with the answer to its COMMIT, and the database could not be asked.
+    """
+    really_write = SqlStore.write
 
     def write(self: SqlStore, act: Callable[[SqlTransaction], object], *scopes: Scope) -> object:
         result = really_write(self, act, *scopes)
@@ -227,16 +241,61 @@ def test_a_retirement_of_which_it_is_not_known_whether_it_was_made_can_be_repeat
             raise WriteOutcomeUnknown("not known")
         return result
 
-    nodes.stop()
-    shutil.rmtree(nodes.lost)
-    really_write = SqlStore.write
     with monkeypatch.context() as patch:
         patch.setattr(SqlStore, "write", write)
         with pytest.raises(WriteOutcomeUnknown):
-            nodes.retire(nodes.lost_node)
+            yield
+
+
+def test_a_retirement_of_which_it_is_not_known_whether_it_was_made_can_be_repeated(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nodes.stop()
+    shutil.rmtree(nodes.lost)
+    with without_answer(monkeypatch):
+        nodes.retire(nodes.lost_node)
     assert kinds(nodes.verify(nodes.kept, complete=True)) == [Kind.FILE_MISSING]
     nodes.retire(nodes.lost_node)
     assert kinds(nodes.verify(nodes.kept)) == [Kind.LOST]
+
+
+def test_the_undoing_of_one_of_which_it_is_not_known_whether_it_was_made_can_be_repeated(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nodes.stop()
+    nodes.retire(nodes.lost_node)
+    with without_answer(monkeypatch):
+        nodes.reinstate(nodes.lost_node)
+    # The node goes on, and is excused until that is stated.
+    nodes.call_lost()
+    with without_answer(monkeypatch):
+        nodes.reinstate(nodes.lost_node)
+    nodes.reinstate(nodes.lost_node)
+    with pytest.raises(DataFolderError, match="is not retired"):
+        nodes.reinstate(nodes.lost_node)
+    assert nodes.verify(nodes.kept, nodes.lost, complete=True).findings == []
+    shutil.rmtree(nodes.lost)
+    assert kinds(nodes.verify(nodes.kept, complete=True)) == [Kind.FILE_MISSING]
+
+
+def test_a_retirement_that_is_taken_back_excuses_nothing(nodes: Nodes, tmp_path: Path) -> None:
+    nodes.stop()
+    nodes.retire(nodes.lost_node)
+    third = LocalDeployment(join(tmp_path / "third", nodes.kept), nodes.clock)
+    third.call("GenerateRandom", NumberOfBytes=1)
+    third.deployment.close()
+    # What the first node's chain states is taken back there.
+    with pytest.raises(DataFolderError, match=f"as the chain of {nodes.first.deployment.node}cli states; take it back"):
+        nodes.reinstate(nodes.lost_node, third.folder)
+    nodes.reinstate(nodes.lost_node)
+    with pytest.raises(DataFolderError, match="is not retired"):
+        nodes.reinstate(nodes.lost_node)
+    nodes.call_lost()
+    assert nodes.verify(nodes.kept, nodes.lost, third.folder, complete=True).findings == []
+    shutil.rmtree(nodes.lost)
+    assert kinds(nodes.verify(nodes.kept, third.folder, complete=True)) == [Kind.FILE_MISSING]
+    nodes.retire(nodes.lost_node)
+    assert kinds(nodes.verify(nodes.kept, third.folder, complete=True)) == [Kind.LOST]
 
 
 def test_what_a_node_states_that_is_lost_later_is_stated_again(nodes: Nodes, tmp_path: Path) -> None:

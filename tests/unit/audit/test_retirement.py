@@ -4,11 +4,11 @@ import msgspec
 import pytest
 
 from strongroom.audit.archive import Statements
-from strongroom.audit.operator_events import AUDIT_SOURCE
-from strongroom.audit.retirement import RETIRED, LastLine, LostChain, Retirement, retire_event
+from strongroom.audit.operator_events import AUDIT_SOURCE, OperatorEvent
+from strongroom.audit.retirement import RETIRED, LastLine, LostChain, Retirement, reinstate_event, retire_event
 from strongroom.node_id import NodeId
 
-NODE, OTHER = NodeId("a1b2c3d4e5f6"), NodeId("0123456789ab")
+NODE, OTHER, THIRD = NodeId("a1b2c3d4e5f6"), NodeId("0123456789ab"), NodeId("0123456789ac")
 RUNNING = LastLine(f"{NODE}w0", 10, "2026-09-21T14:13:20Z", stopped=False)
 STOPPED = LastLine(f"{NODE}cli", 4, "2026-09-21T12:00:00Z", stopped=True)
 NEVER_SIGNED = LastLine("w1", 0, "", stopped=False)
@@ -17,6 +17,10 @@ NEVER_SIGNED = LastLine("w1", 0, "", stopped=False)
 def record(retirement: Retirement, *, failed: bool = False, source: str = AUDIT_SOURCE) -> bytes:
     event = retire_event(retirement)
     assert (event.name, event.source) == (RETIRED, AUDIT_SOURCE)
+    return record_of(event, failed=failed, source=source)
+
+
+def record_of(event: OperatorEvent, *, failed: bool = False, source: str = AUDIT_SOURCE) -> bytes:
     body = {"eventName": event.name, "eventSource": source, "eventTime": "2026-09-22T00:00:00Z"}
     body |= {"errorCode": "CommandFailed"} if failed else {}
     return msgspec.json.encode(body | {"serviceEventDetails": event.details})
@@ -58,6 +62,43 @@ def test_a_command_that_has_failed_states_nothing() -> None:
     assert set(stated(f"{OTHER}cli", *again)) == {RUNNING.writer}
     assert stated(f"{OTHER}cli", record(retirement, source="kms.amazonaws.com")) == {}
     assert stated(f"{OTHER}cli", record(retirement).replace(b'"sequence":10', b'"sequence":"x"')) == {}
+
+
+@pytest.mark.parametrize(
+    ("steps", "is_lost"),
+    [
+        ("r", True),
+        ("r u", False),
+        ("r u!", True),
+        ("r u u!", False),
+        ("r u! u", False),
+        ("r u! u!", True),
+        ("r u r", True),
+        ("r u r!", False),
+        ("r u r! u!", False),
+        ("r r!", True),
+        ("r! u!", False),
+        ("r u r u! u u!", False),
+    ],
+)
+def test_a_command_that_has_failed_changes_nothing_of_what_was_stated_before(steps: str, *, is_lost: bool) -> None:
+    """Each step is a retirement or its undoing; ``!`` is one that fails, which a second record says."""
+    retirement, records = Retirement(NODE, [RUNNING, STOPPED]), []
+    for step in steps.split():
+        event = retire_event(retirement) if step[0] == "r" else reinstate_event(NODE)
+        records += [record_of(event, failed=failed) for failed in ([False, True] if "!" in step else [False])]
+    assert set(stated(f"{OTHER}cli", *records)) == ({RUNNING.writer, STOPPED.writer} if is_lost else set())
+
+
+def test_what_one_node_takes_back_stays_as_another_states_it() -> None:
+    retirement = record(Retirement(NODE, [RUNNING]))
+    for speakers in ((OTHER, THIRD), (THIRD, OTHER)):
+        statements = Statements()
+        for speaker in speakers:
+            statements.add(f"{speaker}cli", retirement)
+        statements.add(f"{OTHER}cli", record_of(reinstate_event(NODE)))
+        assert set(statements.lost) == {RUNNING.writer}
+        assert [statements.retires(f"{each}cli", NODE) for each in (OTHER, THIRD)] == [False, True]
 
 
 @pytest.mark.parametrize(

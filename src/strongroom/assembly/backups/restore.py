@@ -11,6 +11,7 @@ import msgspec
 
 from strongroom.assembly.audit_log import open_audit_key, open_audit_log
 from strongroom.assembly.backups.destroyed_since import destroyed_since
+from strongroom.assembly.backups.restored_database import Filled, Given, Outcome, fill, filled_before
 from strongroom.assembly.backups.restored_folder import RestoredFolder, require_empty, restored_folder
 from strongroom.assembly.backups.restored_state import RestoredState, Settled
 from strongroom.assembly.backups.root_key_source import RootKeySource
@@ -25,7 +26,7 @@ from strongroom.assembly.backups.verification import (
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.key_back_ends import loading_key_backends
 from strongroom.assembly.node import ensure_node_id
-from strongroom.assembly.relocation.copying import FilledDatabaseError, Keys, copy_deployment
+from strongroom.assembly.relocation.copying import Keys
 from strongroom.assembly.restored_objects import leave_uncommitted, note_shared_objects, tell_of_left
 from strongroom.assembly.row_authentication import authenticate_rows
 from strongroom.assembly.tokens import ConfiguredToken
@@ -107,7 +108,8 @@ class Restore:
     def run(self) -> RestoredBackup:
         """Restore the backup. If this raises, or the process is killed, there is no data folder, or an empty one.
 
-        Raises DataFolderError (also for a full disk), BackupError, AgeError, UnsealError, OSError.
+        A restore into PostgreSQL that was killed when that had all rows is finished. Raises DataFolderError (also for a
+        full disk), BackupError, AgeError, UnsealError, OSError.
         """
         request = self._request
         require_empty(request.data)
@@ -115,8 +117,12 @@ class Restore:
             verified = self._verify(file)
             destroyed = self._destroyed(verified)
             with restored_folder(request.data) as place:
-                left_out = self._load(file, verified, place)
-                restored = self._settle(verified, destroyed, place, left_out)
+                filled = filled_before(place, request.database, self._given(verified), self._entropy)
+                if filled is not None:
+                    restored = RestoredBackup(verified, *msgspec.structs.astuple(filled.restored))
+                else:
+                    left_out = self._load(file, verified, place)
+                    restored = self._settle(verified, destroyed, place, left_out)
                 place.publish(with_database=request.database is None)
         return restored
 
@@ -240,29 +246,29 @@ class Restore:
                     f"{content.damaged_count} keys, secrets or other records in the backup do not open or are not as "
                     f"they were written, first {content.damaged[0]}; --damaged-keys restores all others"
                 )
+            restored = Outcome(settled, content, accounts, bool(domain_keys.in_token))
             if request.database is not None:
                 keys = Keys(domain_keys.row_keys, backends)
-                self._fill(request.database, place, store, keys)
-        return RestoredBackup(verified, settled, content, accounts, bool(domain_keys.in_token))
+                filled = Filled(
+                    database=request.database.folder.database_name,
+                    history_id=history_id,
+                    given=self._given(verified),
+                    restored=restored,
+                )
+                bar = self._bar("Filling the database", 0)
+                fill(request.database, place, store, keys, filled, entropy, progress=bar)
+        return RestoredBackup(verified, *msgspec.structs.astuple(restored))
 
-    def _fill(self, target: "PostgresqlDatabase", place: RestoredFolder, store: SqlStore, keys: Keys) -> None:
-        """Bring what was restored from the file in the hidden folder into a PostgreSQL database."""
-        from strongroom.assembly.relocation.target import filling_of, put_seal_document  # noqa: PLC0415 - an extra
-
-        names = "the backup", target.folder.database_name
-        progress = self._bar("Filling the database", 0)
-        try:
-            with store.read_tables() as tables, filling_of(target, self._entropy) as filling:
-                copy_deployment(tables, filling, None, keys, names, progress)
-                put_seal_document(filling, place.folder)
-        except FilledDatabaseError as error:
-            if not place.follows_killed:
-                raise
-            raise DataFolderError(
-                f"{target.folder.database_name} is not empty: a restore that was killed has filled it, and its data "
-                "folder is lost. Make the database anew (DROP DATABASE, CREATE DATABASE, strongroom database migrate), "
-                "and restore again"
-            ) from error
+    def _given(self, verified: VerifiedBackup) -> Given:
+        request = self._request
+        return Given(
+            backup=verified.signed.digest,
+            root_key=request.root_key is not None,
+            audit=None if request.audit is None else sorted({str(each.resolve()) for each in request.audit}),
+            bring_back=sorted({*request.bring_back}),
+            any_origin=request.any_origin,
+            damaged_keys=request.damaged_keys,
+        )
 
     def _resealed(self, keys: Sequence[OpenDomainKey], place: RestoredFolder) -> list[SealedDomainKey]:
         return seal_domain_keys(keys, self._request.unsealing.seal(place.folder, ()))

@@ -21,7 +21,7 @@ from strongroom.clock import Clock
 from strongroom.errors import KmsError, KMSInternalException
 from strongroom.store.audit.chain_writer import ChainWriter
 from strongroom.store.audit.pending_lines import PendingLines
-from strongroom.store.audit.signer import ChainRefusedError, CheckpointSigner
+from strongroom.store.audit.signer import ChainRefusedError, CheckpointSigner, NodeRetiredError
 from strongroom.store.audit.takeover import take_over
 from strongroom.whole_files import sync_path
 
@@ -69,6 +69,8 @@ class AuditLog:
             folder, found, signer, self._pending, fsync=self._fsync, segment_size=segment_size, boot=boot
         )
         self._failures = 0
+        self._is_retired = False
+        """Whether nothing may be written until the retirement of this node is taken back."""
         self._signed = found.position
         self._checkpoint = None if known is None else known.checkpoint
         self._lock = threading.Lock()
@@ -98,6 +100,8 @@ class AuditLog:
         """
         pending = self._pending
         with self._lock:
+            if self._is_retired:
+                raise KMSInternalException("The audit record of this request could not be written.")
             while pending or self._chain.lacks_note:
                 batch = pending.next_batch()
                 try:
@@ -148,8 +152,10 @@ class AuditLog:
         """Sign the chain's position, if it has changed since the last time; sync the log; record the signature.
 
         The lines that a crash has left are taken over first. Raises KmsError or OSError when it cannot be written or
-        recorded.
+        recorded. If this node was retired, the chain goes on once that was taken back.
         """
+        if self._is_retired:
+            self._go_on_if_it_may()
         self.flush()
         self._sign(last=False)
 
@@ -206,12 +212,28 @@ class AuditLog:
         """Record the state of the writer; write nothing more if the database does not let it go on."""
         try:
             self._signer.record(writer, known)
+        except NodeRetiredError as error:
+            with self._lock:
+                is_new, self._is_retired = not self._is_retired, True
+                self._pending.failing = True
+            if is_new:
+                logger.error("calls are refused: %s", error)  # noqa: TRY400 - a traceback shows nothing more
+            raise
         except ChainRefusedError as error:
             with self._lock:
                 self._chain.end()
                 self._pending.failing = True
             self._alarm(str(error))
             raise
+
+    def _go_on_if_it_may(self) -> None:
+        """Ask the database again whether this node is retired; raises NodeRetiredError if it is."""
+        with self._signing:
+            self._record(self._chain.position.writer, KnownWriter(self._checkpoint))
+            with self._lock:
+                self._is_retired = False
+                self._pending.failing = False
+        logger.warning("the retirement of this node was taken back: its audit chain goes on")
 
     def _go_on_in_a_new_file(self, now: float) -> None:
         removed = self._chain.segment_name

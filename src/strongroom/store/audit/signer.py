@@ -13,6 +13,12 @@ class ChainRefusedError(KMSInternalException):
     code = KMSInternalException.code
 
 
+class NodeRetiredError(ChainRefusedError):
+    """The node was retired. That may be a mistake, or forged, and be taken back."""
+
+    code = ChainRefusedError.code
+
+
 class CheckpointSigner(Protocol):
     """Signs checkpoints with the audit key, and records the newest one of each writer outside of the log."""
 
@@ -27,7 +33,8 @@ class CheckpointSigner(Protocol):
     def record(self, writer: str, known: KnownWriter) -> None:
         """Record the state of a writer in place of the one that this process knows to be recorded.
 
-        Raises ChainRefusedError if another process has recorded one, or if the node was retired; and KmsError.
+        Raises ChainRefusedError if another process has recorded one, NodeRetiredError if the node was retired; and
+        KmsError.
         """
         ...
 

@@ -23,6 +23,14 @@ def checked_lease(lease: float) -> float:
     return lease
 
 
+def lease_of_row(lease: float) -> float:
+    """Return how long a lease may be that a row has: a row that was changed must not have others wait longer.
+
+    No node has a longer one. NaN compares as neither.
+    """
+    return lease if 0 < lease <= LONGEST_LEASE else LONGEST_LEASE
+
+
 def over_everywhere(lease: float) -> float:
     """Return how long a machine has to wait, by its own clock, until a lease has ended by the clock of another one."""
     return lease * (1 + _CLOCK_DRIFT) + _ALLOWANCE

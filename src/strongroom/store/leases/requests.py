@@ -16,7 +16,7 @@ class Member(msgspec.Struct, frozen=True):
     """A row of the table ``member``: a node that may have a lease.
 
     ``renewed`` counts its renewals, ``acked`` is the newest generation that it has acknowledged, ``lease`` is in
-    seconds.
+    seconds. The two numbers are -1 if its row was deleted, and not by the protocol.
     """
 
     node: str
@@ -24,6 +24,11 @@ class Member(msgspec.Struct, frozen=True):
     renewed: int
     acked: int
     lease: float
+
+    @property
+    def is_deleted(self) -> bool:
+        """Whether there is a lease without a row, which cannot be renewed."""
+        return self.renewed < 0
 
 
 class About(msgspec.Struct, frozen=True):

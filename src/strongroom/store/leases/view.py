@@ -98,6 +98,10 @@ class View:
         head = self._head()
         return Fill(head.generation, head.forgets)
 
+    def is_behind(self, seen: Generation) -> bool:
+        """Tell whether a read has seen more than is published, so that it has to wait for the agent."""
+        return seen.number > self._head().generation.number
+
     def check_fill(self, fill: Fill, seen: Generation, longest: float = READ_PATIENCE) -> None:
         """Raise OutdatedRead unless a read, which saw the generation ``seen`` in the same snapshot, may be used.
 

@@ -140,7 +140,7 @@ class Agent:
         counters.joins, counters.resets = membership.joins, membership.resets
         if membership.renewals > before:
             counters.note_renewal("renewed", self._clock.timer() - began)
-            counters.members = len(connection.members().members)
+            counters.members = sum(not each.is_deleted for each in connection.members().members)
             self._problems.resolve(Subject.LEASE)
         elif membership.waits_for_other:
             counters.note_renewal("waiting")

@@ -7,7 +7,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
-from strongroom.store.leases.bounds import LONGEST_LEASE
+from strongroom.store.leases.bounds import lease_of_row
 from strongroom.store.leases.generation import Generation, TaggedChange
 from strongroom.store.leases.requests import (
     Acknowledge,
@@ -90,11 +90,11 @@ class MemberConnection:
             case Join():
                 return self._join(request)
             case Leave():
-                self._execute(statements.LEAVE, (request.node, request.incarnation))
+                self._execute(statements.LEAVE, (request.node, request.incarnation) * 2)
                 return None
 
     def members(self) -> FoundMembers:
-        """Return all members; raises GenerationLost."""
+        """Return all members, also those whose rows a person has deleted; raises GenerationLost."""
         rows = self._execute(statements.FIND_ALL, ()).fetchall()
         if not rows:
             raise GenerationLost
@@ -106,7 +106,8 @@ class MemberConnection:
 
     def remove(self, member: Member) -> None:
         """Delete a member if it has not been renewed since it was found."""
-        self._execute(statements.REMOVE, (member.node, member.incarnation, member.renewed))
+        name = member.node, member.incarnation
+        self._execute(statements.REMOVE, (*name, member.renewed, *name, *name))
 
     def listen(self) -> None:
         """Have ``wait`` return when something was committed."""
@@ -143,7 +144,8 @@ class MemberConnection:
             values: tuple[object, ...] = (request.node, request.incarnation, request.lease, *said, request.node)
             joined = self._execute(statements.INSERT, values).rowcount == 1
         else:
-            values = (request.incarnation, request.lease, *said, old.node, old.incarnation, old.renewed)
+            name = old.node, old.incarnation
+            values = (request.incarnation, request.lease, *said, *name, old.renewed, *name)
             joined = self._execute(statements.REPLACE, values).rowcount == 1
         if not joined:
             found = self._execute(statements.WINDOW, ()).fetchone()
@@ -151,7 +153,10 @@ class MemberConnection:
             if refusal is not None:
                 raise NotAdmitted(refusal)
             if self._execute(statements.IS_RETIRED, (request.node,)).fetchone() is not None:
-                raise NotAdmitted(f"node {request.node} was retired: its audit chains count as lost")
+                raise NotAdmitted(
+                    f"node {request.node} was retired, so its audit chains count as lost; if that is a mistake, run "
+                    f"`strongroom audit retire --undo {request.node}` on another node"
+                )
         return joined
 
     def _renew(self, request: Renew) -> Generation | None:
@@ -180,9 +185,7 @@ Connect = Callable[[], MemberConnection]
 
 def _member(row: TupleRow) -> Member:
     node, incarnation, renewed, acked, lease = row
-    # No node has a longer one. A changed row must not have others wait longer. NaN compares as neither.
-    bound = lease if 0 < lease <= LONGEST_LEASE else LONGEST_LEASE
-    return Member(node, bytes(incarnation), renewed, acked, bound)
+    return Member(node, bytes(incarnation), renewed, acked, lease_of_row(lease))
 
 
 def _writable(conninfo: str) -> str:

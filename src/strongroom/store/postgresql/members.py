@@ -3,19 +3,21 @@
 from sqlalchemy import Connection, select, true
 
 from strongroom.node_id import NodeId
-from strongroom.store.leases.bounds import over_everywhere
+from strongroom.store.leases.bounds import lease_of_row, over_everywhere
+from strongroom.store.postgresql.living_members import LEASE, WITH_LEASES
 from strongroom.store.postgresql.schema import NOW, generation, member
 from strongroom.store.records import MemberRecord
 
 _MEMBERS = (
     select(
         member,
+        LEASE.label("longest"),
         (NOW - member.c.joined_at).label("joined"),
         (NOW - member.c.renewed_at).label("age"),
         (generation.c.number - member.c.acked).label("behind"),
     )
     # The generation is one row.
-    .select_from(member.join(generation, true()))
+    .select_from(WITH_LEASES.join(generation, true()))
     .order_by(member.c.node)
 )
 
@@ -26,7 +28,7 @@ def read_members(connection: Connection) -> list[MemberRecord]:
         MemberRecord(
             NodeId(row.node),
             row.workers,
-            is_alive=float(row.age) < over_everywhere(row.lease),
+            is_alive=float(row.age) < over_everywhere(lease_of_row(row.longest)),
             release=row.release,
             listen=row.listen,
             regions=tuple(row.regions.split(",")) if row.regions else (),

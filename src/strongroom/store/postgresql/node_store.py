@@ -109,6 +109,9 @@ class NodeStore(SettledStore):
         with ExitStack() as trial:
             fill = self._view.begin_fill()
             connection, generation, found = super()._begin(trial, begin)
+            if self._view.is_behind(generation):
+                # Of what is new the nodes are told a moment later.
+                self._settler.hasten()
             try:
                 self._view.check_fill(fill, generation)
             except OutdatedRead:

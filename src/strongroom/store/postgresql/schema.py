@@ -91,6 +91,16 @@ member = Table(
     Column("renewed_at", Float, nullable=False),
 )
 
+granted_lease = Table(
+    "granted_lease",
+    metadata,
+    # Of each incarnation that may have a lease, a second row, which goes when the one in ``member`` is removed by the
+    # protocol. So a change also waits for nodes whose rows in ``member`` a person has deleted.
+    Column("node", _text(12), primary_key=True),
+    Column("incarnation", LargeBinary, primary_key=True),
+    Column("lease", Float, nullable=False),
+)
+
 keeper_turn = Table(
     "keeper_turn",
     metadata,

@@ -15,6 +15,9 @@ from strongroom.store.unsettled import ChangeLost, NotSettled
 
 logger = logging.getLogger(__name__)
 
+ANNOUNCED_WITHIN = 0.025
+"""How long a commit that no answer waits for may go unannounced, seconds: those of that time share a notification."""
+
 _FIRST_PAUSE = 0.001
 _LONGEST_PAUSE = 0.025
 _IDLE_PAUSE = 0.25
@@ -25,11 +28,15 @@ _PROVE_AFTER = 1.0
 
 
 class Settler:
-    """A thread with a connection of its own, so that no caller has to wait on a thread. Safe to use from several."""
+    """A thread with a connection of its own, so that no caller has to wait on a thread. Safe to use from several.
 
-    def __init__(self, connect: Connect, clock: Clock) -> None:
+    What ``announce`` is told of, the nodes are told of within ``announced_within`` seconds.
+    """
+
+    def __init__(self, connect: Connect, clock: Clock, announced_within: float = ANNOUNCED_WITHIN) -> None:
         self._connect = connect
         self._clock = clock
+        self._announced_within = announced_within
         self._settlement = Settlement()
         self._changed = threading.Condition()
         self._told = threading.Condition()
@@ -37,7 +44,8 @@ class Settler:
         self._given_up_at = math.inf
         self._ahead_since: float | None = None
         """Since when, in seconds of ``Clock.uptime``, all servers that were asked do not know a change that waits."""
-        self._has_news = False
+        self._news_due = math.inf
+        """When the nodes have to be told of commits, in seconds of ``Clock.uptime``."""
         self._is_closed = False
         self._connection: MemberConnection | None = None
         self.failures = 0
@@ -74,13 +82,21 @@ class Settler:
             self._changed.notify()
 
     def announce(self) -> None:
-        """Tell the nodes that there is a commit. No answer waits for them: nothing that they know is wrong after it.
+        """Tell the nodes soon that there is a commit. No answer waits for them: nothing they know is wrong after it.
 
         If that fails, they find it when they look next.
         """
+        self._announce_by(self._clock.uptime() + self._announced_within)
+
+    def hasten(self) -> None:
+        """Tell the nodes at once that there is a commit, of this process or of another one: a read waits for it."""
+        self._announce_by(0.0)
+
+    def _announce_by(self, due: float) -> None:
         with self._changed:
-            self._has_news = True
-            self._changed.notify()
+            if due < self._news_due:
+                self._news_due = due
+                self._changed.notify()
 
     def settle(self, number: int) -> None:
         """Wait until no node serves what was before the commit of this number, which has returned.
@@ -120,10 +136,13 @@ class Settler:
         pause = _FIRST_PAUSE
         while True:
             with self._changed:
-                if not self._added and not self._has_news and not self._is_closed:
-                    self._changed.wait(self._pause(pause))
+                wait = self._wait(pause)
+                if wait is None or wait > 0:
+                    self._changed.wait(wait)
                 added, self._added = self._added, []
-                has_news, self._has_news = self._has_news or bool(added), False
+                has_news = bool(added) or self._news_due <= self._clock.uptime()
+                if has_news:
+                    self._news_due = math.inf
                 if self._is_closed:
                     break
             for each in added:
@@ -133,11 +152,15 @@ class Settler:
                 _call(done)
         self._disconnect()
 
-    def _pause(self, pause: float) -> float | None:
-        """Return how long to wait at most; None if there is nothing to wait for."""
+    def _wait(self, pause: float) -> float | None:
+        """Return how long to wait at most, after a ``pause`` if changes wait; None if there is nothing to wait for."""
+        if self._added or self._is_closed:
+            return 0.0
+        until_news = max(0.0, self._news_due - self._clock.uptime())
         if self._settlement.waiting:
-            return pause
-        return None if self._settlement.is_idle else _IDLE_PAUSE
+            return min(pause, until_news)
+        wait = until_news if self._settlement.is_idle else min(_IDLE_PAUSE, until_news)
+        return None if wait == math.inf else wait
 
     def _look(self, *, notify: bool) -> list[Done]:
         """Return what is settled by now, after telling the nodes of new commits if there are any to ``notify`` of."""
@@ -157,7 +180,8 @@ class Settler:
         self._warned, self._ahead_since = "", None
         try:
             for member in removals:
-                logger.warning("node %s has not renewed its lease, and is not waited for any more", member.node)
+                why = "has lost its row in the table `member`" if member.is_deleted else "has not renewed its lease"
+                logger.warning("node %s %s, and is not waited for any more", member.node, why)
                 connection.remove(member)
         except Exception as error:  # noqa: BLE001 - as above
             self._fail(error)

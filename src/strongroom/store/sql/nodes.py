@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, select
 
 from strongroom.node_id import NodeId
 from strongroom.store.records import MemberRecord, RetiredNode
@@ -12,6 +12,7 @@ from strongroom.store.sql.statements import of, upsert, where
 
 _RETIRED = select(retired_node).where(where(retired_node, "node"))
 _RETIRE = upsert(retired_node, "node", kept=("retired_at",))
+_REINSTATE = delete(retired_node).where(where(retired_node, "node"))
 
 
 class NodeReads:
@@ -33,5 +34,9 @@ class NodeWrites(NodeReads):
     """Writes of nodes. They have no entry in the change log: no cache holds any of this."""
 
     def retire_node(self, retired: RetiredNode) -> None:
-        """Note that a node never writes again. If that is noted already, only which writer states it is replaced."""
+        """Note that a node must not write. If that is noted already, only which writer states it is replaced."""
         self._connection.execute(_RETIRE, msgspec.structs.asdict(retired))
+
+    def reinstate_node(self, node: NodeId) -> None:
+        """Note that a node is not retired any more."""
+        self._connection.execute(_REINSTATE, of(node=node))

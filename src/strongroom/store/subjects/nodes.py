@@ -23,5 +23,9 @@ class NodeWriter(Protocol):
     """Writes of nodes."""
 
     def retire_node(self, retired: RetiredNode) -> None:
-        """Note that a node never writes again. If that is noted already, only which writer states it is replaced."""
+        """Note that a node must not write. If that is noted already, only which writer states it is replaced."""
+        ...
+
+    def reinstate_node(self, node: NodeId) -> None:
+        """Note that a node is not retired any more."""
         ...

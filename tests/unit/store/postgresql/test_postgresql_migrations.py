@@ -61,12 +61,35 @@ def test_the_migrations_make_the_schema(owned: Database) -> None:
         assert compare_metadata(context, metadata) == []
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        # Alembic compares no primary keys and no check constraints.
+        "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid <> 0",
+        "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
+        "SELECT table_name, column_name, is_nullable, collation_name, column_default FROM information_schema.columns",
+    ],
+    ids=["constraints", "indexes", "columns"],
+)
+def test_the_migrations_make_what_the_metadata_makes(owned: Database, empty: Database, query: str) -> None:
+    """All of it, as the catalogues of two databases have it."""
+    metadata.create_all(empty.engine)
+
+    def found(database: Database) -> set[tuple[object, ...]]:
+        with database.engine.connect() as connection:
+            rows = {tuple(row) for row in connection.exec_driver_sql(query)}
+        assert {row[0] for row in rows} >= metadata.tables.keys()
+        return {row for row in rows if row[0] in metadata.tables}
+
+    assert found(owned) == found(empty)
+
+
 def test_it_has_the_tables_and_columns_of_the_sqlite_schema_with_its_number() -> None:
     assert SCHEMA == SQLITE_SCHEMA
     for table in shared.tables.values():
         columns = set(metadata.tables[table.name].columns.keys())
         assert columns - {"tag"} == set(table.columns.keys()), table.name
-    own = {"generation", "keeper_turn", "member", "receipt", "schema_window"}
+    own = {"generation", "granted_lease", "keeper_turn", "member", "receipt", "schema_window"}
     assert metadata.tables.keys() - shared.tables.keys() == own
 
 

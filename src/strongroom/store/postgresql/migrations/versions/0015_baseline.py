@@ -17,7 +17,7 @@ def _text(length: int | None = None) -> sa.String:
 
 def _single(name: str) -> sa.Column[bool]:
     only = sa.CheckConstraint("single", name=name)
-    return sa.Column("single", sa.Boolean, only, server_default=sa.true(), nullable=False)
+    return sa.Column("single", sa.Boolean, only, primary_key=True, server_default=sa.true())
 
 
 def _of_key(name: str) -> sa.ForeignKeyConstraint:
@@ -122,7 +122,6 @@ def upgrade() -> None:
         _single("generation_single"),
         sa.Column("number", sa.BigInteger, nullable=False),
         sa.Column("tag", sa.LargeBinary, nullable=False),
-        sa.PrimaryKeyConstraint("single"),
     )
     op.create_table(
         "identity",
@@ -239,17 +238,16 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("unique_id", "service"),
     )
     op.create_table(
+        "granted_lease",
+        sa.Column("node", _text(12), primary_key=True),
+        sa.Column("incarnation", sa.LargeBinary, primary_key=True),
+        sa.Column("lease", sa.Float, nullable=False),
+    )
+    op.create_table(
         "keeper_turn",
-        sa.Column(
-            "single",
-            sa.Boolean,
-            sa.CheckConstraint("single", name="keeper_turn_single"),
-            server_default=sa.true(),
-            nullable=False,
-        ),
+        _single("keeper_turn_single"),
         sa.Column("holder", _text(32), nullable=False),
         sa.Column("ends_at", sa.Float, nullable=False),
-        sa.PrimaryKeyConstraint("single"),
     )
     op.create_table(
         "receipt",
@@ -273,7 +271,6 @@ def upgrade() -> None:
         sa.Column("oldest", _text(8), nullable=False),
         sa.Column("newest", _text(8), nullable=False),
         sa.Column("moved_to", _text()),
-        sa.PrimaryKeyConstraint("single"),
     )
     op.create_table(
         "xks_proxy",
