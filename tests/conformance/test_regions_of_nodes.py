@@ -152,7 +152,10 @@ def test_nodes_of_one_region_each(  # noqa: PLR0915 - one deployment, because no
             assert "Traceback" not in told, told
             assert node.stop() == 0
         # What reads all key material opens all Regions, with the settings of any node.
-        moved = strongroom_on(
-            east.environment, "migrate", "--from", east.environment["STRONGROOM_STORE"], "--to", str(first)
-        )
+        config = tmp_path / "strongroom.toml"
+        config.touch()
+        places = ("--from", east.environment["STRONGROOM_STORE"], "--to", str(first))
+        moved = strongroom_on(east.environment, "migrate", *places, "--config", str(config))
         assert moved.returncode == 0, moved.stderr
+        # The file need not name the folder.
+        assert f" serve --data {first} --config {config}\n" in moved.stdout

@@ -191,7 +191,7 @@ def test_a_backup_opens_with_the_token_alone(
     succeed(restored, "domain-keys", "rotate")
     refused = strongroom(restored, "domain-keys", "destroy-old")
     assert refused.returncode == 1
-    assert refused.stderr.endswith("If that deployment is gone, remove the file\n")
+    assert refused.stderr.endswith("If that deployment is gone, make it an empty file\n")
 
 
 def test_mistakes_are_told_in_one_line(

@@ -7,17 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from audits import command_records
 from clients import client_of
 from local_server import running_server
 from postgresql import SERVER, Cluster
 from softhsm import LABEL, MODULE, new_token, pin_file, token_settings
+from strongroom.assembly.open_folder import open_existing
 from strongroom.assembly.tokens import ConfiguredToken
 from strongroom.assembly.unsealing import Unsealing
+from strongroom.clock import SystemClock
 from strongroom.crypto.pkcs11.wrapping import create_wrapping_key, made_at
 from strongroom.entropy import system_entropy
 from strongroom.settings import Settings
+from strongroom.store.protocol import Transaction
+from strongroom.store.subjects.destructions import ErasedDomainKey
 from warm_commands import strongroom
 
 HOUR = 3600.0
@@ -121,6 +126,75 @@ def test_the_domain_keys_of_regions_that_other_nodes_serve_are_known(
         for each in found["domain_keys"]:
             refused = strongroom(folder, "hsm", "destroy", each["object_id"], "--yes", "--older-than", "0s")
             assert "belongs to a domain key that is in use" in refused.stderr
+
+
+def test_an_announced_object_of_a_region_that_no_node_serves_is_destroyed_once_it_is_due(
+    data: Path, tmp_path: Path
+) -> None:
+    now = time.time()  # noqa: TID251 - commands have the real time
+    early, overdue = left_over(tmp_path, b"e" * 16, now - 3600), left_over(tmp_path, b"o" * 16, now - 7200)
+    settings = Settings(data=str(data), pkcs11_module=str(MODULE), pkcs11_token=LABEL)
+    settings = replace(settings, pkcs11_pin_file=str(pin_file(tmp_path)))
+
+    def announce(transaction: Transaction) -> None:
+        for each, due_at in ((early, now + 900), (overdue, now - 900)):
+            transaction.add_destruction(ErasedDomainKey("eu-west-9", 2, each, uncommitted=True), due_at)
+
+    with closing(open_existing(settings, SystemClock(), system_entropy)) as opened:
+        opened.store.write(announce)
+        refused = strongroom(data, "hsm", "destroy", overdue, early, "--yes", "--older-than", "0s")
+        assert f"the object {early} (strongroom/us-east-1/1/" in refused.stderr
+        assert "is not for this command: a server destroys it after" in refused.stderr
+        done = strongroom(data, "hsm", "destroy", overdue, "--yes", "--older-than", "0s")
+        assert done.returncode == 0, done.stderr
+        with opened.store.read() as reader:
+            assert [each.erased.object_id for each in reader.object_destructions()] == [early]
+    assert [each["object_id"] for each in status(data)["other_objects"]] == [early]
+
+
+def test_no_node_of_a_restored_copy_destroys_what_the_original_needs(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgresql: Cluster
+) -> None:
+    """Its second node has a data folder of its own, into which nothing was restored."""
+
+    def succeed(folder: Path, *words: str) -> str:
+        done = strongroom(folder, *words)
+        assert done.returncode == 0, done.stderr
+        return f"{done.stdout}{done.stderr}"
+
+    with running_server(data, tmp_path / "log") as server:
+        kms = client_of(server)
+        key = kms.create_key()["KeyMetadata"]["KeyId"]
+        blob = kms.encrypt(KeyId=key, Plaintext=b"text")["CiphertextBlob"]
+    shared = {each["object_id"] for each in status(data)["domain_keys"]}
+    succeed(data, "backup", "--to", str(tmp_path / "backup"), "--unencrypted")
+    first, second = tmp_path / "first", tmp_path / "second"
+    with postgresql.database() as name, monkeypatch.context() as nodes:
+        nodes.setenv("STRONGROOM_STORE", postgresql.address(name, SERVER))
+        root = ("--root-key", str(data / "seal.json"), "--without-audit-log")
+        for path in data.glob("root*.key"):
+            second.mkdir(mode=0o700, exist_ok=True)
+            (second / path.name).write_bytes(path.read_bytes())
+            (second / path.name).chmod(0o600)
+        succeed(first, "restore", str(tmp_path / "backup"), *root)
+        with running_server(second, tmp_path / "log1"):
+            pass
+        succeed(second, "domain-keys", "rotate")
+        assert "objects of destroyed domain keys stay in the token" in succeed(second, "domain-keys", "destroy-old")
+        assert "the key of the seal 'second' stays in the token" in succeed(second, "seal", "remove", "second")
+        left = {each["object_id"] for each in status(second)["other_objects"]}
+        assert left > shared
+        for each in left:
+            refused = strongroom(second, "hsm", "destroy", each, "--yes", "--older-than", "0s")
+            assert "the deployment whose backup was restored here may need it" in refused.stderr
+        nodes.delenv("STRONGROOM_STORE")
+        with running_server(data, tmp_path / "log2") as server:
+            assert client_of(server).decrypt(CiphertextBlob=blob)["Plaintext"] == b"text"
+        # Once the original is gone, an operator says so.
+        nodes.setenv("STRONGROOM_STORE", postgresql.address(name, SERVER))
+        (second / "restored-objects").touch()
+        succeed(second, "hsm", "destroy", *shared, "--yes", "--older-than", "0s")
+        assert {each["object_id"] for each in status(second)["other_objects"]} == left - shared
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ WRITES: dict[str, list[Act]] = {
 }
 
 NOT_COUNTED = {
-    "add_destruction": "it is part of an erasure, which is counted",
+    "add_destruction": "what it is part of, or announces, is counted",
     "defer_destruction": "it is tried sooner",
     "withdraw_destruction": "what gets the object is stored in the same transaction",
     "remove_destruction": "what is destroyed already is destroyed again, which does nothing",

@@ -12,7 +12,14 @@ from strongroom.crypto.seal import SealedDomainKey
 from strongroom.keys.kms_key import KmsKey
 from strongroom.store.protocol import Store, Transaction
 from strongroom.store.retries import WriteConflict
-from strongroom.store.subjects.destructions import Backlog, Destruction, ErasedDomainKey, ErasedMaterial, ErasedObject
+from strongroom.store.subjects.destructions import (
+    NEVER,
+    Backlog,
+    Destruction,
+    ErasedDomainKey,
+    ErasedMaterial,
+    ErasedObject,
+)
 
 KEY = make_key(1)
 DOMAIN_KEY = ErasedDomainKey("us-east-1", 1, "ab" * 32)
@@ -54,6 +61,16 @@ def test_both_kinds_are_read_as_they_were_written_and_are_due_at_once(store: Sto
     assert {(each.due_at, each.since) for each in due(store)} == {(0.0, None)}
     assert len(due(store, limit=1)) == 1
     assert backlog(store) == Backlog(2, None)
+
+
+def test_shared_objects_are_noted_and_never_due(store: Store) -> None:
+    shared = ErasedDomainKey("us-east-1", 2, "cd" * 16, shared=True)
+    store.write(lambda transaction: transaction.add_destruction(shared, NEVER))
+    add(store, MATERIAL, DOMAIN_KEY)
+    assert {each.erased for each in due(store, float("inf"))} == {MATERIAL, DOMAIN_KEY}
+    assert backlog(store).count == 2
+    with store.read() as reader:
+        assert {each.erased for each in reader.object_destructions()} == {DOMAIN_KEY, shared}
 
 
 def test_one_of_two_processes_begins_it(store: Store, other: Store) -> None:

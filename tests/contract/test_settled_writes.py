@@ -12,9 +12,12 @@ from postgresql import SERVER, Cluster
 from server_processes import wait_until
 from strongroom.clock import SystemClock
 from strongroom.crypto.domain_keys import DomainKeys
+from strongroom.crypto.material import MaterialBinding
 from strongroom.entropy import system_entropy
 from strongroom.errors import AlreadyExistsException
 from strongroom.keys.arns import AliasLocator
+from strongroom.operations.kms.announced_material import AnnouncedMaterial
+from strongroom.operations.kms.key_material import OwnedToken
 from strongroom.problems import Problems
 from strongroom.store.leases.bounds import LONGEST_LEASE
 from strongroom.store.leases.requests import About, Acknowledge, Join
@@ -85,6 +88,16 @@ def test_a_refusal_waits_for_the_change_that_it_rests_on(scene: Scene) -> None:
         scene.acknowledge(reader.generation.number)
     wait_until(lambda: change.is_settled and refusal.is_settled)
     assert not refusal.is_lost
+
+
+def test_an_announcement_waits_for_no_other_node(scene: Scene) -> None:
+    owner = MaterialBinding(KEY.account, "us-east-1", KEY.key_id, "ab" * 32, KEY.spec)
+    announced = AnnouncedMaterial(scene.first, CLOCK.now)
+    with scene.first.deferred() as call:
+        announced.announce(OwnedToken("cks-1", b"token", owner))
+    assert call.is_settled
+    with scene.second.read() as reader:
+        assert reader.destruction_backlog().count == 1
 
 
 def test_a_change_that_got_the_number_of_a_lost_one_waits_too(scene: Scene, postgresql: Cluster, database: str) -> None:

@@ -118,7 +118,7 @@ import sys
 
 class Interrupted:
     def find_spec(self, name, *_):
-        if name == "strongroom.cli":
+        if name == "strongroom.cli.main":
             raise KeyboardInterrupt
 
 sys.meta_path.insert(0, Interrupted())

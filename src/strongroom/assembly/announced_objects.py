@@ -16,7 +16,8 @@ class AnnouncedObjects:
     def __init__(self, store: Store, now: float) -> None:
         self._store = store
         self._due_at = now + COMMIT_TIME
-        self._objects: list[ErasedDomainKey] = []
+        self.objects: list[ErasedDomainKey] = []
+        """What was announced."""
 
     def announce(self, objects: Sequence[ErasedDomainKey]) -> None:
         """Announce objects before they are made; raises as ``Store.write``, and then they must not be made."""
@@ -26,12 +27,12 @@ class AnnouncedObjects:
                 transaction.add_destruction(each, self._due_at)
 
         self._store.write(act)
-        self._objects.extend(objects)
+        self.objects.extend(objects)
 
     def confirm(self, transaction: Transaction) -> None:
         """Withdraw the announcements in the transaction that stores the domain keys.
 
         Raises WriteConflict if this process was so slow that the keeper has begun to destroy the objects.
         """
-        for each in self._objects:
+        for each in self.objects:
             transaction.withdraw_destruction(each, self._due_at)

@@ -12,6 +12,7 @@
       credentials       0600, access keys of account roots and services, for AWS clients
       root-credentials  0600, root access keys that were put aside (``strongroom init --admin``)
       env.sh, env.fish  0600, shell commands that point AWS clients at the server, written by each start
+      restored-objects  objects of a token that another deployment may need (``assembly.restored_objects``)
       development       empty; in a folder of ``strongroom dev``, which no other command opens
       moved             0600, where the database was moved, or is being moved (``strongroom migrate``)
       serving           empty; locked by the process that was started to serve, and by none of its workers

@@ -1,16 +1,19 @@
 """Compares the database of a data folder with its audit log; goes on with an older one if an operator accepts it."""
 
 import os
+from functools import partial
 
 from strongroom.assembly.command_trail import CommandTrail
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.assembly.databases.database import Database
+from strongroom.assembly.restored_objects import leave_uncommitted, tell_of_left
 from strongroom.audit.database_history import HISTORY_ID_LENGTH, DatabasePosition, SetBack, find_set_back
 from strongroom.audit.operator_events import AUDIT_SOURCE, OperatorEvent
 from strongroom.entropy import Entropy
 from strongroom.store.audit.segments import newest_notes
-from strongroom.store.protocol import Readable, Store
+from strongroom.store.protocol import Readable, Store, Transaction
 from strongroom.store.scopes import AccountScope
+from strongroom.store.subjects.destructions import ErasedObject
 
 
 def compare_with_log(folder: DataFolder, store: Readable) -> SetBack | None:
@@ -33,7 +36,8 @@ def require_all_committed(database: Database, store: Readable) -> None:
 def accept_older(folder: DataFolder, store: Store, trail: CommandTrail, entropy: Entropy) -> SetBack:
     """Go on with a database that was set back: record that, and begin another history. Returns how it was set back.
 
-    From then on a copy from before is refused. If this is interrupted, the database is refused until it is done again.
+    From then on a copy from before is refused. What was announced when this state was saved is left in its token. If
+    this is interrupted, the database is refused until it is done again.
     Raises DataFolderError if a server has the folder, and if nothing is missing.
     """
     lock = folder.lock()
@@ -46,10 +50,16 @@ def accept_older(folder: DataFolder, store: Store, trail: CommandTrail, entropy:
         with folder.registering(), trail.recording(_event(found)):
             history_id = entropy(HISTORY_ID_LENGTH).hex()
             # The end of the recording notes the new history in the audit log.
-            store.write(lambda transaction: transaction.begin_history(history_id), AccountScope(""))
+            tell_of_left(store.write(partial(_begin_history, history_id), AccountScope("")))
     finally:
         os.close(lock)
     return found
+
+
+def _begin_history(history_id: str, transaction: Transaction) -> list[ErasedObject]:
+    transaction.begin_history(history_id)
+    # A commit that is missing here may have given it to a key.
+    return leave_uncommitted(transaction)
 
 
 def _event(found: SetBack) -> OperatorEvent:

@@ -20,14 +20,14 @@ from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.assembly.domain_keys import Protection, create_domain_keys
 from strongroom.assembly.moves import NotMovableError, require_movable
 from strongroom.assembly.protections import object_id_of
-from strongroom.assembly.restored_objects import restored_objects
+from strongroom.assembly.restored_objects import shared_objects, why_shared
 from strongroom.assembly.rewrapping import Rewrapping
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.audit.operator_events import KEY_SOURCE, OperatorEvent
 from strongroom.clock import DAY, Clock
 from strongroom.crypto.domain_keys import DomainKeys
 from strongroom.crypto.pkcs11.wrapping import label_of
-from strongroom.crypto.seal import SealedDomainKey
+from strongroom.crypto.seal import SealedDomainKey, SealUnavailableError, UnsealError
 from strongroom.crypto.token_errors import TokenFaultError, TokenTimeoutError, TokenUnavailableError
 from strongroom.entropy import Entropy
 from strongroom.settings import SettingsError
@@ -170,7 +170,7 @@ class DomainKeyRotation:
                 self._domain_keys.reread()
                 gone = {(each.scope, version) for each in found for version in each.older}
                 objects = [each for each in self._domain_keys.in_token if (each.scope, each.version) in gone]
-                shared = restored_objects(self._folder)
+                shared = shared_objects(self._folder, self._store)
                 own = [
                     ErasedDomainKey(each.scope, each.version, object_id_of(each).hex())
                     for each in objects
@@ -184,10 +184,9 @@ class DomainKeyRotation:
                 self._destroy_now(own)
                 if len(own) < len(objects):
                     logger.warning(
-                        "%d objects of destroyed domain keys stay in the token: the deployment whose backup was "
-                        "restored here may need them (`%s`)",
+                        "%d objects of destroyed domain keys stay in the token: %s",
                         len(objects) - len(own),
-                        self._folder.restored_objects,
+                        why_shared(self._folder),
                     )
                 self._domain_keys.reread()
         return [each.scope for each in found]
@@ -210,10 +209,18 @@ class DomainKeyRotation:
             due = self._movable(
                 [each.scope for each in found if not each.older and _is_older(each, moment, every_days)]
             )
-            if due and self.begin(due, command="keeper", wait=False):
+            if due and self._begin_due(due):
                 logger.info("the domain keys of %s are rotated: their age is %d days", ", ".join(due), every_days)
                 found = self.status(self.own_scopes())
         self._go_on([each for each in found if each.older], moment)
+
+    def _begin_due(self, due: Sequence[str]) -> list[str]:
+        """Begin rotations for the keeper. If the token refuses or is away, they are tried again in an hour."""
+        try:
+            return self.begin(due, command="keeper", wait=False)
+        except (UnsealError, SealUnavailableError):
+            self._refused_until.update(dict.fromkeys(due, self._clock.timer() + _PAUSE))
+            raise
 
     def _require_movable(self, scopes: Sequence[str]) -> None:
         self._domain_keys.reread()
@@ -272,7 +279,6 @@ class DomainKeyRotation:
         newest = {each.scope: each.version for each in sealed}
         versions = {scope: newest[scope] + 1 for scope in scopes}
         announced = AnnouncedObjects(self._store, now)
-        new = create_domain_keys(versions, seal, self._protection, self._entropy, now, announced.announce)
 
         def act(transaction: Transaction) -> None:
             if transaction.domain_keys() != sealed:
@@ -281,7 +287,13 @@ class DomainKeyRotation:
             for each in new:
                 transaction.add_domain_key(each)
 
-        self._store.write(act, AccountScope(""))
+        try:
+            new = create_domain_keys(versions, seal, self._protection, self._entropy, now, announced.announce)
+            self._store.write(act, AccountScope(""))
+        except (UnsealError, DataFolderError):
+            # Nothing was committed, and the token has answered: it makes nothing later.
+            self._destroy_now(announced.objects)
+            raise
         self._domain_keys.reread()
 
     def opens(self, scope: str) -> bool:
@@ -299,14 +311,14 @@ class DomainKeyRotation:
         self._protection.token.destroy(erased)
 
     def _destroy_now(self, erased: Sequence[ErasedDomainKey]) -> None:
-        """Destroy what erased domain keys had in the token. What cannot be done now is left to the keeper."""
+        """Destroy objects in the token that no domain key has. What cannot be done now is left to the keeper."""
         done: list[ErasedDomainKey] = []
         for each in erased:
             try:
                 self._protection.token.destroy(each)
             except (TokenUnavailableError, TokenTimeoutError, TokenFaultError, SettingsError) as error:
                 logger.error(  # noqa: TRY400 - one line is enough
-                    "the object %s (%s) of a destroyed domain key is still in the token, and is destroyed later: %s",
+                    "the object %s (%s), which no domain key has, is still in the token, and is destroyed later: %s",
                     each.object_id,
                     label_of(each.scope, each.version),
                     str(error) if isinstance(error, SettingsError) else error.explanation,
@@ -332,6 +344,8 @@ class DomainKeyRotation:
             if remaining:
                 raise _still_needed(status.scope, remaining)
         for erased in objects:
+            # It may have been noted as shared, until the operator said that it is not.
+            transaction.remove_destruction(erased)
             transaction.add_destruction(erased)
 
 

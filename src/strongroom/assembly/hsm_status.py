@@ -20,6 +20,7 @@ from strongroom.entropy import Entropy
 from strongroom.keys.specs import KeySpec, KeyUsage
 from strongroom.keys.wrapping import WrappingAlgorithm
 from strongroom.settings import KeyProtection, Settings
+from strongroom.store.subjects.destructions import Destruction
 
 
 class DomainKeyStatus(msgspec.Struct, frozen=True):
@@ -113,7 +114,7 @@ class _Named(msgspec.Struct, frozen=True):
 
     domain_keys: Sequence[OpenDomainKey] = ()
     seals: Mapping[bytes, str] = {}
-    destructions: Mapping[bytes, float] = {}
+    destructions: Mapping[bytes, Destruction] = {}
 
 
 def _named(settings: Settings, clock: Clock, entropy: Entropy, unsealing: Unsealing) -> _Named:

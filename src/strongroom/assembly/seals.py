@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from strongroom.assembly.command_trail import CommandTrail
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
-from strongroom.assembly.restored_objects import restored_objects
+from strongroom.assembly.restored_objects import shared_objects, why_shared
 from strongroom.assembly.seal_documents import FileDocuments, SealDocuments, StoredDocuments
 from strongroom.assembly.seal_remnants import wipe
 from strongroom.assembly.tokens import ConfiguredToken
@@ -192,13 +192,8 @@ class Seals:
         """Destroy the key of a removed seal in its token. What it has wrapped opens nothing any more either way."""
         object_id = bytes.fromhex(str(removed.parameters["object"]))
         try:
-            if object_id in restored_objects(self._folder):
-                logger.warning(
-                    "the key of the seal %a stays in the token: the deployment whose backup was restored here may need "
-                    "it (`%s`)",
-                    removed.name,
-                    self._folder.restored_objects,
-                )
+            if object_id in shared_objects(self._folder, self._store):
+                logger.warning("the key of the seal %a stays in the token: %s", removed.name, why_shared(self._folder))
                 return
             self._token.destroy_seal_key(object_id)
         except (UnsealError, SealUnavailableError, SettingsError, DataFolderError) as error:

@@ -9,19 +9,17 @@ operator names what is to be destroyed.
 from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.open_folder import OpenFolder
 from strongroom.assembly.protections import object_id_of
-from strongroom.assembly.restored_objects import restored_objects
+from strongroom.assembly.restored_objects import shared_objects, why_shared
 from strongroom.audit.cloudtrail import event_time
 from strongroom.audit.operator_events import KEY_SOURCE, OperatorEvent
 from strongroom.crypto.pkcs11.wrapping import destroy_wrapping_key, made_at, wrapping_keys_in
 from strongroom.crypto.seals.document import SealKind
-from strongroom.store.subjects.destructions import ErasedDomainKey
-
-_MOST = 1000
-"""The most destructions that are looked at."""
+from strongroom.store.subjects.destructions import COMMIT_TIME, Destruction, ErasedDomainKey
 
 
 class OtherObject(msgspec.Struct, frozen=True):
@@ -43,21 +41,23 @@ def keys_of_seals(opened: OpenFolder) -> Mapping[bytes, str]:
     return {bytes.fromhex(str(each.parameters["object"])): each.name for each in seals if each.kind is SealKind.PKCS11}
 
 
-def destructions_of_objects(opened: OpenFolder) -> Mapping[bytes, float]:
-    """Return the objects of domain keys that the keeper is to destroy, with the times at which it begins."""
+def destructions_of_objects(opened: OpenFolder) -> Mapping[bytes, Destruction]:
+    """Return what the keeper is to destroy of domain keys, by the ids of the objects."""
     with opened.store.read() as reader:
-        found = reader.destructions(float("inf"), _MOST)
+        found = reader.object_destructions()
     return {
-        bytes.fromhex(each.erased.object_id): each.due_at for each in found if isinstance(each.erased, ErasedDomainKey)
+        bytes.fromhex(each.erased.object_id): each
+        for each in found
+        if isinstance(each.erased, ErasedDomainKey) and not each.erased.shared
     }
 
 
 def other_objects(
-    there: Mapping[bytes, str], named: Collection[bytes], destructions: Mapping[bytes, float]
+    there: Mapping[bytes, str], named: Collection[bytes], destructions: Mapping[bytes, Destruction]
 ) -> list[OtherObject]:
     """Return those of the objects in a token, with their labels, that are not ``named``, by label."""
     return [
-        OtherObject(each.hex(), label, made_at(label), destructions.get(each))
+        OtherObject(each.hex(), label, made_at(label), destructions[each].due_at if each in destructions else None)
         for each, label in sorted(there.items(), key=lambda item: (item[1], item[0]))
         if each not in named
     ]
@@ -73,6 +73,9 @@ class TokenObjects:
     def destroy(self, ids: Sequence[str], older_than: float, *, dry_run: bool = False) -> list[OtherObject]:
         """Destroy objects that no domain key and no seal has, by their ids in hex; return them.
 
+        What was announced and not committed is destroyed too once it is due: only a server that opens the Region's
+        domain keys would do it, and there may be none any more.
+
         They must have been made at least ``older_than`` seconds ago. Before the first is destroyed, that is recorded.
         With ``dry_run``, it only returns them. Raises DataFolderError, and destroys none, if one must not be
         destroyed; and as ``Token.run``.
@@ -82,7 +85,8 @@ class TokenObjects:
         # No other command of this node makes or stores a domain key or a seal meanwhile.
         with opened.folder.registering():
             opened.unsealed_keys.reread()
-            found = self._chosen(ids, older_than)
+            noted = destructions_of_objects(opened)
+            found = self._chosen(ids, older_than, noted)
             if not dry_run:
                 details = {"token": serial, "objects": {each.object_id: each.label for each in found}}
                 event = OperatorEvent(
@@ -90,33 +94,41 @@ class TokenObjects:
                 )
                 with opened.trail.recording(event):
                     for each in found:
-                        destroy_wrapping_key(opened.token, bytes.fromhex(each.object_id))
+                        self._destroy(bytes.fromhex(each.object_id), noted)
         return found
 
-    def _chosen(self, ids: Sequence[str], older_than: float) -> list[OtherObject]:
+    def _destroy(self, object_id: bytes, noted: Mapping[bytes, Destruction]) -> None:
+        before, store = noted.get(object_id), self._opened.store
+        if before is not None:
+            after = replace(before, due_at=self._now + COMMIT_TIME)
+            # First: a process that is slow must not give the object to a domain key any more.
+            if not store.write(lambda transaction: transaction.defer_destruction(before, after)):
+                raise DataFolderError(f"the object {object_id.hex()} was not left alone meanwhile; run this again")
+        destroy_wrapping_key(self._opened.token, object_id)
+        if before is not None:
+            store.write(lambda transaction: transaction.remove_destruction(before.erased))
+
+    def _chosen(self, ids: Sequence[str], older_than: float, noted: Mapping[bytes, Destruction]) -> list[OtherObject]:
         opened = self._opened
         domain_keys = {object_id_of(each) for each in opened.unsealed_keys.in_token}
         seals = keys_of_seals(opened)
-        others = other_objects(wrapping_keys_in(opened.token), {*domain_keys, *seals}, destructions_of_objects(opened))
+        others = other_objects(wrapping_keys_in(opened.token), {*domain_keys, *seals}, noted)
         by_id = {each.object_id: each for each in others}
-        shared = restored_objects(opened.folder)
+        shared = shared_objects(opened.folder, opened.store)
         for each in map(str.lower, ids):
             if each not in by_id:
                 raise DataFolderError(_in_use_or_absent(each, domain_keys, seals))
             if bytes.fromhex(each) in shared:
-                raise DataFolderError(
-                    f"the object {each} stays in the token: the deployment whose backup was restored here may need it "
-                    f"(`{opened.folder.restored_objects}`)"
-                )
-            self._require_old(by_id[each], older_than)
+                raise DataFolderError(f"the object {each} stays in the token: {why_shared(opened.folder)}")
+            self._require_old(by_id[each], older_than, noted.get(bytes.fromhex(each)))
         return [by_id[each] for each in dict.fromkeys(map(str.lower, ids))]
 
-    def _require_old(self, found: OtherObject, older_than: float) -> None:
+    def _require_old(self, found: OtherObject, older_than: float, noted: Destruction | None) -> None:
         """Refuse an object that another process may be about to use; raises DataFolderError."""
         named = f"the object {found.object_id} ({found.label})"
-        if found.destroyed_after is not None:
+        if noted is not None and not (noted.erased.uncommitted and noted.due_at <= self._now):
             raise DataFolderError(
-                f"{named} is not for this command: a server destroys it after {event_time(found.destroyed_after)}, "
+                f"{named} is not for this command: a server destroys it after {event_time(noted.due_at)}, "
                 "unless it is given to a domain key before"
             )
         if not older_than:

@@ -1,6 +1,5 @@
 """``strongroom migrate``: moves a deployment from SQLite to PostgreSQL, or back."""
 
-import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ import click
 from msgspec.structs import replace
 
 from strongroom.assembly.databases.chosen import postgresql_of
+from strongroom.cli.command_lines import command_line
 from strongroom.cli.data_folder import log_in_plain_lines, readable_errors
 from strongroom.cli.options import FILE, config_option, read_settings
 from strongroom.cli.output import json_option, show
@@ -62,8 +62,8 @@ def migrate(*, old: str, new: str, store_password_file: Path | None, as_json: bo
                 copied = MoveToSqlite(settings, database, unsealing, clock, system_entropy, time.sleep).run(advance)
     name = database.folder.database_name if _is_address(new) else None
     document = {"data": str(settings.folder), "database": name, "copied": copied}
-    named = shlex.join(("--data", str(settings.folder)) if config is None else ("--config", str(config.absolute())))
-    show(document, (*_copied(copied), *_next(settings, name, named)), as_json=as_json)
+    serve = command_line("serve", data=settings.folder, config=config)
+    show(document, (*_copied(copied), *_next(settings, name, serve)), as_json=as_json)
 
 
 def _is_address(text: str) -> bool:
@@ -83,18 +83,18 @@ def _copied(copied: "Copied | None") -> Iterator[str]:
         yield f"... and {copied.damaged_count - len(copied.damaged)} more"
 
 
-def _next(settings: Settings, name: str | None, named: str) -> Iterator[str]:
+def _next(settings: Settings, name: str | None, serve: str) -> Iterator[str]:
     """Yield what remains to be done; ``name`` is that of a PostgreSQL database, None for SQLite.
 
-    ``named`` are the options that name the settings of the server.
+    ``serve`` is the line that starts the server.
     """
     if name is None:
         yield f"The deployment is in SQLite in {settings.folder}. Remove `store` from the settings, and start:"
-        yield f"strongroom serve {named}"
+        yield serve
         yield "Other nodes cannot serve it any more. Their audit logs stay in their data folders: keep them."
         return
     yield f"The deployment is in {name}. Set `store` in the settings to the address, and start:"
-    yield f"strongroom serve {named}"
+    yield serve
     yield "Every other node needs the root key, or a seal of it, in a data folder of its own."
     yield f"Keep {settings.folder}: its audit log goes on. `strongroom.db` in it is from before the move, and"
     yield "no server uses it any more; it still has all keys, wrapped: remove it when you need no way back."

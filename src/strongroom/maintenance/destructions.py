@@ -77,13 +77,17 @@ class Destructions:
     def run(self, moment: Moment) -> None:
         """Begin those that are due, for some seconds, and report what has been left for long; raises KmsError."""
         deadline = self._clock.timer() + _AT_ONCE
+        left: set[str] = set()
         while True:
             with self._backends.store.read() as reader:
                 backlog = reader.destruction_backlog()
-                due = reader.destructions(moment.earliest, _BATCH) if backlog.count else []
-            begun = [self._begin(each, moment.earliest) for each in due if self._clock.timer() < deadline]
-            # What this node cannot do stays due.
-            if not any(begun):
+                due = reader.destructions(moment.earliest, _BATCH + len(left)) if backlog.count else []
+            # What this node cannot do stays due, and must not hide what comes after it.
+            fresh = [each for each in due if each.erased.object_id not in left]
+            for each in fresh:
+                if self._clock.timer() < deadline and not self._begin(each, moment.earliest):
+                    left.add(each.erased.object_id)
+            if not fresh or self._clock.timer() >= deadline:
                 break
         self._report(backlog, moment.earliest)
 
@@ -115,8 +119,10 @@ class Destructions:
         return True
 
     def _may_destroy(self, erased: ErasedDomainKey) -> bool:
+        if self._domain_keys is None or erased.shared:
+            return False
         # Whether the domain key has an uncommitted object is known only where it is opened.
-        return self._domain_keys is not None and (not erased.uncommitted or self._domain_keys.opens(erased.scope))
+        return not erased.uncommitted or self._domain_keys.opens(erased.scope)
 
     def _claim(self, before: Destruction, after: Destruction) -> bool:
         """Have other processes leave a destruction to this one for a while; return False if it must not be done."""

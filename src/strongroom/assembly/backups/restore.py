@@ -26,9 +26,8 @@ from strongroom.assembly.backups.verification import (
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.key_back_ends import loading_key_backends
 from strongroom.assembly.node import ensure_node_id
-from strongroom.assembly.protections import object_id_of
 from strongroom.assembly.relocation.copying import Keys
-from strongroom.assembly.restored_objects import leave_uncommitted, note_restored_objects
+from strongroom.assembly.restored_objects import leave_uncommitted, note_shared_objects, tell_of_left
 from strongroom.assembly.row_authentication import authenticate_rows
 from strongroom.assembly.tokens import ConfiguredToken
 from strongroom.assembly.unsealing import Unsealing
@@ -217,9 +216,9 @@ class Restore:
             domain_keys = DomainKeys(sealed, seal, entropy, token.wrapper(entropy))
             if domain_keys.in_token:
                 token.require_all(domain_keys.in_token)
-            note_restored_objects(place.folder, map(object_id_of, domain_keys.in_token))
             authenticate_rows(place.folder, store, domain_keys, Problems(), request.unsealing, taken=True)
-            leave_uncommitted(store, verified.signed.manifest.rows_of("destruction"))
+            note_shared_objects(place.folder, store, domain_keys.in_token)
+            tell_of_left(store.write(leave_uncommitted))
             with store.read() as reader:
                 accounts = [record.account for record in reader.accounts()]
             store.write(lambda transaction: transaction.forget_audit_writers())

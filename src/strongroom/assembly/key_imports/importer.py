@@ -10,9 +10,11 @@ from collections.abc import Callable, Mapping
 
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.key_imports.one_key import OneKey, Scene, Target
-from strongroom.assembly.key_imports.report import Earlier, ImportedKey, ImportReport
+from strongroom.assembly.key_imports.report import Earlier, ImportedKey, ImportReport, Outcome
 from strongroom.key_exports.document import KeyExport
 from strongroom.keys.specs import Origin
+
+_NOT_EXPORTED = "it was imported earlier, and is not in this export; what is here of it stays as it is"
 
 
 def import_keys(  # noqa: PLR0913 - what is imported, to where, and what is known of it
@@ -39,6 +41,7 @@ def import_keys(  # noqa: PLR0913 - what is imported, to where, and what is know
         one = OneKey(scene, exported, export.account, target, materials.get(exported.key_id), there)
         keys.append(one.run(dry_run=dry_run))
         advance(1, len(export.keys))
+    keys += _not_in(export, earlier or {})
     return ImportReport(
         source_account=export.account,
         source_region=export.region,
@@ -48,6 +51,16 @@ def import_keys(  # noqa: PLR0913 - what is imported, to where, and what is know
         complete=not any(key.missing for key in keys),
         keys=keys,
     )
+
+
+def _not_in(export: KeyExport, earlier: Earlier) -> list[ImportedKey]:
+    """Return what an earlier import has left of keys that the export lacks: a later import needs to know it."""
+    exported = {each.arn for each in export.keys}
+    return [
+        ImportedKey(source_arn=arn, outcome=Outcome.SKIPPED, reason=_NOT_EXPORTED, there=sorted(there))
+        for arn, there in sorted(earlier.items())
+        if there and arn not in exported
+    ]
 
 
 def _require(export: KeyExport, scene: Scene, target: Target, materials: Mapping[str, bytes]) -> None:

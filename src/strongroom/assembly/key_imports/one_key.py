@@ -137,7 +137,9 @@ class OneKey:
                 self._write(existing, after)
                 _, missing = self._extras(after, dry_run=False)
         result.missing += missing
-        self._note(KEY, *([] if policy.problem or after.policy != wanted.policy else [POLICY]))
+        # The default policy allows more than any other: the source may still get a narrower one.
+        has_policy = not policy.problem and after.policy == wanted.policy != _default_of(after)
+        self._note(KEY, *([POLICY] if has_policy else []))
         result.outcome = Outcome.COMPLETED if changed else Outcome.PRESENT
         if existing is None:
             result.outcome = Outcome.IMPORTED
@@ -197,7 +199,7 @@ class OneKey:
 
     def _completed(self, existing: KmsKey, wanted: KmsKey, policy: ImportedPolicy) -> KmsKey:
         """Return a key of an earlier import with its policy, if that could not be had then and can be had now."""
-        default = default_policy(root_arn(existing.region, existing.account))
+        default = _default_of(existing)
         if existing.policy != default or policy.problem or wanted.policy == default or POLICY in self._there:
             return existing
         completed = replace(existing, policy=policy.text, pinned=policy.pinned)
@@ -308,6 +310,10 @@ class OneKey:
             self._note(name)
             return True, ""
         return False, f"{name}: the key has {_MOST_ALIASES} aliases already"
+
+
+def _default_of(key: KmsKey) -> str:
+    return default_policy(root_arn(key.region, key.account))
 
 
 def _kind(key: KmsKey) -> tuple[KeySpec, KeyUsage, Origin]:

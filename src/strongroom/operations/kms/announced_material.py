@@ -5,7 +5,8 @@ gets the material removes it. If the process is killed before, or cannot destroy
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 
 from strongroom.errors import KmsError
 from strongroom.keys.kms_key import KmsKey
@@ -17,17 +18,23 @@ logger = logging.getLogger(__name__)
 
 
 class AnnouncedMaterial:
-    """The announcements of one change, made at ``now``, in epoch seconds."""
+    """The announcements of one change. ``latest_time`` returns the latest that it can be now, in epoch seconds."""
 
-    def __init__(self, store: Store, now: float) -> None:
+    def __init__(self, store: Store, latest_time: Callable[[], float]) -> None:
         self._store = store
-        self._due_at = now + COMMIT_TIME
+        self._latest_time = latest_time
+        self._due_at = 0.0
         self._objects: dict[bytes, ErasedMaterial] = {}
 
     def announce(self, made: OwnedToken) -> None:
         """Announce material before it is made; raises as ``Store.write``, and then it must not be made."""
         erased = ErasedMaterial(made.store_id, made.token, made.owner, uncommitted=True)
-        self._store.write(lambda transaction: transaction.add_destruction(erased, self._due_at))
+        if not self._objects:
+            self._due_at = self._latest_time() + COMMIT_TIME
+        settling = self._store.settling
+        # No node has read anything that this makes wrong, so it need not be known to all.
+        with nullcontext() if settling is None else settling.deferred():
+            self._store.write(lambda transaction: transaction.add_destruction(erased, self._due_at))
         self._objects[made.token] = erased
 
     def confirm(self, transaction: Transaction, keys: Iterable[KmsKey]) -> None:

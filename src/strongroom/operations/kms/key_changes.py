@@ -7,6 +7,7 @@ itself, which may be run again after a conflict. Key back ends are only called o
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from itertools import chain
 from typing import TypeAlias
 
@@ -188,7 +189,8 @@ def plan_for_key(context: Context, active: ActiveKey, transition: Callable[[KmsK
 def prepared_material(context: Context) -> PreparedMaterial:
     """Return a place for the key material of one change."""
     backends = context.backends
-    announced = AnnouncedMaterial(backends.store, context.now)
+    # As a waiting period: it must not be over too early because the clock was set back for a while.
+    announced = AnnouncedMaterial(backends.store, partial(backends.latest_time, context.now))
     return PreparedMaterial(backends.key_backends, backends.entropy, backends.events, announced)
 
 

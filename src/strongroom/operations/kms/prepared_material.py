@@ -15,7 +15,11 @@ from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.material import MaterialBinding
 from strongroom.crypto.seal import UnsealError
 from strongroom.entropy import Entropy
-from strongroom.errors import QuarantinedRecordException
+from strongroom.errors import (
+    CustomKeyStoreInvalidStateException,
+    DependencyTimeoutException,
+    QuarantinedRecordException,
+)
 from strongroom.events.key_events import KeyEvent, KeyEvents, NoKeyEvents
 from strongroom.keys import multi_region
 from strongroom.keys.arns import KeyLocator
@@ -151,8 +155,23 @@ class PreparedMaterial:
         back_ends, entropy = self.key_backends, self._entropy
         if need.store_id is not None and need.external_id is not None:
             return generate_external_material(back_ends, need.locator, need.spec, need.store_id, need.external_id)
-        announce = None if self._announced is None else self._announced.announce
-        return generate_material(back_ends, entropy, need.locator, need.spec, need.store_id, announce)
+        planned: list[OwnedToken] = []
+
+        def announce(made: OwnedToken) -> None:
+            if self._announced is not None:
+                self._announced.announce(made)
+                planned.append(made)
+
+        try:
+            return generate_material(back_ends, entropy, need.locator, need.spec, need.store_id, announce)
+        except DependencyTimeoutException:
+            # The token may still make it.
+            raise
+        except Exception as error:
+            never_asked = isinstance(error, CustomKeyStoreInvalidStateException)
+            if self._announced is not None:
+                self._announced.forget(planned if never_asked else destroy(back_ends, planned))
+            raise
 
     def confirm(self, transaction: Transaction, keys: Iterable[KmsKey]) -> None:
         """Note in the transaction that gives material to keys that it does; raises as ``AnnouncedMaterial.confirm``."""

@@ -7,7 +7,14 @@ from strongroom.store.sql.row_guard import RowGuard
 from strongroom.store.sql.rows import AnyRow
 from strongroom.store.sql.schema import destruction, domain_key, key_material
 from strongroom.store.sql.statements import of, postgresql_insert, require_changed, where
-from strongroom.store.subjects.destructions import Backlog, Destruction, ErasedMaterial, ErasedObject
+from strongroom.store.subjects.destructions import (
+    NEVER,
+    Backlog,
+    Destruction,
+    ErasedDomainKey,
+    ErasedMaterial,
+    ErasedObject,
+)
 
 _encode = msgspec.json.Encoder().encode
 _decoder: msgspec.json.Decoder[ErasedObject] = msgspec.json.Decoder(ErasedObject)
@@ -16,10 +23,13 @@ _YEAR_10000 = 253_402_300_800.0
 
 _DUE = (
     select(destruction)
-    .where(destruction.c.due_at <= bindparam("now"))
+    .where(destruction.c.due_at <= bindparam("now"), destruction.c.due_at < NEVER)
     .order_by(destruction.c.due_at, destruction.c.object_id)
 )
-_BACKLOG = select(func.count(), func.min(destruction.c.since)).select_from(destruction)
+_ALL = select(destruction).order_by(destruction.c.due_at, destruction.c.object_id)
+_BACKLOG = (
+    select(func.count(), func.min(destruction.c.since)).select_from(destruction).where(destruction.c.due_at < NEVER)
+)
 _MATERIAL = select(key_material.c.material_id).where(where(key_material, "region", "material_id", "token"))
 _DOMAIN_KEY = select(domain_key.c.version).where(where(domain_key, "scope", "version"))
 
@@ -43,6 +53,11 @@ class DestructionReads:
             limit,
             read_destruction,
         )
+
+    def object_destructions(self) -> list[Destruction]:
+        """List all destructions of objects that domain keys had in the token, and the shared objects."""
+        found = self._guard.intact(destruction, self._connection.execute(_ALL).all(), read_destruction)
+        return [each for each in found if isinstance(each.erased, ErasedDomainKey)]
 
     def destruction_backlog(self) -> Backlog:
         """Count the destructions."""

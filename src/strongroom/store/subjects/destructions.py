@@ -35,19 +35,26 @@ class ErasedDomainKey(msgspec.Struct, frozen=True, tag="domain-key", omit_defaul
     """What a version of a domain key had in the hardware token: the id of the object, in hex.
 
     It is ``uncommitted`` if it was made for a commit that may not have happened. Then the domain key of that version,
-    if there is one, may have another object.
+    if there is one, may have another object. It is ``shared`` if another deployment may need it: that whose backup was
+    restored into this database. Then it must never be destroyed. Objects of seals are noted in this way too, with the
+    scope of their label.
     """
 
     scope: str
     version: int
     object_id: str
     uncommitted: bool = False
+    shared: bool = False
 
 
 ErasedObject: TypeAlias = ErasedMaterial | ErasedDomainKey
 
 COMMIT_TIME = 3600.0
 """How long after an object was announced the keeper leaves it to the process that makes it, in seconds."""
+
+
+NEVER = 1e15
+"""When the destruction of a shared object is due, in epoch seconds."""
 
 
 class Destruction(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +79,11 @@ class DestructionReader(Protocol):
     """Reads of destructions."""
 
     def destructions(self, now: float, limit: int) -> list[Destruction]:
-        """List destructions that were due at ``now``, those first that have waited longest."""
+        """List destructions that were due at ``now``, those first that have waited longest; no shared objects."""
+        ...
+
+    def object_destructions(self) -> list[Destruction]:
+        """List all destructions of objects that domain keys had in the token, and the shared objects."""
         ...
 
     def destruction_backlog(self) -> Backlog:

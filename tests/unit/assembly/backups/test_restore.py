@@ -17,7 +17,8 @@ from key_import import import_material
 from local_deployment import LocalDeployment, Refused
 from strongroom.assembly.backups.maker import MadeBackup
 from strongroom.assembly.backups.restored_folder import restored_folder
-from strongroom.assembly.data_folder import DataFolderError
+from strongroom.assembly.data_folder import DataFolder, DataFolderError
+from strongroom.assembly.restored_objects import shared_objects
 from strongroom.backup.blocks import BackupError
 from strongroom.clock import DAY, ManualClock
 from strongroom.crypto.material import MaterialBinding
@@ -387,3 +388,8 @@ def test_a_restored_copy_does_not_destroy_what_the_original_was_making(
     restore(deployment, backup, data)
     with closing(reopened(deployment, data).deployment) as copy, copy.backends.store.read() as reader:
         assert [each.erased for each in reader.destructions(float("inf"), 10)] == [gone]
+        folder = DataFolder(data)
+        # Nor does an operator by mistake.
+        assert shared_objects(folder, copy.backends.store) == {bytes.fromhex(object_made.object_id)}
+        folder.restored_objects.touch()
+        assert shared_objects(folder, copy.backends.store) == frozenset()

@@ -15,6 +15,8 @@ from strongroom.assembly.key_imports.one_key import Scene, Target
 from strongroom.assembly.key_imports.report import ImportReport, Outcome, earlier_of, encode
 from strongroom.clock import DAY, ManualClock
 from strongroom.key_exports.document import ExportedGrant, ExportedKey, KeyExport
+from strongroom.keys.arns import root_arn
+from strongroom.keys.key_policy import default_policy
 from strongroom.keys.specs import KeySpec, KeyUsage
 from strongroom.keys.states import KeyState
 
@@ -124,6 +126,27 @@ def test_what_is_new_in_the_source_is_added(local: LocalDeployment) -> None:
     names = {each["AliasName"] for each in local.call("ListAliases")["Aliases"]}
     assert names == {"alias/1-more", "alias/2", "alias/2-more"}
     assert len(local.call("ListGrants", KeyId=FIRST)["Grants"]) == 2
+
+
+def test_a_policy_that_the_source_has_made_narrower_is_taken(local: LocalDeployment) -> None:
+    wide = default_policy(root_arn(REGION, SOURCE))
+    report = run(local, export=replace(EXPORT, keys=(replace(exported(1), policy=wide),)))
+    assert report.keys[0].there == ["alias/1", "alias/1-more", "grant " + "a" * 64, "grant " + "b" * 64, "key"]
+    default = local.call("GetKeyPolicy", KeyId=FIRST)["Policy"]
+    report = run(local, report)
+    assert outcomes(report) == [Outcome.COMPLETED, Outcome.IMPORTED]
+    assert local.call("GetKeyPolicy", KeyId=FIRST)["Policy"] != default
+
+
+def test_a_key_that_one_export_lacks_is_not_forgotten(local: LocalDeployment) -> None:
+    report = run(local)
+    remove(local)
+    report = run(local, report, replace(EXPORT, keys=(exported(2),)))
+    assert outcomes(report) == [Outcome.PRESENT, Outcome.SKIPPED]
+    assert "is not in this export" in str(report.keys[1].reason)
+    assert outcomes(run(local, report)) == [Outcome.SKIPPED, Outcome.PRESENT]
+    with pytest.raises(Refused, match="NotFoundException"):
+        local.call("DescribeKey", KeyId=FIRST)
 
 
 def test_what_is_no_report_of_an_earlier_import_is_refused(local: LocalDeployment) -> None:

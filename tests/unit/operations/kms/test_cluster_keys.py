@@ -16,11 +16,13 @@ from strongroom.clock import DAY, ManualClock
 from strongroom.crypto.pkcs11 import constants as c
 from strongroom.crypto.pkcs11.aes_keys import TokenAesKey
 from strongroom.crypto.pkcs11.connection import TokenSession
-from strongroom.crypto.token_errors import TokenUnavailableError
-from strongroom.errors import DependencyTimeoutException
+from strongroom.crypto.token_errors import TokenFaultError, TokenTimeoutError, TokenUnavailableError
+from strongroom.errors import CustomKeyStoreInvalidStateException, DependencyTimeoutException
 from strongroom.settings import CloudHsmCluster, SettingsError
 from strongroom.settings_sources import load
+from strongroom.store.protocol import Transaction
 from strongroom.store.sql.transaction import SqlTransaction
+from strongroom.store.subjects.destructions import ErasedDomainKey
 
 FIRST, SECOND = "cluster-aaaaaaaaaaa", "cluster-bbbbbbbbbbb"
 DATA = "ZGF0YQ=="
@@ -183,6 +185,77 @@ def test_what_is_made_and_not_needed_is_left_to_nothing(
     local.clock.advance(3601)
     local.deployment.keeper.run()
     assert (objects(local, store_id), left()) == ([], 0)
+
+
+def test_an_announcement_does_not_end_early_because_the_clock_was_set_back(
+    local: LocalDeployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store_id = new_store(local)
+    create = TokenAesKey.create
+
+    def corrected(key: TokenAesKey, *arguments: Any) -> None:
+        create(key, *arguments)
+        local.clock.step(DAY)
+        local.deployment.keeper.run()
+        assert len(objects(local, store_id)) == 1
+
+    local.clock.step(-DAY)
+    monkeypatch.setattr(TokenAesKey, "create", corrected)
+    assert new_key(local, store_id)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_made", "expected"),
+    [
+        (TokenFaultError("it refuses"), False, 0),
+        (TokenUnavailableError("its connection was lost"), True, 0),
+        (CustomKeyStoreInvalidStateException("it is not connected"), False, 0),
+        # It may still be made.
+        (TokenTimeoutError("it did not answer"), False, 1),
+    ],
+)
+def test_a_failed_attempt_to_make_a_key_leaves_no_note(
+    local: LocalDeployment, monkeypatch: pytest.MonkeyPatch, error: Exception, expected: int, *, is_made: bool
+) -> None:
+    store_id = new_store(local)
+    create = TokenAesKey.create
+
+    def failing(key: TokenAesKey, *arguments: Any) -> None:
+        if is_made:
+            create(key, *arguments)
+        raise error
+
+    monkeypatch.setattr(TokenAesKey, "create", failing)
+    with pytest.raises(Refused):
+        new_key(local, store_id)
+    with local.deployment.backends.store.read() as reader:
+        assert reader.destruction_backlog().count == expected
+    assert objects(local, store_id) == []
+
+
+def test_what_a_node_has_to_leave_does_not_hide_what_it_can_destroy(
+    local: LocalDeployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a node that serves the Region can tell whether an object that was announced has a domain key."""
+    store_id = new_store(local)
+    schedule(local, new_key(local, store_id))
+
+    def away(*_: object) -> None:
+        raise TokenUnavailableError("the token is away")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(TokenAesKey, "destroy", away)
+        deletion(local)
+
+    def announce(transaction: Transaction) -> None:
+        for number in range(120):
+            transaction.add_destruction(ErasedDomainKey("eu-west-9", 2, f"{number:032x}", uncommitted=True))
+
+    local.deployment.backends.store.write(announce)
+    local.clock.advance(3600)
+    local.deployment.keeper.run()
+    assert objects(local, store_id) == []
+    assert local.deployment.keeper.counters.destructions_left == 120
 
 
 def test_keys_are_whole_for_commands_that_use_none(local: LocalDeployment) -> None:
