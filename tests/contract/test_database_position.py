@@ -112,6 +112,7 @@ NOT_COUNTED = {
     "add_audit_key": "verification of the log needs it, and finds it missing",
     "put_audit_mark": "the log is read from an earlier place",
     "retire_node": "the audit log states it",
+    "reinstate_node": "the audit log states it",
     "put_audit_writer": "verification of the log compares it",
     "claim_audit_writers": "it is done again at the next start",
     "forget_audit_writers": "a restore does it before a server can open the database",
