@@ -147,6 +147,22 @@ def test_a_restore_that_is_killed_is_finished_by_the_next(
         assert Path.cwd().samefile(scene.new)
 
 
+def test_a_restore_that_is_killed_twice_is_finished_from_anywhere(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.new.mkdir()
+    monkeypatch.chdir("/")
+    scene.killed(after_the_commit)
+    # The current folder is not replaced: files are moved there, one by one.
+    monkeypatch.chdir(scene.new)
+    scene.killed(after_a_file_has_its_place)
+    monkeypatch.chdir("/")
+    scene.restore()
+    assert scene.keys() == 1
+    assert {each.name for each in scene.new.iterdir()} >= {"root.key", "audit", "node-id"}
+    assert [each.name for each in scene.new.iterdir() if each.name.startswith(".")] == []
+
+
 @pytest.mark.parametrize("moment", [after_the_folder_is_gone, after_the_note_is_gone])
 def test_a_restore_that_is_killed_at_its_very_end_is_complete(
     scene: Scene, moment: Callable[[], None], monkeypatch: pytest.MonkeyPatch

@@ -78,7 +78,7 @@ def shared_objects(folder: DataFolder, store: Readable) -> frozenset[bytes]:
     path = folder.restored_objects
     named: list[str] = []
     try:
-        named += read_regular(path).decode().splitlines()
+        named += read_regular(path).decode().split()
         if not named:
             return frozenset()
     except FileNotFoundError:

@@ -42,6 +42,7 @@ from strongroom.crypto.seals.passphrase import is_approved, new_parameters
 from strongroom.crypto.seals.root_key import RootKey, RootKeySeal, new_root_key
 from strongroom.crypto.seals.tpm import DEVICE
 from strongroom.entropy import Entropy
+from strongroom.errors import KmsError
 from strongroom.keys.arns import locator_of
 from strongroom.settings import SettingsError
 from strongroom.store.protocol import Store, Transaction
@@ -196,7 +197,7 @@ class Seals:
                 logger.warning("the key of the seal %a stays in the token: %s", removed.name, why_shared(self._folder))
                 return
             self._token.destroy_seal_key(object_id)
-        except (UnsealError, SealUnavailableError, SettingsError, DataFolderError) as error:
+        except (UnsealError, SealUnavailableError, SettingsError, DataFolderError, KmsError) as error:
             logger.warning("the key of the seal %a is still in the token: %s", removed.name, error)
 
     # --- changes

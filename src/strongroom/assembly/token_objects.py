@@ -84,9 +84,11 @@ class TokenObjects:
         serial = opened.token.require().name.serial
         # No other command of this node makes or stores a domain key or a seal meanwhile.
         with opened.folder.registering():
-            opened.unsealed_keys.reread()
+            # In this order: what is in the token was announced before, and what is announced no more was committed.
+            there = wrapping_keys_in(opened.token)
             noted = destructions_of_objects(opened)
-            found = self._chosen(ids, older_than, noted)
+            opened.unsealed_keys.reread()
+            found = self._chosen(ids, older_than, there, noted)
             if not dry_run:
                 details = {"token": serial, "objects": {each.object_id: each.label for each in found}}
                 event = OperatorEvent(
@@ -108,11 +110,13 @@ class TokenObjects:
         if before is not None:
             store.write(lambda transaction: transaction.remove_destruction(before.erased))
 
-    def _chosen(self, ids: Sequence[str], older_than: float, noted: Mapping[bytes, Destruction]) -> list[OtherObject]:
+    def _chosen(
+        self, ids: Sequence[str], older_than: float, there: Mapping[bytes, str], noted: Mapping[bytes, Destruction]
+    ) -> list[OtherObject]:
         opened = self._opened
         domain_keys = {object_id_of(each) for each in opened.unsealed_keys.in_token}
         seals = keys_of_seals(opened)
-        others = other_objects(wrapping_keys_in(opened.token), {*domain_keys, *seals}, noted)
+        others = other_objects(there, {*domain_keys, *seals}, noted)
         by_id = {each.object_id: each for each in others}
         shared = shared_objects(opened.folder, opened.store)
         for each in map(str.lower, ids):

@@ -132,7 +132,7 @@ def test_an_object_that_the_token_does_not_destroy_is_named(
     (said,) = [each.getMessage() for each in caplog.records if each.levelno == logging.ERROR]
     (left,) = other_objects(full)
     assert left.rpartition(" ")[2] in said
-    assert "(strongroom/us-east-1/1) of a destroyed domain key is still in the token" in said
+    assert "(strongroom/us-east-1/1), which no domain key has, is still in the token" in said
     with monkeypatch.context() as away:
         away.setattr("strongroom.assembly.tokens.destroy_wrapping_key", _unavailable)
         full.deployment.keeper.run()

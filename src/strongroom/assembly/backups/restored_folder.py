@@ -73,7 +73,9 @@ class RestoredFolder:
         _sync(path)
         # A server may have been started in it meanwhile.
         _require_empty(self._target, path)
-        if path.parent == self._target or _is_kept(self._target):
+        # A restore that was killed may have moved some files.
+        has_begun = self._target.exists() and any(self._target.iterdir())
+        if path.parent == self._target or has_begun or _is_kept(self._target):
             others = sorted(each for each in path.iterdir() if each != self.folder.database)
             for each in (*others, *([self.folder.database] if with_database else [])):
                 each.rename(self._target / each.name)
@@ -161,7 +163,7 @@ def _reason_of(error: BaseException) -> str:
 
 def _hidden(target: Path) -> Path:
     """Return where the hidden folder is that a killed restore has left, or where it is to be."""
-    inside, beside = target / ".restoring", target.with_name(f".{target.name}.restoring")
+    inside, beside = target / ".restoring", target.parent / f".{target.name}.restoring"
     if inside.exists() or _note_of(inside).exists():
         return inside
     if beside.exists() and _note_of(beside).exists():

@@ -12,7 +12,7 @@ from strongroom.assembly.key_imports.eligibility import why_not
 from strongroom.assembly.key_imports.grants import GrantImport
 from strongroom.assembly.key_imports.material import imported_token
 from strongroom.assembly.key_imports.policies import ImportedPolicy, imported_policy
-from strongroom.assembly.key_imports.report import KEY, POLICY, ImportedKey, Outcome
+from strongroom.assembly.key_imports.report import DEFAULT_POLICY, KEY, POLICY, ImportedKey, Outcome
 from strongroom.audit.operator_events import KEY_SOURCE, OperatorEvent
 from strongroom.errors import KmsError, ValidationException
 from strongroom.key_exports.document import ExportedKey
@@ -137,9 +137,11 @@ class OneKey:
                 self._write(existing, after)
                 _, missing = self._extras(after, dry_run=False)
         result.missing += missing
-        # The default policy allows more than any other: the source may still get a narrower one.
-        has_policy = not policy.problem and after.policy == wanted.policy != _default_of(after)
-        self._note(KEY, *([POLICY] if has_policy else []))
+        self._note(KEY)
+        if not policy.problem and after.policy == wanted.policy:
+            # Whether a default policy is here because the source has it, or stands in for one that could not be had,
+            # tells whether the key was held back.
+            self._note(DEFAULT_POLICY if after.policy == _default_of(after) else POLICY)
         result.outcome = Outcome.COMPLETED if changed else Outcome.PRESENT
         if existing is None:
             result.outcome = Outcome.IMPORTED
@@ -203,7 +205,8 @@ class OneKey:
         if existing.policy != default or policy.problem or wanted.policy == default or POLICY in self._there:
             return existing
         completed = replace(existing, policy=policy.text, pinned=policy.pinned)
-        return replace(completed, state=self._state(policy)) if existing.state is KeyState.DISABLED else completed
+        held_back = existing.state is KeyState.DISABLED and DEFAULT_POLICY not in self._there
+        return replace(completed, state=self._state(policy)) if held_back else completed
 
     def _describe(self, key: KmsKey, policy: ImportedPolicy) -> None:
         """Note what is missing of a key, and what is different about it."""

@@ -8,7 +8,7 @@ import msgspec
 
 from strongroom.assembly.data_folder import DataFolderError
 
-KEY, POLICY = "key", "policy"
+KEY, POLICY, DEFAULT_POLICY = "key", "policy", "default policy"
 
 
 class Outcome(StrEnum):
@@ -28,8 +28,8 @@ class ImportedKey(msgspec.Struct, kw_only=True):
     """One key of the source, and the key that it has become.
 
     ``missing`` is what could not be had, each with what to do about it. ``notes`` is what differs from the source.
-    ``there`` is what this import or an earlier one has found or made here: ``key``, ``policy``, names of aliases, and
-    ``grant`` with an id of the source. A later import can tell by it what was removed meanwhile.
+    ``there`` is what this import or an earlier one has found or made here: ``key``, ``policy`` or ``default policy``,
+    names of aliases, and ``grant`` with an id of the source. A later import can tell by it what was removed meanwhile.
     """
 
     source_arn: str

@@ -287,6 +287,12 @@ def test_a_destroyed_replica_and_its_primary(deployment: LocalDeployment, tmp_pa
     restored.deployment.close()
 
 
+def test_the_root_folder_is_no_empty_place(deployment: LocalDeployment, tmp_path: Path) -> None:
+    made = back_up(deployment, tmp_path)
+    with pytest.raises(DataFolderError, match="`/` is not empty"):
+        restore(deployment, made, Path("/"))
+
+
 @pytest.mark.parametrize("content", ["strongroom.db", "notes.txt", ".hidden"])
 def test_only_an_empty_place_is_filled(content: str, deployment: LocalDeployment, tmp_path: Path) -> None:
     made = back_up(deployment, tmp_path)

@@ -131,11 +131,15 @@ def test_what_is_new_in_the_source_is_added(local: LocalDeployment) -> None:
 def test_a_policy_that_the_source_has_made_narrower_is_taken(local: LocalDeployment) -> None:
     wide = default_policy(root_arn(REGION, SOURCE))
     report = run(local, export=replace(EXPORT, keys=(replace(exported(1), policy=wide),)))
-    assert report.keys[0].there == ["alias/1", "alias/1-more", "grant " + "a" * 64, "grant " + "b" * 64, "key"]
+    grants_noted = ["grant " + "a" * 64, "grant " + "b" * 64]
+    assert report.keys[0].there == ["alias/1", "alias/1-more", "default policy", *grants_noted, "key"]
     default = local.call("GetKeyPolicy", KeyId=FIRST)["Policy"]
+    local.call("DisableKey", KeyId=FIRST)
     report = run(local, report)
     assert outcomes(report) == [Outcome.COMPLETED, Outcome.IMPORTED]
     assert local.call("GetKeyPolicy", KeyId=FIRST)["Policy"] != default
+    # An operator has disabled it, and not an import for want of a policy.
+    assert local.call("DescribeKey", KeyId=FIRST)["KeyMetadata"]["KeyState"] == "Disabled"
 
 
 def test_a_key_that_one_export_lacks_is_not_forgotten(local: LocalDeployment) -> None:
