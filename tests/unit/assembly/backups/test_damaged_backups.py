@@ -2,7 +2,6 @@
 
 import base64
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from backup_scene import back_up, reopened, restore, verify
 from local_deployment import LocalDeployment, Refused, entropy
 from strongroom.assembly.backups.verification import _Content
 from strongroom.backup.blocks import BackupError
-from strongroom.clock import DAY, ManualClock
+from strongroom.clock import DAY
 
 TEXT = base64.b64encode(b"secret").decode()
 DAMAGE = {
@@ -28,13 +27,6 @@ DAMAGED_MATERIAL = {
     "no material": "DELETE FROM key_material WHERE key_id = ?",
     "material that does not open": "UPDATE key_material SET token = zeroblob(77) WHERE key_id = ?",
 }
-
-
-@pytest.fixture
-def deployment(tmp_path: Path) -> Iterator[LocalDeployment]:
-    made = LocalDeployment(tmp_path / "data", ManualClock(1_790_000_000.0))
-    yield made
-    made.deployment.close()
 
 
 @pytest.mark.parametrize("damage", DAMAGE)

@@ -4,7 +4,6 @@ import errno
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing
 from io import BufferedRandom
 from pathlib import Path
@@ -19,7 +18,7 @@ from local_deployment import LocalDeployment, entropy
 from strongroom.assembly.backups.verification import Origin
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.backup.blocks import BackupError
-from strongroom.clock import DAY, ManualClock
+from strongroom.clock import DAY
 from strongroom.crypto.age.recipients import RecipientEncryption
 from strongroom.crypto.age.stream import AgeError, Readable, Writable
 from strongroom.crypto.audit_key import AuditKey
@@ -29,13 +28,6 @@ from strongroom.store.sql.sections import TableReader
 from strongroom.store.sqlite.store import SqlStore
 
 NOW = 1_790_000_000.0
-
-
-@pytest.fixture
-def deployment(tmp_path: Path) -> Iterator[LocalDeployment]:
-    made = LocalDeployment(tmp_path / "data", ManualClock(NOW))
-    yield made
-    made.deployment.close()
 
 
 @pytest.fixture

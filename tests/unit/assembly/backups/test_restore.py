@@ -4,7 +4,6 @@ import base64
 import gzip
 import shutil
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from strongroom.assembly.backups.restored_folder import restored_folder
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.assembly.restored_objects import shared_objects
 from strongroom.backup.blocks import BackupError
-from strongroom.clock import DAY, ManualClock
+from strongroom.clock import DAY
 from strongroom.crypto.material import MaterialBinding
 from strongroom.crypto.seal import UnsealError
 from strongroom.crypto.seals.file import create_root_key
@@ -30,13 +29,6 @@ from strongroom.store.subjects.destructions import ErasedDomainKey, ErasedMateri
 
 NOW = 1_790_000_000.0
 TEXT = base64.b64encode(b"secret").decode()
-
-
-@pytest.fixture
-def deployment(tmp_path: Path) -> Iterator[LocalDeployment]:
-    made = LocalDeployment(tmp_path / "data", ManualClock(NOW))
-    yield made
-    made.deployment.close()
 
 
 def new_key(deployment: LocalDeployment, **more: Any) -> str:
@@ -284,66 +276,6 @@ def test_a_destroyed_replica_and_its_primary(deployment: LocalDeployment, tmp_pa
     ours, theirs = (each.call("DescribeKey", KeyId=key_id)["KeyMetadata"] for each in (deployment, restored))
     assert ours == theirs
     assert theirs["MultiRegionConfiguration"]["ReplicaKeys"] == []
-    restored.deployment.close()
-
-
-def test_the_root_folder_is_no_empty_place(deployment: LocalDeployment, tmp_path: Path) -> None:
-    made = back_up(deployment, tmp_path)
-    with pytest.raises(DataFolderError, match="`/` is not empty"):
-        restore(deployment, made, Path("/"))
-
-
-@pytest.mark.parametrize("content", ["strongroom.db", "notes.txt", ".hidden"])
-def test_only_an_empty_place_is_filled(content: str, deployment: LocalDeployment, tmp_path: Path) -> None:
-    made = back_up(deployment, tmp_path)
-    (tmp_path / "new").mkdir()
-    (tmp_path / "new" / content).write_text("precious")
-    with pytest.raises(DataFolderError, match="is not empty"):
-        restore(deployment, made, tmp_path / "new")
-    assert (tmp_path / "new" / content).read_text() == "precious"
-    (tmp_path / "new" / content).unlink()
-    restore(deployment, made, tmp_path / "new")
-
-
-def test_places_that_cannot_be_filled(deployment: LocalDeployment, tmp_path: Path) -> None:
-    made = back_up(deployment, tmp_path)
-    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
-    (tmp_path / "file").write_text("")
-    for place in ("link", "file"):
-        with pytest.raises(DataFolderError, match="is not a folder"):
-            restore(deployment, made, tmp_path / place)
-    with pytest.raises(DataFolderError, match="does not exist"):
-        restore(deployment, made, tmp_path / "missing" / "new")
-
-
-def test_a_place_that_cannot_be_replaced_is_filled(
-    deployment: LocalDeployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    key_id = new_key(deployment)
-    made = back_up(deployment, tmp_path)
-    (tmp_path / "new" / "lost+found").mkdir(parents=True)
-    monkeypatch.setattr(Path, "is_mount", lambda path: path == tmp_path / "new")
-    restore(deployment, made, tmp_path / "new")
-    restored = reopened(deployment, tmp_path / "new")
-    assert state_of(restored, key_id) == "Enabled"
-    restored.deployment.close()
-    assert not (tmp_path / "new" / ".restoring").exists()
-
-
-def test_the_current_folder_is_filled_and_not_replaced(
-    deployment: LocalDeployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    key_id = new_key(deployment)
-    made = back_up(deployment, tmp_path)
-    here = tmp_path / "here"
-    here.mkdir()
-    monkeypatch.chdir(here)
-    inode = here.stat().st_ino
-    restore(deployment, made, here)
-    assert here.stat().st_ino == inode
-    assert (Path() / "strongroom.db").exists()
-    restored = reopened(deployment, here)
-    assert state_of(restored, key_id) == "Enabled"
     restored.deployment.close()
 
 
