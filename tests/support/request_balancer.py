@@ -7,39 +7,26 @@ on, so that a test can send what it likes.
 import asyncio
 import itertools
 import re
-import threading
 from collections.abc import Sequence
 from contextlib import suppress
+
+from typing_extensions import override
+
+from threaded_server import ThreadedServer
 
 _CHUNK = 1 << 16
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)[ \t]*\r\n", re.IGNORECASE)
 _START = re.compile(rb"[A-Z]+ [^ \r\n]+ HTTP/1\.1\r\n")
 
 
-class RequestBalancer:
-    """Listens on ``port`` of the loopback interface, on a thread, for servers on other ports of it."""
+class RequestBalancer(ThreadedServer):
+    """Listens for servers on other ports of the loopback interface."""
 
     def __init__(self, ports: Sequence[int]) -> None:
         self._ports = itertools.cycle(ports)
-        self._loop = asyncio.new_event_loop()
-        self._server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0))
-        self.port: int = self._server.sockets[0].getsockname()[1]
-        self._thread = threading.Thread(target=self._loop.run_forever, name="balancer", daemon=True)
-        self._thread.start()
+        super().__init__("balancer")
 
-    def close(self) -> None:
-        """Close everything."""
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-    async def _close(self) -> None:
-        self._server.close()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
-            task.cancel()
-        await asyncio.sleep(0)
-
+    @override
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = _Connection(reader, writer)
         try:

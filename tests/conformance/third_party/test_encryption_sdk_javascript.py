@@ -3,7 +3,6 @@
 What it writes is read by the one for Python, and the other way round.
 """
 
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 from aws_encryption_sdk import CommitmentPolicy, EncryptionSDKClient, StrictAwsKmsMasterKeyProvider
 from mypy_boto3_kms.client import KMSClient
 
+from installed_packages import npm_packages
 from local_server import RunningServer
 from programs import program
 
@@ -21,13 +21,7 @@ MESSAGE = b"written in one language, read in another"
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Install what the lock file names, checked by hash, into a folder that is thrown away."""
-    folder = tmp_path_factory.mktemp("encryption-sdk")
-    shutil.copytree(SOURCES, folder, dirs_exist_ok=True)
-    npm = [program("npm", "npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-    done = subprocess.run(npm, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return folder
+    return npm_packages(SOURCES, tmp_path_factory.mktemp("encryption-sdk"))
 
 
 def run(server: RunningServer, installed: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

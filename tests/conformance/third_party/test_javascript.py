@@ -1,11 +1,11 @@
 """The AWS SDK for JavaScript, version 3, on Node.js: ``javascript/round_trip.mjs``."""
 
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from installed_packages import npm_packages
 from local_server import RunningServer, running_server
 from programs import program
 from tls_files import self_signed
@@ -15,13 +15,7 @@ SOURCES = Path(__file__).parent / "javascript"
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Install what the lock file names, checked by hash, into a folder that is thrown away."""
-    folder = tmp_path_factory.mktemp("javascript")
-    shutil.copytree(SOURCES, folder, dirs_exist_ok=True)
-    npm = [program("npm", "npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-    done = subprocess.run(npm, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return folder
+    return npm_packages(SOURCES, tmp_path_factory.mktemp("javascript"))
 
 
 def test_what_names_a_private_authority(installed: Path, tmp_path: Path) -> None:
