@@ -170,6 +170,7 @@ def _python_type(column: Column[Any]) -> type | None:
     try:
         return column.type.python_type
     except NotImplementedError:
+        # SQLAlchemy says so of a type that no type of Python stands for.
         return None
 
 
