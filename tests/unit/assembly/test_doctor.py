@@ -2,11 +2,15 @@
 
 import fcntl
 import os
+import re
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TypeVar
 
+import msgspec
 import pytest
 
 from audits import command_records
@@ -17,7 +21,7 @@ from strongroom.assembly.doctor.audit import check_backup
 from strongroom.assembly.doctor.database import check_every_record
 from strongroom.assembly.doctor.events import check_events
 from strongroom.assembly.doctor.examination import Check, examine
-from strongroom.assembly.doctor.files import check_disk
+from strongroom.assembly.doctor.files import check_disk, check_secret_files, secret_files
 from strongroom.assembly.doctor.results import Finding, Report, Status, critical, ok, result_of, told, unknown, warning
 from strongroom.assembly.doctor.scene import Options, Scene
 from strongroom.assembly.doctor.service import check_certificate
@@ -25,13 +29,20 @@ from strongroom.assembly.doctor.table import CHECKS
 from strongroom.assembly.event_sending import EventSending
 from strongroom.assembly.events import spool_of
 from strongroom.assembly.open_folder import open_existing
+from strongroom.audit_destinations import AuditDestination
 from strongroom.clock import DAY, ManualClock, SystemClock
+from strongroom.event_destinations import EventDestination
 from strongroom.events.event import own_event
+from strongroom.settings import Settings, XksProxyHost
 from strongroom.settings_sources import load
 from tls_files import self_signed
 
+T = TypeVar("T", bound=msgspec.Struct)
+
 NOW = 1_790_000_000.0
 GIGABYTE = 1 << 30
+_SECRET = re.compile(r"(^|_)key$|(password|pin|passphrase|secret)_file$")
+"""The names of settings that name a file with a secret."""
 
 
 @contextmanager
@@ -138,6 +149,48 @@ def test_room_on_the_disk(
     (found,) = outcome(scene_of(tmp_path), check_disk).checks
     assert found.status is status
     assert bool(found.remedies) == (status is not Status.OK)
+
+
+@pytest.mark.parametrize(
+    ("folder", "file", "status"),
+    [
+        (0o755, 0o640, Status.OK),
+        (0o755, 0o644, Status.WARNING),
+        (0o750, 0o644, Status.OK),
+        (0o711, 0o604, Status.WARNING),
+    ],
+)
+def test_a_private_key_that_all_users_can_read(folder: int, file: int, status: Status) -> None:
+    # Not all users can look into the folders of pytest.
+    with tempfile.TemporaryDirectory() as name:
+        parent = Path(name)
+        parent.chmod(folder)
+        key, link = parent / "server.key", parent / "link"
+        key.write_text("secret")
+        key.chmod(file)
+        link.symlink_to(key)
+        (found,) = outcome(scene_of(parent, tls_cert="x", tls_key=str(link)), check_secret_files).checks
+    assert found.status is status
+    assert status is Status.OK or "chmod o-r" in found.remedies[0]
+
+
+def test_every_setting_that_names_a_file_with_a_secret_is_looked_at() -> None:
+    named = set[str]()
+
+    def filled(kind: type[T], **more: object) -> T:
+        fields = [each.name for each in msgspec.structs.fields(kind)]
+        secrets = {name: f"{kind.__name__}.{name}" for name in fields if re.search(_SECRET, name)}
+        named.update(secrets.values())
+        return kind(**secrets, **more)
+
+    settings = filled(
+        Settings,
+        xks_proxies=(filled(XksProxyHost, host="a"),),
+        audit_ship=(filled(AuditDestination, to="a"),),
+        events=(filled(EventDestination, to="a"),),
+    )
+    assert {*secret_files(settings)} == named
+    assert len(named) >= 9
 
 
 def test_a_disk_that_can_only_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,15 @@
-"""Checks of the data folder: whose it is, who can read it, and the room on its disks."""
+"""Checks of the data folder and of files with secrets: whose they are, who can read them, and the room on disks."""
 
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from strongroom.assembly.doctor.results import Finding, critical, ok, warning
 from strongroom.assembly.doctor.scene import Scene
 from strongroom.assembly.node import require_node_id
+from strongroom.settings import Settings
 
 _OTHERS = stat.S_IRWXO
 _NOT_OWNER = stat.S_IRWXG | stat.S_IRWXO
@@ -31,6 +33,35 @@ def check_folder(scene: Scene) -> Iterator[Finding]:
         if path.exists() and path.stat().st_mode & _NOT_OWNER:
             yield warning(f"`{path}` can be read by others", f"run: chmod 600 {path}")
     yield ok(f"`{folder.path}`, node {node}")
+
+
+def check_secret_files(scene: Scene) -> Iterator[Finding]:
+    """Find out whether all users of the machine can read a file with a secret that the settings name."""
+    for path in map(Path, secret_files(scene.settings)):
+        # One that cannot be used at all is told by `settings`, or by what uses it.
+        with suppress(OSError):
+            if _is_read_by_all(path):
+                yield warning(f"all users can read `{path}`, which has a secret", f"run: chmod o-r {path}")
+    yield ok("not all users can read a file with a secret that the settings name")
+
+
+def secret_files(settings: Settings) -> Iterator[str]:
+    """Yield the names of the files with passwords and private keys that the settings name."""
+    named = (
+        *(settings.store_password_file, settings.pkcs11_pin_file, settings.seal_passphrase_file),
+        *(settings.tls_key, settings.xks_tls_key),
+        *(each.key for each in settings.xks_proxies),
+        *(each.key for each in settings.audit_ship),
+        *(name for each in settings.events for name in (each.key, each.secret_file)),
+    )
+    yield from (name for name in named if name is not None)
+
+
+def _is_read_by_all(path: Path) -> bool:
+    """Tell whether all users can read a file and look into every folder that leads to it; raises OSError."""
+    real = path.resolve(strict=True)
+    folders = all(each.stat().st_mode & stat.S_IXOTH for each in real.parents)
+    return folders and bool(real.stat().st_mode & stat.S_IROTH)
 
 
 def check_disk(scene: Scene) -> Iterator[Finding]:

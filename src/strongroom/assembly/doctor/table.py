@@ -11,7 +11,7 @@ from strongroom.assembly.doctor.database import (
 )
 from strongroom.assembly.doctor.events import check_events
 from strongroom.assembly.doctor.examination import Check
-from strongroom.assembly.doctor.files import check_disk, check_folder
+from strongroom.assembly.doctor.files import check_disk, check_folder, check_secret_files
 from strongroom.assembly.doctor.keys import check_destructions, check_due
 from strongroom.assembly.doctor.machine import check_cryptography, check_memory
 from strongroom.assembly.doctor.nodes import (
@@ -33,6 +33,7 @@ from strongroom.assembly.doctor.token import check_token
 
 CHECKS = (
     Check("settings", check_settings),
+    Check("secret-files", check_secret_files),
     Check("folder", check_folder),
     Check("disk", check_disk),
     Check("server", check_server),
