@@ -13,6 +13,8 @@ from strongroom.settings_rules import Mistake, listener_mistakes, mistakes_in
 from strongroom.settings_values import FIELDS, is_plain_list, meant, value_of
 
 _PREFIX = "STRONGROOM_"
+CONFIG_VARIABLE = "STRONGROOM_CONFIG"
+"""The variable that names the settings file. It is no setting itself."""
 _OPTIONS = {"regions": "region"}
 """Settings whose option on the command line has another name."""
 _ALSO = {"region": "regions"}
@@ -176,7 +178,7 @@ def _in_flags(flags: Mapping[str, object]) -> dict[str, _Given]:
 
 def variables_without_effect(environment: Mapping[str, str]) -> Iterator[str]:
     """Yield a sentence for each variable that is empty, or looks like a setting and is none."""
-    for variable in sorted(_variable(name) for name in (*FIELDS, *_ALSO)):
+    for variable in sorted([CONFIG_VARIABLE, *map(_variable, (*FIELDS, *_ALSO))]):
         if environment.get(variable) == "":
             yield f"the variable {variable} is empty, and has no effect"
     for name, similar in unknown_variables(environment).items():
@@ -210,7 +212,7 @@ def _from_toml(document: str) -> dict[str, object]:
 
 def unknown_variables(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that look like settings and are none, each with the most similar one that is, or nothing."""
-    known = [_variable(name).removeprefix(_PREFIX) for name in (*FIELDS, *_ALSO)]
+    known = [each.removeprefix(_PREFIX) for each in (CONFIG_VARIABLE, *map(_variable, (*FIELDS, *_ALSO)))]
     names = sorted(name.removeprefix(_PREFIX) for name in environment if name.startswith(_PREFIX))
     unknown = {name: get_close_matches(name, known, 1) for name in names if name not in known}
     return {_PREFIX + name: _PREFIX + similar[0] if similar else "" for name, similar in unknown.items()}

@@ -1,5 +1,6 @@
 """``env.sh`` and ``env.fish``: AWS clients reach the server from any shell, whatever its environment says about AWS."""
 
+import json
 import os
 import socket
 import subprocess
@@ -102,6 +103,7 @@ def corporate(tmp_path: Path) -> dict[str, str]:
         "AWS_DEFAULT_REGION": "ap-south-1",
         "AWS_DEFAULT_OUTPUT": "table",
         "STRONGROOM_DATA": "/nowhere",
+        "STRONGROOM_CONFIG": "/nowhere",
     }
 
 
@@ -148,6 +150,20 @@ def test_without_the_file_they_go_elsewhere(server: RunningServer, corporate: di
     pointed = corporate | {"AWS_ENDPOINT_URL_STS": server.endpoint, "AWS_MAX_ATTEMPTS": "1"}
     done = subprocess.run([aws, "sts", "get-caller-identity"], env=pointed, capture_output=True, check=False)
     assert done.returncode != 0
+
+
+def test_commands_read_the_settings_file_of_the_server(tmp_path: Path, corporate: dict[str, str]) -> None:
+    """Without it, they would look for a database in the data folder, and for no token."""
+    config = tmp_path / "the settings.toml"
+    config.write_text("keeper-interval = 60\n")
+    options = ("--config", os.path.relpath(config), "--workers", "1")
+    with running_server(tmp_path / "data", tmp_path / "log", *options) as server:
+        for shell in ("sh", "fish"):
+            done = in_shell(shell, file_of(server, shell), "strongroom config show --json keeper-interval", corporate)
+            assert not done.stderr
+            found = json.loads(done.stdout)["keeper-interval"]
+            assert (found["value"], Path(found["named"]).resolve()) == (60, config)
+        assert server.stop() == 0
 
 
 @pytest.mark.parametrize("name", ["env.sh", "env.fish"])

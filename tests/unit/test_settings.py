@@ -177,7 +177,14 @@ def test_names_of_files_are_utf_8() -> None:
 
 
 def test_variables_that_are_no_settings_are_told_with_what_may_be_meant() -> None:
-    given = {"STRONGROOM_FIP": "1", "STRONGROOM_Q": "1", "STRONGROOM_DATA": "data", "STRONG": "1", "PATH": "/bin"}
+    given = {
+        "STRONGROOM_FIP": "1",
+        "STRONGROOM_Q": "1",
+        "STRONGROOM_DATA": "data",
+        "STRONGROOM_CONFIG": "a",
+        "STRONG": "1",
+        "PATH": "/bin",
+    }
     assert unknown_variables(given) == {"STRONGROOM_FIP": "STRONGROOM_FIPS", "STRONGROOM_Q": ""}
 
 

@@ -14,18 +14,27 @@ from urllib.parse import urlsplit
 from strongroom.assembly.data_folder import DataFolder
 from strongroom.aws_variables import CLEARED, PROXY_EXCEPTIONS, SERVICES
 from strongroom.settings import Settings
+from strongroom.settings_sources import CONFIG_VARIABLE
 from strongroom.whole_files import replace_file
 
+_CLEARED = (*CLEARED, CONFIG_VARIABLE)
+"""The settings file of another server does not belong to this one."""
 
-def write_client_environment(settings: Settings, url: str, *, for_commands: bool = True) -> tuple[Path, Path]:
+
+def write_client_environment(
+    settings: Settings, url: str, *, config: Path | None = None, for_commands: bool = True
+) -> tuple[Path, Path]:
     """Write both files into the data folder, readable by their owner only; return their paths. Raises OSError.
 
-    ``for_commands`` has the ``strongroom`` commands of the shell use the data folder, too.
+    ``for_commands`` has the ``strongroom`` commands of the shell use the data folder and the settings file ``config``,
+    too.
     """
     folder = DataFolder(settings.folder)
     variables = _variables(settings, folder, url)
     if for_commands:
         variables["STRONGROOM_DATA"] = str(folder.path.absolute())
+    if config is not None:
+        variables[CONFIG_VARIABLE] = str(config.absolute())
     direct = _direct(urlsplit(url).hostname or "")
     commands = _commands()
     for path, text in (
@@ -65,7 +74,7 @@ def _commands() -> str | None:
 def _for_sh(variables: Mapping[str, str], direct: str, commands: str | None) -> str:
     lines = [
         "# Points the AWS clients of this shell at Strongroom. Read it with the command `.`; written by each start.",
-        f"unset {' '.join(CLEARED)}",
+        f"unset {' '.join(_CLEARED)}",
         *(f"export {name}={shlex.quote(value)}" for name, value in variables.items()),
         "no_proxy=${no_proxy:-${NO_PROXY:-}}",
         *(f'export {name}={shlex.quote(direct)}"${{{name}:+,${name}}}"' for name in PROXY_EXCEPTIONS),
@@ -79,7 +88,7 @@ def _for_fish(variables: Mapping[str, str], direct: str, commands: str | None) -
     lines = [
         "# Points the AWS clients of this fish at Strongroom. Read it with `source`; written by each start.",
         # Erasing would uncover, or erase, universal variables. A global variable that is not exported covers them.
-        *(f"set --global --unexport {name}" for name in CLEARED),
+        *(f"set --global --unexport {name}" for name in _CLEARED),
         *(f"set --global --export {name} {fish_quoted(value)}" for name, value in variables.items()),
         "set --query no_proxy[1]; or set --global no_proxy $NO_PROXY",
         *(f"set --global --export {name} (string join , {fish_quoted(direct)} ${name})" for name in PROXY_EXCEPTIONS),

@@ -13,7 +13,7 @@ from typing_extensions import override
 from strongroom.crypto.audit_key import AuditPublicKey, load_audit_public_key
 from strongroom.settings import Account, Region, Settings, SettingsError
 from strongroom.settings_rules import Mistake
-from strongroom.settings_sources import FoundSettings, find, load
+from strongroom.settings_sources import CONFIG_VARIABLE, FoundSettings, find, load
 from strongroom.whole_files import read_regular
 
 _DEFAULT_CONFIG = Path("strongroom.toml")
@@ -71,7 +71,9 @@ EXISTING_FOLDER = _NamedPath(exists=True, file_okay=False)
 config_option = click.option(
     "--config",
     type=PATH,
-    help="Settings file (TOML). Default: strongroom.toml in the current folder, if it exists.",
+    envvar=CONFIG_VARIABLE,
+    help=f"Settings file (TOML). Default: the one that {CONFIG_VARIABLE} names, or strongroom.toml in the current "
+    "folder, if it exists.",
 )
 data_option = click.option("--data", help="Data folder, which holds everything. Default: ./strongroom-data.")
 

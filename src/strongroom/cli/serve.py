@@ -22,7 +22,7 @@ from strongroom.assembly.serving_lock import ServingLock
 from strongroom.audit.writer_id import worker_name
 from strongroom.cli.client_environment import fish_quoted, write_client_environment
 from strongroom.cli.data_folder import readable_errors
-from strongroom.cli.options import config_option, data_option, read_settings, serve_options
+from strongroom.cli.options import config_option, data_option, read_settings, serve_options, settings_file
 from strongroom.cli.reload import Reload
 from strongroom.cli.standard_output import say
 from strongroom.cli.stop_signals import exit_on_stop_signals
@@ -69,7 +69,7 @@ def serve(config: Path | None, regions: tuple[str, ...], **flags: object) -> Non
                 harden_process()
                 _warn_of_variables()
                 _lock_memory()
-                _serve(settings, log, read)
+                _serve(settings, log, read, settings_file(config))
         except (click.ClickException, ProcessError) as error:
             _fail(str(error), log)
 
@@ -95,7 +95,7 @@ def _fail(why: str, log: LogQueue) -> NoReturn:
     os._exit(1)
 
 
-def _serve(settings: Settings, log: LogQueue, read: Callable[[], Settings]) -> None:
+def _serve(settings: Settings, log: LogQueue, read: Callable[[], Settings], config: Path | None) -> None:
     exit_on_stop_signals(_STOPPED)
     service_manager = ServiceManager.of(os.environ, os.getpid())
     require_open_files()
@@ -105,7 +105,7 @@ def _serve(settings: Settings, log: LogQueue, read: Callable[[], Settings]) -> N
         running = _with_ports(settings, held, _AFTER_ORPHANS if lock.waited else 0.0)
         running = msgspec.structs.replace(running, workers=_workers(settings))
         unsealed = _ready_folder(running)
-        announce = partial(_announce, running, _write_environment(running), service_manager)
+        announce = partial(_announce, running, _write_environment(running, config), service_manager)
         reload = Reload(read, settings, running, service_manager)
         if _serves_alone(running):
             ready = partial(_announce_alone, announce, reload, service_manager)
@@ -172,10 +172,10 @@ def _keep_alive(loop: asyncio.AbstractEventLoop, service_manager: ServiceManager
     loop.call_later(HEARTBEAT_INTERVAL, _keep_alive, loop, service_manager)
 
 
-def _write_environment(settings: Settings) -> tuple[Path, Path] | None:
+def _write_environment(settings: Settings, config: Path | None) -> tuple[Path, Path] | None:
     """Write the files that point AWS clients at the server before it serves: a script may wait for that alone."""
     try:
-        return write_client_environment(settings, _url(settings))
+        return write_client_environment(settings, _url(settings), config=config)
     except OSError as error:
         # The server is of use without these files.
         logger.warning("cannot write the environment of clients: %s", error)
