@@ -28,6 +28,7 @@ from strongroom.store.records import (
     KeyUse,
 )
 from strongroom.store.scopes import KeyScope
+from strongroom.store.sql import change_log
 from strongroom.store.sqlite.store import SqlStore
 
 NOW = 1_790_000_000.0
@@ -290,6 +291,21 @@ def test_changes_before_a_trimmed_change_log_are_incomplete(store: Store) -> Non
     assert store.changes(last - 3).complete
     assert len(store.changes(last - 3).entries) == 3
     assert store.changes(last).complete
+
+
+def test_a_long_change_log_is_trimmed_in_slices(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One statement for millions of entries would reach the limit of its time, and so again in every round."""
+    for number in range(10):
+        add(store, make_key(number))
+    assert store.changes(0).last == 10
+    monkeypatch.setattr(change_log, "_SLICE", 2)
+    monkeypatch.setattr(change_log, "_SLICES", 3)
+    store.trim_changes(1)
+    assert not store.changes(5).complete
+    assert store.changes(7).complete
+    store.trim_changes(1)
+    assert not store.changes(7).complete
+    assert store.changes(9).complete
 
 
 def test_writers_on_many_threads_do_not_lose_each_others_changes(store: Store) -> None:
