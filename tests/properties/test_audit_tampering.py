@@ -294,11 +294,13 @@ def test_lines_added_while_no_server_runs_are_found_before_and_after_a_start(who
     name = max(files)
     end = claim_of(files[name].splitlines()[-1])
     assert end is not None
+    signed = end.sequence
     for number, more in enumerate(lines):
         bodies = [b'{"eventName":"forged"}'] * more
         if number:
             name = segment_name(NOW + 3 * DAY + number, end)
-            bodies.insert(0, header_body(Header(name, end.digest.decode())))
+            header = Header(name, end.digest.decode(), uncovered=end.sequence - signed)
+            bodies.insert(0, header_body(header))
         forged, end = link(bodies, end)
         files[name] = files.get(name, b"") + forged
     assert whole.kinds(files) == {Kind.ADDED}

@@ -19,6 +19,7 @@ from strongroom.audit.chain import (
     parse_name,
 )
 from strongroom.audit.operator_events import AUDIT_SOURCE, OperatorEvent
+from strongroom.audit.report import Report
 from strongroom.audit.retirement import REINSTATED, RETIRED, LostChain, Reinstatement, Retirement, may_retire
 from strongroom.audit.writer_id import parse_writer
 from strongroom.node_id import NodeId
@@ -125,6 +126,29 @@ class Statements:
             found.append(segment)
             place = segment.last_sequence + 1
         return found if place == last + 1 else []
+
+    def has_end(self, position: Position) -> bool:
+        """Tell whether an archived segment ends with this position."""
+        return any(
+            (each.writer, each.last_sequence, each.last_hash.encode())
+            == (position.writer, position.sequence, position.digest)
+            for each in self.segments.values()
+        )
+
+    def count(self, passed: Iterable[StatedSegment], report: Report, *, archives_given: bool) -> Iterator[str]:
+        """Count archived segments in the report of a log that lacks them.
+
+        Yields what is to be said of each that should be there: if the ``archives_given`` are all, only pruned ones may
+        be missing.
+        """
+        for segment in passed:
+            if segment.name in self.pruned:
+                report.pruned += 1
+            elif archives_given:
+                yield f"{segment.name} was archived, and is in none of the archives given"
+            else:
+                folder = ", ".join(sorted(self.folders[segment.name]))
+                report.archived[folder] = report.archived.get(folder, 0) + 1
 
     def covers(self, writer: str, line: int, last: int) -> bool:
         """Tell whether archived segments hold a line of a chain and all that follow it up to ``last``."""
@@ -235,6 +259,7 @@ def _previous_hash(name: str, header: bytes) -> bytes:
 
 
 def _is_signed(line: bytes, before: Position, verifies: Callable[[bytes, bytes], bool]) -> bool:
+    """Tell whether a line is a checkpoint that the audit key has signed, of the position before it."""
     checkpoint = checkpoint_in(line)
     stated = None if checkpoint is None else checkpoint.read_signed(before.writer, verifies)
     return stated is not None and stated.is_of(before)

@@ -124,7 +124,8 @@ class Header(msgspec.Struct, frozen=True, omit_defaults=True):
     these two are named ``unvouched`` and ``doubt``. ``database`` is the note about the database with which the segment
     begins; None in those of releases that wrote none. ``missing`` is how many lines that the process before had written
     were not there any more; with ``machine_failed``, the machine had ended without stopping it, which explains them.
-    ``damaged`` is how many lines the machine's end has left from the first one on that it has damaged.
+    ``damaged`` is how many lines the machine's end has left from the first one on that it has damaged, and
+    ``damaged_hash`` what they are (see ``damage``).
     """
 
     name: str
@@ -137,6 +138,7 @@ class Header(msgspec.Struct, frozen=True, omit_defaults=True):
     missing: Count = 0
     machine_failed: bool = msgspec.field(name="machineFailed", default=False)
     damaged: Count = 0
+    damaged_hash: str = msgspec.field(name="damagedHash", default="")
 
 
 class HeaderLine(msgspec.Struct, frozen=True):

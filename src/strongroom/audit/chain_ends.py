@@ -50,6 +50,14 @@ def judge_missing_chain(
     )
 
 
+def judge_unknown(writer: str, *, has_checkpoints: bool) -> Judgement:
+    """Judge that the log has a chain whose writer the database does not know."""
+    text = f"the database does not know writer {writer}"
+    if has_checkpoints:
+        return Judgement(Kind.REMOVED, f"{text}, and the log has its checkpoints")
+    return Judgement(Kind.ADDED, text)
+
+
 def judge_end(writer: str, sequence: int, known: KnownWriter, verifies: Verifies, lost: LostChain | None) -> Judgement:
     """Judge a chain that ends with this number, and does not have the checkpoint that the database has."""
     stated = None if known.checkpoint is None else known.checkpoint.read_signed(writer, verifies)

@@ -38,6 +38,8 @@ class Failure(msgspec.Struct, frozen=True):
     of_machine: bool = False
     damaged: int = 0
     """How many lines come last, of which the machine's end has damaged the first, in the middle of a write."""
+    damaged_hash: str = ""
+    """What these lines are (see ``damage``)."""
 
 
 def failure_before(recorded: RecordedEnd | None, sequence: int, boot: str) -> Failure:

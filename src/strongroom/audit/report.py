@@ -1,11 +1,13 @@
 """The result of a verification of the audit log. Pure."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from enum import StrEnum
 
 import msgspec
 
+MOST_FINDINGS = 10_000
+"""The most findings that are listed."""
 _EVENT_TIME = re.compile(rb'"eventTime":"([0-9TZ:-]{20})"')
 
 
@@ -104,6 +106,25 @@ class Report(msgspec.Struct):
     findings: list[Finding] = msgspec.field(default_factory=list)
     further: int = 0
     """The number of findings that are not listed, because the list is full."""
+
+    def begin_chain(self, writer: str) -> Chain:
+        """Return the next chain, to which what is found of it is added."""
+        chain = Chain(writer)
+        if writer:
+            self.chains.append(chain)
+        self.writers.append(writer)
+        return chain
+
+    def add(self, finding: Finding) -> None:
+        """Add a finding to the list, or count it if the list is full."""
+        if len(self.findings) < MOST_FINDINGS:
+            self.findings.append(finding)
+        else:
+            self.further += 1
+
+    def take_back(self, findings: Collection[Finding]) -> None:
+        """Remove findings from the list. Those that were only counted are still counted."""
+        self.findings = [each for each in self.findings if each not in findings]
 
     @property
     def first_time(self) -> str:

@@ -8,11 +8,15 @@ position of the chain.
 The chain alone does not show that its end is missing. Nor does it show that lines, or a whole chain, were added while
 no server ran. To detect that, the database records the newest checkpoint of each writer, and whether the writer has
 stopped since.
+
+A header states how a start has found the end of the chain. It explains damage only where no signed checkpoint covers it
+(``damage``), and says which checkpoint was the last one: that one must be there, too.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from hashlib import sha256
 
+from strongroom.audit import chain_ends
 from strongroom.audit.archive import Statements
 from strongroom.audit.chain import (
     CHECKPOINT,
@@ -30,12 +34,11 @@ from strongroom.audit.chain import (
     note_in,
     parse_name,
 )
-from strongroom.audit.chain_ends import UNVERIFIED, Judgement, judge_end, judge_lost_end, judge_missing_chain, state_of
+from strongroom.audit.damage import SuspectLines
 from strongroom.audit.database_history import DatabaseNote, DatabasePosition, find_set_back
 from strongroom.audit.recorded_end import Failure
 from strongroom.audit.report import Chain, Finding, Kind, Report
 
-_MOST_FINDINGS = 10_000
 _SPECIAL = (HEADER, CHECKPOINT, DATABASE)
 
 
@@ -87,6 +90,8 @@ class Verifier:
         """The sequence number of the checkpoint in the database, once its line was read; 0 if there is none."""
         self._last_signed = 0
         """The sequence number of the last checkpoint with a valid signature."""
+        self._suspects = SuspectLines()
+        """What a header can still explain: no signed checkpoint has covered it."""
         self._mark = b""
         self._notes: dict[str, DatabaseNote] = {}
 
@@ -102,7 +107,7 @@ class Verifier:
 
     def lines(self, lines: Sequence[bytes]) -> None:
         """Verify whole lines of the segment, given without their newlines."""
-        mark, records = self._mark, 0
+        mark, suspects, records = self._mark, self._suspects, 0
         for line in lines:
             self._line += 1
             covered = line[:-TAIL]
@@ -113,6 +118,8 @@ class Verifier:
                 records = 0
                 self._check_line(line, fits=fits)
                 continue
+            if not suspects.is_empty:
+                suspects.add(line)
             self._sequence += 1
             self._previous = digest
             records += 1
@@ -148,18 +155,15 @@ class Verifier:
         before = self._writers
         if before is None:
             return self.report
-        for writer in sorted(before.keys() - self._found):
+        # Of a retired node's writer, the database may have forgotten what the log states.
+        for writer in sorted((before.keys() | self._stated.lost.keys()) - self._found):
             if self._is_required(writer):
-                self._judge_missing(writer, before[writer])
+                self._judge_missing(writer, before.get(writer, KnownWriter()))
             else:
                 self.report.elsewhere.append(writer)
-        for writer in sorted(self._stated.lost.keys() - before.keys() - self._found):
-            # The database has forgotten it, and the log has not.
-            self._judge_missing(writer, KnownWriter())
         for writer in sorted(self._found - writers.keys()):
-            kind, has = (Kind.REMOVED, "the log has its checkpoints") if writer in self._signed else (Kind.ADDED, "")
-            text = f"the database does not know writer {writer}" + (f", and {has}" if has else "")
-            self.report.findings.append(Finding(kind, "", 0, 0, text))
+            found = chain_ends.judge_unknown(writer, has_checkpoints=writer in self._signed)
+            self.report.findings.append(Finding(found.kind, "", 0, 0, found.text))
         self.report.findings += [
             finding for writer, finding in sorted(self._added.items()) if writers.get(writer) == before[writer]
         ]
@@ -172,9 +176,9 @@ class Verifier:
             self._writer = writer
             self._judge_failure(self._failure(writer, 0), "now")
             return
-        found = judge_missing_chain(writer, known, self._verifies, lost)
+        found = chain_ends.judge_missing_chain(writer, known, self._verifies, lost)
         if found is not None:
-            self.report.chains.append(Chain(writer, state_of(known, lost), missing=found.missing))
+            self.report.chains.append(Chain(writer, chain_ends.state_of(known, lost), missing=found.missing))
             self.report.findings.append(Finding(found.kind, "", 0, 0, found.text))
 
     def _check_line(self, line: bytes, *, fits: bool) -> None:
@@ -184,7 +188,8 @@ class Verifier:
         if claim is not None and self._goes_on_later(line, claim):
             return
         if claim is None or claim.writer != self._writer:
-            self._find(Kind.ALTERED, "this is not a line of this log")
+            self._suspect("this is not a line of this log")
+            self._suspects.add(line)
             # Its hash is not known, so the next line's claim is accepted.
             self._sequence, self._previous = expected, b""
             return
@@ -195,15 +200,17 @@ class Verifier:
                 # line.
                 self._sequence, self._previous = claim.sequence, claim.digest
                 # The lines that follow are not those with the same numbers that were counted before.
+                self._suspects.clear()
                 self._accounted = min(self._accounted, claim.sequence - 1)
             return
         if claim.sequence > expected:
             kind = Kind.FILE_MISSING if line.startswith(HEADER) else Kind.REMOVED
             self._find(kind, f"{expected} to {claim.sequence - 1} are missing")
         elif not fits and self._previous:
-            self._find(Kind.ALTERED, "the line, or the one before it, is not what was written")
+            self._suspect("the line, or the one before it, is not what was written")
         if fits:
             self._check_kind(line)
+        self._suspects.add(line)
         self._sequence, self._previous = claim.sequence, claim.digest
 
     def _goes_on_later(self, line: bytes, claim: Position) -> bool:
@@ -222,7 +229,9 @@ class Verifier:
             self._find(Kind.REMOVED, f"1 to {before} are missing")
         else:
             self._previous = found.previous.encode()
-        self._sequence, self._line = before, self._line - 1
+        # What was before is taken to be signed.
+        self._sequence = self._last_signed = before
+        self._line -= 1
         self.lines([header])
 
     def _pass_archived(self, header: bytes, claim: Position) -> bool:
@@ -230,19 +239,17 @@ class Verifier:
         passed = self._stated.between(claim.writer, self._sequence + 1, claim.sequence - 1)
         if not passed or claim.writer != self._writer:
             return False
-        for segment in passed:
-            if segment.name in self._stated.pruned:
-                self.report.pruned += 1
-            elif self._archives_given:
-                self._find(Kind.FILE_MISSING, f"{segment.name} was archived, and is in none of the archives given")
-            else:
-                folder = ", ".join(sorted(self._stated.folders[segment.name]))
-                self.report.archived[folder] = self.report.archived.get(folder, 0) + 1
+        for text in self._stated.count(passed, self.report, archives_given=self._archives_given):
+            self._find(Kind.FILE_MISSING, text)
+        here = Position(self._writer, self._sequence, self._previous)
+        if self._sequence and not self._stated.has_end(here):
+            self._find(Kind.ALTERED, f"the lines up to {self._sequence} are not those that were archived")
         self._sequence = self._accounted = passed[-1].last_sequence
         self._previous = passed[-1].last_hash.encode()
         # Only segments that a signed checkpoint covers are archived.
         self._signed.add(self._writer)
         self._last_signed = self._sequence
+        self._suspects.clear()
         self._pass_recorded_checkpoint(passed[0].first_sequence)
         self._line -= 1
         self.lines([header])
@@ -257,10 +264,11 @@ class Verifier:
 
     def _check_kind(self, line: bytes) -> None:
         """Judge a line that continues the chain by its kind: a header, a checkpoint or a record."""
+        note = note_in(line)
+        if note is not None:
+            self._notes[self._writer] = note
         if line.startswith(HEADER) or self._line == 1:
             self._judge_header(line)
-        elif line.startswith(DATABASE):
-            self._note_database(line)
         elif line.startswith(CHECKPOINT):
             self._judge_checkpoint(line)
 
@@ -271,16 +279,19 @@ class Verifier:
             return
         if header.name != self._file or self._line != 1 or header.previous.encode() != self._previous:
             self._find(Kind.ALTERED, f"this is the header of {header.name}")
-        self._note_database(line)
         self.report.torn += header.torn
         self.report.lost += header.lost
+        self._require_signed(self._sequence - header.uncovered)
         self._take_over(header)
-        self._judge_failure(Failure(header.missing, header.machine_failed, header.damaged), "when a server started")
+        self._excuse(header)
+        self._judge_failure(Failure(header.missing, header.machine_failed), "when a server started")
 
-    def _note_database(self, line: bytes) -> None:
-        note = note_in(line)
-        if note is not None:
-            self._notes[self._writer] = note
+    def _require_signed(self, sequence: int) -> None:
+        """Require the checkpoint that a header says was there, signed, as the line of this number."""
+        if sequence > self._last_signed:
+            self._find(Kind.ALTERED, f"the signed checkpoint that was at {sequence} when this was written is not here")
+            # That is one finding, not one for each header from here on.
+            self._last_signed = sequence
 
     def _take_over(self, header: Header) -> None:
         """Count the lines that a start has found.
@@ -290,7 +301,7 @@ class Verifier:
         fresh = min(header.uncovered, self._sequence - self._accounted)
         self._accounted = self._sequence
         if header.unverified:
-            self._find(Kind.ADDED, UNVERIFIED[header.unverified].format(header.uncovered))
+            self._find(Kind.ADDED, chain_ends.UNVERIFIED[header.unverified].format(header.uncovered))
         else:
             self.report.uncovered += fresh
 
@@ -308,8 +319,8 @@ class Verifier:
         self._reported.last_signed = stated.time
         self._since_checkpoint = 0
         self._signed.add(self._writer)
-        self._last_signed = self._sequence + 1
-        self._accounted = self._sequence + 1
+        self._last_signed = self._accounted = self._sequence + 1
+        self._suspects.clear()
         if checkpoint == self._recorded_checkpoint():
             self._anchor = self._sequence + 1
 
@@ -319,13 +330,11 @@ class Verifier:
 
     def _begin_writer(self, writer: str) -> None:
         self._writer = writer
-        self._reported = Chain(writer)
-        if writer:
-            self.report.chains.append(self._reported)
-        self.report.writers.append(writer)
+        self._reported = self.report.begin_chain(writer)
         self._mark = b',"chain":{"writer":"%b","sequence":' % writer.encode()
         self._sequence, self._previous = 0, GENESIS
         self._accounted = self._last_signed = 0
+        self._suspects.clear()
         self._anchor = 0 if self._recorded_checkpoint() is None else None
 
     def _end_writer(self) -> None:
@@ -337,13 +346,13 @@ class Verifier:
         self._found.add(self._writer)
         known = (self._writers or {}).get(self._writer)
         lost = self._stated.lost.get(self._writer)
-        self._reported.state = state_of(known, lost)
+        self._reported.state = chain_ends.state_of(known, lost)
         if known is None or not self._is_required(self._writer):
             return
         if self._anchor is None:
-            self._add(judge_end(self._writer, self._sequence, known, self._verifies, lost))
+            self._add(chain_ends.judge_end(self._writer, self._sequence, known, self._verifies, lost))
         elif not known.stopped and lost is not None:
-            self._add(judge_lost_end(self._sequence, lost))
+            self._add(chain_ends.judge_lost_end(self._sequence, lost))
         elif not known.stopped:
             self._judge_failure(self._failure(self._writer, self._sequence), "now")
         elif self._sequence > max(self._anchor, self._last_signed):
@@ -353,7 +362,7 @@ class Verifier:
     def _is_required(self, writer: str) -> bool:
         return self._required is None or writer in self._required or writer in self._stated.lost
 
-    def _add(self, found: Judgement | None) -> None:
+    def _add(self, found: chain_ends.Judgement | None) -> None:
         """Add a finding about the end of the chain."""
         if found is not None:
             self._reported.missing = found.missing
@@ -361,35 +370,28 @@ class Verifier:
 
     def _judge_failure(self, failure: Failure, when: str) -> None:
         """Judge what the end of the process before this place has cost."""
-        if failure.damaged:
-            self._excuse(failure.damaged)
         if failure.of_machine:
             self.report.machine_failures += 1
             self.report.missing += failure.missing
         elif failure.missing:
             self._find(Kind.TRUNCATED, f"{failure.missing} lines that were written before this are missing {when}")
 
-    def _excuse(self, count: int) -> None:
-        """Take back the findings about the last lines: a start has found them as the end of the machine left them."""
-        first = self._sequence - count
-        kept = [
-            each
-            for each in self.report.findings
-            if each.kind is not Kind.ALTERED or each.sequence <= first or not self._is_of_writer(each)
-        ]
-        if len(kept) < len(self.report.findings):
-            self.report.damaged += count
-        self.report.findings = kept
+    def _excuse(self, header: Header) -> None:
+        """Take back the findings about the last lines, if the header says that a start has found exactly these."""
+        excused = self._suspects.explained_by(header.damaged_hash)
+        if excused:
+            self.report.damaged += header.damaged
+            self.report.take_back(excused)
+            self._suspects.clear()
 
-    def _is_of_writer(self, finding: Finding) -> bool:
-        name = parse_name(finding.file)
-        return name is not None and name.writer == self._writer
+    def _suspect(self, text: str) -> None:
+        """Add a finding about the next line, which does not continue the chain."""
+        self._suspects.suspect(self._find(Kind.ALTERED, text), self._previous)
 
-    def _find(self, kind: Kind, text: str) -> None:
-        if len(self.report.findings) < _MOST_FINDINGS:
-            self.report.findings.append(Finding(kind, self._file, self._line, self._sequence + 1, text))
-        else:
-            self.report.further += 1
+    def _find(self, kind: Kind, text: str) -> Finding:
+        found = Finding(kind, self._file, self._line, self._sequence + 1, text)
+        self.report.add(found)
+        return found
 
     def _count(self, records: int) -> None:
         self.report.records += records

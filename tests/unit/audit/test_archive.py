@@ -116,6 +116,19 @@ def test_a_segment_must_go_on_from_the_stated_hash() -> None:
     assert kinds(walked([two], statements_of(archive_event("/a", [longer])))) == [Kind.FILE_MISSING]
 
 
+def test_a_segment_that_was_archived_cannot_come_back_as_another_one() -> None:
+    """Nothing in it goes on after it: the segments between were archived, too."""
+    one, two, three = chain(3)
+    stated = statements_of(archive_event("/a", [one.stated, two.stated]))
+    assert kinds(walked([one, three], stated)) == []
+    forged = Segment(Position(WRITER), [b'{"eventName":"Forged"}'] * 4, signed=False)
+    assert forged.position.sequence == one.position.sequence
+    report = walked([forged, three], stated)
+    assert [(each.kind, each.text) for each in report.findings] == [
+        (Kind.ALTERED, "the lines up to 5 are not those that were archived")
+    ]
+
+
 def test_with_all_archives_given_only_pruned_segments_may_be_missing() -> None:
     one, two, three = chain(3)
     archived = archive_event("/a", [one.stated, two.stated])

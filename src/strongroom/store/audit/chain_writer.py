@@ -132,6 +132,7 @@ class ChainWriter:
             found.failure.missing,
             found.failure.of_machine,
             found.failure.damaged,
+            found.failure.damaged_hash,
         )
         try:
             self._add(segment, [header_body(header)])

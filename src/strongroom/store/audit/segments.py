@@ -3,6 +3,7 @@
 import mmap
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator
+from hashlib import sha256
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -17,6 +18,7 @@ from strongroom.audit.chain import (
     claim_of,
     continues,
     header_in,
+    link,
     note_in,
     parse_name,
 )
@@ -133,30 +135,44 @@ def end_of_chain(folder: Path, writer: str) -> Position:
 
 def holds(folder: Path, position: Position, body: bytes) -> bool:
     """Tell whether a writer's chain has a line with this JSON object right after a position."""
-    place = position.sequence + 1
-    segments = [each for each in segments_of(folder) if each.writer == position.writer and each.first <= place]
-    return bool(segments) and b"\n" + body[:-1] + b"," in segments[-1].path.read_bytes()
+    line, _ = link([body], position)
+    segments = [
+        each for each in segments_of(folder) if each.writer == position.writer and each.first <= position.sequence + 1
+    ]
+    return bool(segments) and b"\n" + line in segments[-1].path.read_bytes()
 
 
-def last_good(folder: Path, writer: str) -> int:
-    """Return the sequence number of the last line of a chain before one that does not continue it.
+def damaged_end(folder: Path, end: Position, covered: int) -> tuple[int, str]:
+    """Return how many lines a chain ends with from the first one on that does not continue it, and their hash.
 
-    Looks at the newest segment only. If its header is damaged, 0.
+    Only lines after the line ``covered`` are judged, which holds the last signed checkpoint; 0 for all. 0 and an empty
+    hash if they all continue the chain, or if it is not known what they had to continue. ``audit.damage`` says what is
+    hashed.
     """
-    chain = [segment for segment in segments_of(folder) if segment.writer == writer]
-    if not chain:
-        return 0
-    with chain[-1].path.open("rb") as file:
-        first = file.readline().removesuffix(b"\n")
-        header, good = header_in(first), claim_of(first)
-        if header is None or good is None or not continues(first, header.previous.encode()):
-            return 0
-        for line in file:
-            claim = claim_of(line.removesuffix(b"\n"))
-            if claim is None or not continues(line.removesuffix(b"\n"), good.digest):
-                break
+    good = Position(end.writer) if not covered else None
+    digest = None
+    for line in _lines_from(folder, end.writer, covered):
+        claim = claim_of(line.removesuffix(b"\n"))
+        if good is None:
+            good = claim if claim is not None and (claim.writer, claim.sequence) == (end.writer, covered) else None
+        elif digest is not None:
+            digest.update(line)
+        elif claim is not None and continues(line.removesuffix(b"\n"), good.digest):
             good = claim
-    return good.sequence
+        else:
+            digest = sha256(good.digest + line)
+    if good is None or digest is None or good.sequence >= end.sequence:
+        return 0, ""
+    return end.sequence - good.sequence, digest.hexdigest()
+
+
+def _lines_from(folder: Path, writer: str, place: int) -> Iterator[bytes]:
+    """Yield the whole lines of a writer's segments, with their newlines, from the segment on that has a line."""
+    chain = [segment for segment in segments_of(folder) if segment.writer == writer]
+    begin = max((index for index, segment in enumerate(chain) if segment.first <= place), default=0)
+    for segment in chain[begin:]:
+        with segment.path.open("rb") as file:
+            yield from (line for line in file if line.endswith(b"\n"))
 
 
 def last_signed(folder: Path, writer: str, verifies: Callable[[bytes, bytes], bool]) -> int:
@@ -169,7 +185,7 @@ def last_signed(folder: Path, writer: str, verifies: Callable[[bytes, bytes], bo
         for before, line in _marked_lines(segment.path, CHECKPOINT):
             checkpoint = checkpoint_in(line)
             stated = None if checkpoint is None else checkpoint.read_signed(writer, verifies)
-            if stated is not None and before is not None and stated.is_of(before):
+            if stated is not None and before is not None and stated.is_of(before) and continues(line, before.digest):
                 return stated.sequence + 1
     return 0
 

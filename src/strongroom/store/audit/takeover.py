@@ -10,7 +10,7 @@ from strongroom.audit.chain import KnownWriter, Position, Unverified
 from strongroom.audit.recorded_end import Failure, failure_before
 from strongroom.store.audit.end_file import read_end
 from strongroom.store.audit.segment_reader import is_archived
-from strongroom.store.audit.segments import cut_to_last_line, holds, last_good, last_signed
+from strongroom.store.audit.segments import cut_to_last_line, damaged_end, holds, last_signed
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,8 @@ def take_over(
         there = holds(folder, position, msgspec.json.encode(known.checkpoint))
         if not there and not is_archived(folder, position, verifies):
             alarm = f"the audit log lacks its checkpoint at {stated.sequence} of writer {writer}; {_VERIFY}"
-            return Takeover(position, end.torn, alarm=alarm)
+            signed = last_signed(folder, writer, verifies)
+            return Takeover(position, end.torn, max(0, position.sequence - signed), alarm=alarm)
         covered = stated.sequence + 1
     if end.position.sequence > covered:
         covered = max(covered, last_signed(folder, writer, verifies))
@@ -85,8 +86,8 @@ def _after_failure(found: Takeover, folder: Path, covered: int, boot: str) -> Ta
     failure = failure_before(recorded, position.sequence, boot)
     if recorded is not None and recorded.boot != boot:
         # Lines that a checkpoint covers had been synced.
-        good = max(covered, last_good(folder, position.writer))
-        failure = msgspec.structs.replace(failure, damaged=max(0, position.sequence - good))
+        damaged, digest = damaged_end(folder, position, covered)
+        failure = msgspec.structs.replace(failure, damaged=damaged, damaged_hash=digest)
     if failure.damaged:
         logger.warning(
             "the machine ended while audit writer %s wrote: of its last %d lines, some are damaged",

@@ -304,7 +304,7 @@ def test_a_start_that_goes_on_from_an_earlier_place_is_one_finding(disk: Disk) -
 
 
 def test_of_very_many_findings_only_the_first_are_kept(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("strongroom.audit.verification._MOST_FINDINGS", 3)
+    monkeypatch.setattr("strongroom.audit.report.MOST_FINDINGS", 3)
     serve(disk, "one")
     with segments_of(disk.folder)[0].path.open("ab") as file:
         file.write(b"nothing\n" * 10)
