@@ -26,6 +26,7 @@ from strongroom.store.audit.archiving import (
     copy_segment,
     make_folder,
     remove_files,
+    require_covered,
     stated,
 )
 from strongroom.store.audit.segment_reader import read_statements
@@ -99,6 +100,7 @@ class AuditArchive:
                         )
                         continue
                     try:
+                        require_covered(segment, self._key.verifies)
                         end = copy_segment(segment, to, compress=compress, progress=progress)
                     except (DamagedSegmentError, ArchiveError) as error:
                         held_back.add(segment.writer)

@@ -229,6 +229,27 @@ def end_of(name: str, lines: Iterable[bytes]) -> Position:
     return end
 
 
+def require_signed(segments: Iterable[tuple[str, Iterable[bytes]]], verifies: Callable[[bytes, bytes], bool]) -> None:
+    """Require a signed checkpoint that covers all of the first segment: at its end, or in those that go on after it.
+
+    They are given by their names and lines, and read as far as needed. Raises DamagedSegmentError.
+    """
+    first, end = "", Position("")
+    for name, lines in segments:
+        is_signed = False
+        for line, before, position in follow(name, lines):
+            if first and before != end:
+                raise DamagedSegmentError(f"{name}:1: it does not go on where the segment before it ends")
+            is_signed = _is_signed(line, before, verifies)
+            if first and is_signed:
+                return
+            end = position
+        if not first and is_signed:
+            return
+        first = first or name
+    raise DamagedSegmentError(f"{first}: no signed checkpoint covers its end")
+
+
 def signed_records(name: str, lines: Iterable[bytes], verifies: Callable[[bytes, bytes], bool]) -> Iterator[bytes]:
     """Yield the records of a segment that a signed checkpoint of the same segment covers.
 

@@ -12,11 +12,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from strongroom.audit.archive import DamagedSegmentError, StatedSegment, end_of
+from strongroom.audit.archive import DamagedSegmentError, StatedSegment, end_of, require_signed
 from strongroom.audit.chain import Position, parse_name
 from strongroom.audit.sink import AuditMark
 from strongroom.store.audit.segment_reader import UnreadableSegmentError, chunks_of, lines_of
-from strongroom.store.audit.segments import COMPRESSED, Segment
+from strongroom.store.audit.segments import COMPRESSED, Segment, segments_of
 from strongroom.whole_files import open_new, sync_path
 
 _DRAFT = ".partial"
@@ -82,6 +82,22 @@ def copy_segment(segment: Segment, to: Path, *, compress: bool, progress: Callab
             raise OSError(error.errno, error.strerror, str(target)) from error
         raise
     return end
+
+
+def require_covered(segment: Segment, verifies: Callable[[bytes, bytes], bool]) -> None:
+    """Require that the audit key has signed what a segment holds; raises DamagedSegmentError.
+
+    A statement says what an archived segment was, and is signed, too. An attacker who chains altered lines anew,
+    without a checkpoint, must not get a signature that way. ``verifies(message, signature)`` is that of the audit key.
+    """
+
+    def rest() -> Iterator[Segment]:
+        yield segment
+        # Rarely needed: a segment that no crash has ended ends with a checkpoint.
+        chain = (each for each in segments_of(segment.path.parent) if each.writer == segment.writer)
+        yield from (each for each in chain if each.first > segment.first)
+
+    require_signed(((each.name, lines_of(each.path)) for each in rest()), verifies)
 
 
 def remove_files(paths: Sequence[Path]) -> None:

@@ -11,10 +11,10 @@ import pytest
 
 from audit_disk import Disk
 from strongroom.audit.archive import DamagedSegmentError
-from strongroom.audit.chain import name_time
+from strongroom.audit.chain import CHECKPOINT, Position, link, name_time
 from strongroom.audit.search import Query
 from strongroom.audit.sink import AuditMark
-from strongroom.store.audit.archiving import ArchiveError, complete_before, copy_segment, make_folder
+from strongroom.store.audit.archiving import ArchiveError, complete_before, copy_segment, make_folder, require_covered
 from strongroom.store.audit.search import search_log
 from strongroom.store.audit.segment_reader import UnreadableSegmentError, lines_of, open_plain
 from strongroom.store.audit.segments import Segment, copies_of_segments, segments_of
@@ -83,6 +83,42 @@ def test_a_damaged_segment_is_not_copied_and_another_file_is_not_replaced(disk: 
     with pytest.raises(ArchiveError):
         copy_segment(second, to, compress=False, progress=lambda _: None)
     assert [path.name for path in to.iterdir()] == [f"{second.name}.gz"]
+
+
+def chained_anew(segment: Segment, *, without_checkpoint: bool) -> None:
+    """Alter a record and chain the segment anew, which needs no key."""
+    content, position = b"", Position("w0")
+    for line in lines_of(segment.path):
+        body = line[: line.rindex(b',"chain":')].replace(b'"One"', b'"Six"') + b"}"
+        if not (without_checkpoint and body.startswith(CHECKPOINT)):
+            linked, position = link([body], position)
+            content += linked
+    segment.path.write_bytes(content)
+
+
+@pytest.mark.parametrize("without_checkpoint", [True, False])
+def test_a_segment_that_was_chained_anew_is_not_archived(disk: Disk, *, without_checkpoint: bool) -> None:
+    first, *others = segments_of(disk.folder)
+    require_covered(first, disk.signer.verifies)
+    chained_anew(first, without_checkpoint=without_checkpoint)
+    with pytest.raises(DamagedSegmentError, match="it does not go on where the segment before it ends"):
+        require_covered(first, disk.signer.verifies)
+    for each in others:
+        each.path.unlink()
+    with pytest.raises(DamagedSegmentError, match="no signed checkpoint covers its end"):
+        require_covered(first, disk.signer.verifies)
+
+
+def test_segments_that_kills_have_ended_are_covered_by_a_later_checkpoint(disk: Disk) -> None:
+    for _ in range(3):
+        disk.write(disk.open(), "killed")
+        disk.clock.advance(60)
+    *_, first, second, third = segments_of(disk.folder)
+    with pytest.raises(DamagedSegmentError, match=f"{first.name}: no signed checkpoint covers its end"):
+        require_covered(first, disk.signer.verifies)
+    disk.open().checkpoint()
+    for each in (first, second, third):
+        require_covered(each, disk.signer.verifies)
 
 
 def test_a_full_disk_leaves_no_half_copy(disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
