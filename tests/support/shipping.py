@@ -15,10 +15,10 @@ from free_ports import free_port
 from programs import program
 from server_processes import wait_until
 from strongroom.clock import Clock
-from strongroom.shipping.destination import Destination, DestinationError, Piece
+from strongroom.shipping.destination import Destination, DestinationError
 from strongroom.shipping.progress import Progress
 from strongroom.shipping.shipper import Shipper
-from strongroom.shipping.source import Source
+from strongroom.store.audit.segment_source import Piece, Source
 from strongroom.store.audit.segments import segments_of
 from tls_files import Pair
 

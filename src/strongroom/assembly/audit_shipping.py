@@ -15,14 +15,14 @@ from strongroom.audit_destinations import AuditDestination
 from strongroom.clock import Clock
 from strongroom.server.required_shipping import RequiredShipping
 from strongroom.settings import Settings, SettingsError
-from strongroom.shipping.destination import Destination, Piece, Place
+from strongroom.shipping.destination import Destination
 from strongroom.shipping.folder import FolderDestination
-from strongroom.shipping.progress import DamagedProgressError, Progress, Status
+from strongroom.shipping.progress import DamagedProgressError, Progress, Status, has_taken
 from strongroom.shipping.s3 import MISSING, Bucket, S3Destination
 from strongroom.shipping.shipper import Shipper
-from strongroom.shipping.source import Source, has_taken, time_of
 from strongroom.shipping.syslog import SyslogDestination
 from strongroom.store.audit.log import AuditLog
+from strongroom.store.audit.segment_source import Piece, Place, Source, time_of
 from strongroom.store.audit.segments import Segment
 
 _ONE_PIECE = 1 << 16
@@ -59,10 +59,10 @@ def require_destinations(settings: Settings) -> None:
             raise SettingsError(f"`{each.to}` in `audit-ship` is in the data folder; choose another folder")
 
 
-def open_shippers(settings: Settings, clock: Clock, taken: Callable[[], None]) -> list[Shipper]:
+def open_shippers(settings: Settings, clock: Clock, note_progress: Callable[[], None]) -> list[Shipper]:
     """Return a shipper for each destination; raises SettingsError, DamagedProgressError, OSError.
 
-    ``taken`` is called on the thread of a shipper after each piece.
+    ``note_progress`` is called on the thread of a shipper after each piece that was taken.
     """
     folder = DataFolder(settings.folder)
     return [
@@ -75,7 +75,7 @@ def open_shippers(settings: Settings, clock: Clock, taken: Callable[[], None]) -
             required=each.required,
             now=clock.now,
             timer=clock.timer,
-            taken=taken,
+            note_progress=note_progress,
         )
         for each in settings.audit_ship
     ]

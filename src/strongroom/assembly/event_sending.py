@@ -17,7 +17,7 @@ from strongroom.events.event import Event
 from strongroom.events.problem_watch import KnownProblem, ProblemWatch
 from strongroom.problems import Subject, problems_in
 from strongroom.settings import Settings
-from strongroom.shipping.source import Source
+from strongroom.store.audit.segment_source import Source
 from strongroom.whole_files import read_regular, replace_file
 
 logger = logging.getLogger(__name__)

@@ -47,7 +47,7 @@ class _Shipping:
         self._problems = problems
         self._clock = SystemClock()
         try:
-            self._shippers = open_shippers(settings, self._clock, self._taken)
+            self._shippers = open_shippers(settings, self._clock, self._note_progress)
         except DamagedProgressError as error:
             raise DataFolderError(str(error)) from None
         folder = DataFolder(settings.folder).shipping
@@ -81,8 +81,8 @@ class _Shipping:
         self._tell()
         self._workers.close()
 
-    def _taken(self) -> None:
-        self._workers.taken()
+    def _note_progress(self) -> None:
+        self._workers.note_progress()
 
     def _tell(self) -> None:
         """Write the status of each destination, and the problem that there is with some of them."""

@@ -12,8 +12,7 @@ from strongroom.arns import arn_fields
 from strongroom.audit.service_events import event_id_on
 from strongroom.event_destinations import DENIED_BURST
 from strongroom.events.event import Event, own_event
-from strongroom.shipping.destination import Piece, Place
-from strongroom.shipping.source import Source
+from strongroom.store.audit.segment_source import Piece, Place, Source
 
 _DENIED = b'"errorCode":"AccessDenied"'
 _PIECE = 1 << 20

@@ -36,7 +36,7 @@ class _Worker(msgspec.Struct):
 
 
 class Acknowledgements:
-    """The socket, and the connections of workers. Belongs to one thread but for ``taken``."""
+    """The socket, and the connections of workers. Belongs to one thread but for ``note_progress``."""
 
     def __init__(self, folder: Path, shippers: Sequence[Shipper]) -> None:
         """Listen; raises OSError. ``shippers`` are those of the required destinations."""
@@ -56,7 +56,7 @@ class Acknowledgements:
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._workers: dict[int, _Worker] = {}
 
-    def taken(self) -> None:
+    def note_progress(self) -> None:
         """Have ``wait`` tell the workers what was taken. Any thread may call this."""
         with suppress(BlockingIOError):
             os.write(self._wake, b"\0")

@@ -1,46 +1,12 @@
 """What a destination of the audit log does: it takes pieces of segments, in their order."""
 
-from pathlib import Path
 from typing import Protocol
 
-import msgspec
+from strongroom.store.audit.segment_source import Piece
 
 
 class DestinationError(Exception):
     """A destination has not taken a piece; the message says why, in words for the operator. It may later."""
-
-
-class Place(msgspec.Struct, frozen=True):
-    """How far one writer's chain has been shipped: a segment, and an offset in it in bytes.
-
-    ``sequence`` and ``digest`` are what the last line before the offset states; 0 and empty before the first line.
-    ``complete`` tells that the destination has the whole segment.
-    """
-
-    segment: str
-    offset: int
-    sequence: int = 0
-    digest: str = ""
-    complete: bool = False
-
-
-class Piece(msgspec.Struct, frozen=True):
-    """Whole lines of one segment, ``data``, which begin at ``offset``; ``after`` is the place behind them.
-
-    ``path`` is the segment itself. If ``after`` is complete, no line of the segment comes later. A destination that
-    takes complete segments as a whole gets them without data.
-    """
-
-    path: Path
-    writer: str
-    offset: int
-    data: bytes
-    after: Place
-
-    @property
-    def segment(self) -> str:
-        """The name of the segment."""
-        return self.after.segment
 
 
 class Destination(Protocol):

@@ -9,7 +9,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from strongroom.shipping.destination import DestinationError, Piece
+from strongroom.shipping.destination import DestinationError
+from strongroom.store.audit.segment_source import Piece
 from strongroom.whole_files import open_new, sync_path
 
 MARK = "strongroom-audit"

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-from strongroom.shipping.destination import Place
+from strongroom.store.audit.segment_source import Place
+from strongroom.store.audit.segments import Segment
 from strongroom.whole_files import read_regular, replace_file
 
 
@@ -88,3 +89,13 @@ class Progress:
         with suppress(OSError):
             self._folder.mkdir(mode=0o700, exist_ok=True)
             replace_file(self._status, msgspec.json.encode(status), durable=False)
+
+
+def has_taken(places: dict[str, Place], segment: Segment) -> bool:
+    """Tell whether a destination that has come to these places has the whole of a complete segment."""
+    place = places.get(segment.writer)
+    if place is None:
+        return False
+    if place.segment == segment.name:
+        return place.complete
+    return segment.first <= place.sequence

@@ -17,7 +17,8 @@ from typing import IO, Any
 import msgspec
 
 from strongroom.clock import DAY
-from strongroom.shipping.destination import DestinationError, Piece
+from strongroom.shipping.destination import DestinationError
+from strongroom.store.audit.segment_source import Piece
 from strongroom.whole_files import open_regular
 
 OPEN = "open/"

@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from strongroom.shipping.destination import Destination, DestinationError, Piece, Place
+from strongroom.shipping.destination import Destination, DestinationError
 from strongroom.shipping.progress import Progress, Status
-from strongroom.shipping.source import CutSegment, Source, time_of
+from strongroom.store.audit.segment_source import CutSegment, Piece, Place, Source, time_of
 
 logger = logging.getLogger(__name__)
 
@@ -30,8 +30,8 @@ _HANGS = 45.0
 class Shipper:
     """Ships to one destination. ``run`` belongs to its thread; all else may be called from others.
 
-    ``interval`` is how many seconds lines may wait. ``now`` returns epoch seconds, ``timer`` monotonic ones. ``taken``
-    is called after each piece, on this thread.
+    ``interval`` is how many seconds lines may wait. ``now`` returns epoch seconds, ``timer`` monotonic ones.
+    ``note_progress`` is called after each piece that was taken, on this thread.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of a shipper
@@ -45,7 +45,7 @@ class Shipper:
         required: bool,
         now: Callable[[], float],
         timer: Callable[[], float],
-        taken: Callable[[], None] = lambda: None,
+        note_progress: Callable[[], None] = lambda: None,
     ) -> None:
         self.to = to
         self.required = required
@@ -55,7 +55,7 @@ class Shipper:
         self.interval = interval
         self._now = now
         self._timer = timer
-        self._taken = taken
+        self._note_progress = note_progress
         self._places = progress.load()
         self._saved_at = timer()
         self._unsaved = False
@@ -185,7 +185,7 @@ class Shipper:
             size=self._status.size + max(0, piece.after.offset - piece.offset),
             last_taken=self._now(),
         )
-        self._taken()
+        self._note_progress()
 
     def _cut(self, writer: str, found: CutSegment) -> None:
         logger.warning(

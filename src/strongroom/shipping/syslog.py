@@ -16,7 +16,8 @@ import termios
 from collections.abc import Callable
 from contextlib import suppress
 
-from strongroom.shipping.destination import DestinationError, Piece
+from strongroom.shipping.destination import DestinationError
+from strongroom.store.audit.segment_source import Piece
 
 _PRIORITY = 13 * 8 + 6
 """Facility "log audit", severity "informational" (RFC 5424, 6.2.1)."""

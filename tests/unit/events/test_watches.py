@@ -10,7 +10,7 @@ from strongroom.clock import ManualClock
 from strongroom.events.denials import BurstCounter, DenialWatch
 from strongroom.events.problem_watch import ProblemWatch
 from strongroom.problems import Problem, Subject
-from strongroom.shipping.source import Source
+from strongroom.store.audit.segment_source import Source
 
 PLACE = {"node": "a1b2c3d4e5f6", "account": "000000000000", "region": "us-east-1"}
 BOB, KEY = "arn:aws:iam::111122223333:user/bob", "arn:aws:kms:eu-west-1:111122223333:key/1"

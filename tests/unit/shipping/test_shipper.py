@@ -12,10 +12,10 @@ from shipping import MemoryDestination, content_of, ship, shipper_of
 from strongroom.clock import SystemClock
 from strongroom.errors import KMSInternalException
 from strongroom.shipping.folder import MARK, FolderDestination
-from strongroom.shipping.progress import DamagedProgressError, Progress
-from strongroom.shipping.source import Source, has_taken
+from strongroom.shipping.progress import DamagedProgressError, Progress, has_taken
 from strongroom.store.audit.end_file import read_end
 from strongroom.store.audit.log import AuditLog
+from strongroom.store.audit.segment_source import Source
 from strongroom.store.audit.segments import segments_of
 
 

@@ -1,8 +1,8 @@
-"""Finds what is to be shipped of the audit log on disk, also while its writers write.
+"""Reads the audit log on disk piece by piece, also while its writers write: to ship it, and to watch it.
 
-Only lines that a flush has finished are shipped: those up to the number that the writer has noted
+Only lines that a flush has finished are read: those up to the number that the writer has noted
 (``store.audit.end_file``). A flush that fails cuts off what it has written, and other lines come in their place. A
-segment with a successor is complete, so all of it can be shipped.
+segment with a successor is complete, so all of it can be read.
 """
 
 import re
@@ -15,7 +15,6 @@ from pathlib import Path
 import msgspec
 
 from strongroom.audit.chain import claim_of, parse_name
-from strongroom.shipping.destination import Piece, Place
 from strongroom.store.audit.end_file import read_end
 from strongroom.store.audit.segments import Segment, segments_of
 from strongroom.whole_files import open_regular
@@ -29,8 +28,41 @@ _LONGEST = 64 << 20
 """No line has more bytes than this; a longer one is not waited for."""
 
 
+class Place(msgspec.Struct, frozen=True):
+    """How far one writer's chain has been read: a segment, and an offset in it in bytes.
+
+    ``sequence`` and ``digest`` are what the last line before the offset states; 0 and empty before the first line.
+    ``complete`` tells that the whole segment has been read.
+    """
+
+    segment: str
+    offset: int
+    sequence: int = 0
+    digest: str = ""
+    complete: bool = False
+
+
+class Piece(msgspec.Struct, frozen=True):
+    """Whole lines of one segment, ``data``, which begin at ``offset``; ``after`` is the place behind them.
+
+    ``path`` is the segment itself. If ``after`` is complete, no line of the segment comes later. A reader that
+    takes complete segments as a whole gets them without data.
+    """
+
+    path: Path
+    writer: str
+    offset: int
+    data: bytes
+    after: Place
+
+    @property
+    def segment(self) -> str:
+        """The name of the segment."""
+        return self.after.segment
+
+
 class CutSegment(msgspec.Struct, frozen=True):
-    """A segment that has fewer bytes than were shipped: the machine has failed before they were on disk."""
+    """A segment that has fewer bytes than were read: the machine has failed before they were on disk."""
 
     segment: str
     size: int
@@ -129,16 +161,6 @@ def time_of(piece: Piece) -> float | None:
         return datetime.fromisoformat(text).timestamp()
     except ValueError:
         return None
-
-
-def has_taken(places: dict[str, Place], segment: Segment) -> bool:
-    """Tell whether a destination that has come to these places has the whole of a complete segment."""
-    place = places.get(segment.writer)
-    if place is None:
-        return False
-    if place.segment == segment.name:
-        return place.complete
-    return segment.first <= place.sequence
 
 
 def _following(chain: Sequence[Segment], place: Place | None) -> tuple[Segment, bool] | None:
