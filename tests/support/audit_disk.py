@@ -113,6 +113,19 @@ class Disk:
         assert report.findings == []
         return report
 
+    def cut_power(self, left: int) -> None:
+        """Leave so many bytes of a chain on disk, at least its first line, and start the machine again."""
+        first, *others = segments_of(self.folder)
+        left = max(left, first.path.read_bytes().find(b"\n") + 1)
+        for segment in (first, *others):
+            content = segment.path.read_bytes()
+            if left:
+                segment.path.write_bytes(content[:left])
+            else:
+                segment.path.unlink()
+            left = max(0, left - len(content))
+        self.clock.restart(60)
+
     def fill(self, *, left: int = 10) -> None:
         """Let the disk take ``left`` more bytes, and then be full."""
         free = [left]

@@ -10,12 +10,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from strongroom.shipping.destination import DestinationError
+from strongroom.shipping.lost_lines import cut_off, follows_failure, set_aside
 from strongroom.store.audit.segment_source import Piece
-from strongroom.whole_files import open_new, sync_path
+from strongroom.whole_files import sync_path
 
 MARK = "strongroom-audit"
 """The name of the file that marks a folder."""
-_CUT_OFF = ".cut-off"
 _MOST_OPEN = 64
 
 
@@ -49,6 +49,8 @@ class FolderDestination:
     def take(self, piece: Piece) -> None:
         """Write the piece to where it belongs, and to disk; raises DestinationError."""
         try:
+            if not piece.offset and follows_failure(piece.data[: piece.data.find(b"\n")]):
+                self._set_aside(piece)
             descriptor = self._descriptor(piece.segment)
             size = os.fstat(descriptor).st_size
             if size < piece.offset:
@@ -79,21 +81,9 @@ class FolderDestination:
         """Move what this node has lost to a file beside the copy, which then is like the original."""
         path = self._path / segment
         try:
-            with path.open("r+b") as file:
-                file.seek(size)
-                lost = file.read()
-                if not lost:
-                    return
-                beside = self._unused(f"{segment}{_CUT_OFF}")
-                with open_new(beside) as to:
-                    to.write(lost)
-                    to.flush()
-                    os.fsync(to.fileno())
-                sync_path(self._path)
-                file.truncate(size)
-                os.fsync(file.fileno())
-        except FileNotFoundError:
-            return
+            self._require_mark()
+            if path.exists():
+                cut_off(path, size)
         except OSError as error:
             raise self._failed(error) from None
 
@@ -103,6 +93,19 @@ class FolderDestination:
             _, descriptor = self._open.popitem()
             with suppress(OSError):
                 os.close(descriptor)
+
+    def _set_aside(self, piece: Piece) -> None:
+        """Move what the node has lost, and this segment replaces, to files beside the copy; raises OSError."""
+
+        def size_in_log(path: Path) -> int | None:
+            try:
+                return (piece.path.parent / path.name).stat().st_size
+            except FileNotFoundError:
+                return None
+
+        self._require_mark()
+        self.close()
+        set_aside(self._path, piece.segment, size_in_log)
 
     def _descriptor(self, segment: str) -> int:
         """Return the open file of a segment, which is made if it is new; raises OSError."""
@@ -114,9 +117,7 @@ class FolderDestination:
             raise OSError(errno.ESTALE, f"`{segment}` is another file now")
         if len(self._open) >= _MOST_OPEN:
             self.close()
-        if not (self._path / MARK).exists():
-            # The mount is gone: the next attempt says so.
-            raise OSError(errno.ENOENT, f"it has no `{MARK}` any more")
+        self._require_mark()
         path = self._path / segment
         is_new = not path.exists()
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -125,11 +126,10 @@ class FolderDestination:
             sync_path(self._path)
         return descriptor
 
-    def _unused(self, name: str) -> Path:
-        number = 1
-        while (path := self._path / f"{name}-{number}").exists():
-            number += 1
-        return path
+    def _require_mark(self) -> None:
+        """Raise OSError if the mount is gone: the next attempt says so."""
+        if not (self._path / MARK).exists():
+            raise OSError(errno.ENOENT, f"it has no `{MARK}` any more")
 
     def _failed(self, error: OSError) -> DestinationError:
         return DestinationError(f"`{self._path}` cannot be written: {error.strerror or error}")

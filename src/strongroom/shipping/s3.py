@@ -4,7 +4,7 @@ A complete segment is one object of its name. Of the segment that is written, pa
 named after the segment and the offset of its first byte; together they are what has been shipped of it. A part that is
 shipped again has the same name and begins with the same bytes. Nothing is deleted, and nothing is read: credentials
 need no more than ``s3:PutObject`` (and ``s3:PutObjectRetention`` with a retention). A rule of the bucket can let
-``open/`` expire.
+``open/`` expire. What the machine has lost after it was shipped stays, and is set aside when the log is fetched.
 """
 
 import logging

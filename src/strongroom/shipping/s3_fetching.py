@@ -8,7 +8,9 @@ import msgspec
 
 from strongroom.audit.chain import parse_name
 from strongroom.shipping.destination import DestinationError
+from strongroom.shipping.lost_lines import set_aside_all
 from strongroom.shipping.s3 import OPEN, Bucket, call, client_of, part_name
+from strongroom.store.audit.segments import segments_of
 from strongroom.whole_files import open_new
 
 _CHUNK = 1 << 20
@@ -22,20 +24,21 @@ def size_of(bucket: Bucket) -> int:
 def fetch(bucket: Bucket, to: Path, progress: Callable[[int], object]) -> tuple[int, int]:
     """Copy all segments of a bucket into an empty folder, mode 0600, also unfinished ones from their parts.
 
-    Returns how many files and bytes that is. ``progress`` is called with the bytes of each object. Raises
-    DestinationError, OSError.
+    Lines that a node has lost after they were shipped are put beside the segments (see ``lost_lines``). Returns how
+    many segments and bytes there are. ``progress`` is called with the bytes of each object. Raises DestinationError,
+    OSError.
     """
     client = client_of(bucket)
     segments, parts = _listed(bucket, client)
-    size = 0
     for segment in segments:
         with open_new(to / segment) as file:
-            size += _append(bucket, client, bucket.prefix + segment, file, progress)
-    unfinished = sorted(parts.keys() - segments)
-    for segment in unfinished:
+            _append(bucket, client, bucket.prefix + segment, file, progress)
+    for segment in sorted(parts.keys() - segments):
         with open_new(to / segment) as file:
-            size += _join(bucket, client, segment, sorted(parts[segment]), file, progress)
-    return len(segments) + len(unfinished), size
+            _join(bucket, client, segment, sorted(parts[segment]), file, progress)
+    set_aside_all(to)
+    found = segments_of(to)
+    return len(found), sum(each.path.stat().st_size for each in found)
 
 
 def _join(
@@ -45,8 +48,8 @@ def _join(
     offsets: list[int],
     file: IO[bytes],
     progress: Callable[[int], object],
-) -> int:
-    """Write the parts of a segment to a file, one after the other; return its size."""
+) -> None:
+    """Write the parts of a segment to a file, one after the other."""
     size = 0
     for offset in offsets:
         if offset > size:
@@ -55,19 +58,16 @@ def _join(
         file.seek(offset)
         _append(bucket, client, part_name(bucket.prefix, segment, offset), file, progress)
         size = max(size, file.tell())
-    return size
 
 
-def _append(bucket: Bucket, client: Any, name: str, file: IO[bytes], progress: Callable[[int], object]) -> int:  # noqa: ANN401
-    def copy() -> int:
-        done = 0
+def _append(bucket: Bucket, client: Any, name: str, file: IO[bytes], progress: Callable[[int], object]) -> None:  # noqa: ANN401
+    def copy() -> None:
         body = client.get_object(Bucket=bucket.name, Key=name)["Body"]
         while chunk := body.read(_CHUNK):
-            done += file.write(chunk)
+            file.write(chunk)
             progress(len(chunk))
-        return done
 
-    return int(call(bucket, copy))
+    call(bucket, copy)
 
 
 class _Object(msgspec.Struct, frozen=True):

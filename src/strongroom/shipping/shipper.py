@@ -12,7 +12,7 @@ import msgspec
 
 from strongroom.shipping.destination import Destination, DestinationError
 from strongroom.shipping.progress import Progress, Status
-from strongroom.store.audit.segment_source import CutSegment, Piece, Place, Source, time_of
+from strongroom.store.audit.segment_source import CutSegment, Piece, Place, Source, comes_after, time_of
 
 logger = logging.getLogger(__name__)
 
@@ -144,17 +144,17 @@ class Shipper:
         found = self._next(writer)
         if found is None or (isinstance(found, Piece) and not (everything or self._is_due(found))):
             return False
-        self._oldest.setdefault(writer, self._now() if isinstance(found, CutSegment) else time_of(found) or self._now())
+        self._oldest.setdefault(writer, (time_of(found) if isinstance(found, Piece) else None) or self._now())
         if not self._prepared:
             self._prepare()
             # If the destination has lost something, this begins further back.
             found = self._next(writer)
         self._busy_since = self._timer()
         try:
-            if isinstance(found, CutSegment):
-                self._cut(writer, found)
-            elif found is not None:
+            if isinstance(found, Piece):
                 self._take(found)
+            elif found is not None:
+                self._cut(writer, found)
         finally:
             self._busy_since = None
         self._oldest.pop(writer, None)
@@ -216,9 +216,11 @@ class Shipper:
     def _compare(self, writer: str) -> None:
         """Go back to the first segment of which the destination has less than was shipped to it."""
         place = self._places[writer]
-        for segment in self._source.chains().get(writer, ()):
+        chain = self._source.chains().get(writer, ())
+        is_here = any(each.name == place.segment for each in chain)
+        for segment in chain:
             is_current = segment.name == place.segment
-            if not is_current and segment.first > place.sequence:
+            if not is_current and (segment.first > place.sequence or (not is_here and comes_after(segment, place))):
                 break
             shipped = place.offset if is_current else segment.path.stat().st_size
             there = self._destination.size_of(segment.name)

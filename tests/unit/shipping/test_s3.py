@@ -17,6 +17,7 @@ from strongroom.shipping.destination import DestinationError
 from strongroom.shipping.s3 import OPEN, Bucket, S3Destination
 from strongroom.shipping.s3_fetching import fetch
 from strongroom.shipping.shipper import Shipper
+from strongroom.store.audit.segments import segments_of
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,33 @@ def test_what_is_fetched_is_the_log(bucket: Bucket, storage: int, disk: Disk, tm
     assert len(complete) == len(content_of(disk.folder)) - 1
     assert any(name.startswith(f"audit/{OPEN}") for name in there)
     assert fetched(bucket, tmp_path / "fetched") == content_of(disk.folder)
+
+
+@pytest.mark.parametrize("is_complete", [True, False])
+def test_what_the_machine_has_lost_is_set_aside_when_the_log_is_fetched(
+    bucket: Bucket, disk: Disk, tmp_path: Path, *, is_complete: bool
+) -> None:
+    """Also if the clock was ahead when the machine had started again, and was set back."""
+    log = disk.open(size=2000)
+    for number in range(30):
+        disk.write(log, f"event{number}")
+    ship(shipper_to(bucket, disk))
+    if is_complete:
+        disk.write(log, *(f"event{number}" for number in range(12)))
+    sizes = [segment.path.stat().st_size for segment in segments_of(disk.folder)]
+    disk.cut_power(sum(sizes[:2]) - 300)
+    disk.clock.step(3600)
+    again = disk.open(size=2000)
+    for number in range(30):
+        disk.write(again, f"other{number}")
+        if number == 10:
+            disk.clock.step(-3650)
+    ship(shipper_to(bucket, disk))
+    begun = [segment.begun for segment in segments_of(disk.folder)]
+    assert begun != sorted(begun)
+    assert fetched(bucket, tmp_path / "fetched") == content_of(disk.folder)
+    lost = [path.name for path in (tmp_path / "fetched").iterdir() if ".cut-off-" in path.name]
+    assert len(lost) == len(sizes) - 1
 
 
 def test_a_part_that_is_shipped_again_may_be_longer(bucket: Bucket, disk: Disk, tmp_path: Path) -> None:

@@ -139,19 +139,6 @@ def test_what_a_crash_of_the_machine_has_taken_from_the_log_does_not_count_as_ta
     assert after.taken("w0", again.last_line_place()[0]) == again.last_line()
 
 
-def test_a_file_that_the_machine_has_lost_altogether_does_not_stop_shipping(disk: Disk, copy: Path) -> None:
-    log = disk.open()
-    fill(disk, log, 5)
-    assert ship_to_folder(disk, copy) == ""
-    shipped = content_of(copy)
-    segments_of(disk.folder)[0].path.unlink()
-    disk.clock.restart(60)
-    again = disk.open()
-    fill(disk, again, 2)
-    assert ship_to_folder(disk, copy) == ""
-    assert content_of(copy) == shipped | content_of(disk.folder)
-
-
 def test_another_folder_in_its_place_is_refused_until_it_is_accepted(disk: Disk, copy: Path, tmp_path: Path) -> None:
     log = disk.open(size=4096)
     fill(disk, log, 40)

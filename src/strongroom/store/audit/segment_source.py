@@ -93,9 +93,14 @@ class Source:
     def next(self, writer: str, place: Place | None, limit: int, *, whole: bool = False) -> Piece | CutSegment | None:
         """Return what comes after a place, about ``limit`` bytes of it; None if there is nothing.
 
+        If the machine has lost the end of what comes before it in the same segment, that is returned first.
+
         With ``whole``, a complete segment comes without its data. Raises OSError.
         """
         chain = self.chains().get(writer, ())
+        cut = None if place is None else _cut_before(chain, place)
+        if cut is not None:
+            return cut
         found = _following(chain, place)
         if found is None:
             return None
@@ -106,8 +111,6 @@ class Source:
         if last is not None and last <= begun.sequence:
             return None
         size = segment.path.stat().st_size
-        if size < begun.offset:
-            return self._cut(segment, size)
         if is_complete and whole:
             data, after = b"", _place_at(segment, size, complete=True)
             return Piece(segment.path, writer, begun.offset, data, after)
@@ -148,9 +151,6 @@ class Source:
             return end.sequence
         return None if self._now() - segment.path.stat().st_mtime > _SETTLED else 0
 
-    def _cut(self, segment: Segment, size: int) -> CutSegment:
-        return CutSegment(segment.name, size, _place_at(segment, size, complete=False))
-
 
 def time_of(piece: Piece) -> float | None:
     """Return when the first line of a piece was written, in epoch seconds; None if no line says so."""
@@ -161,6 +161,27 @@ def time_of(piece: Piece) -> float | None:
         return datetime.fromisoformat(text).timestamp()
     except ValueError:
         return None
+
+
+def comes_after(segment: Segment, place: Place) -> bool:
+    """Tell whether a segment was begun after a place in another one.
+
+    Where the machine has failed, its number does not show that: it can be that of a line which was lost.
+    """
+    name = parse_name(place.segment)
+    return segment.first > place.sequence or (name is not None and segment.begun > name.begun)
+
+
+def _cut_before(chain: Sequence[Segment], place: Place) -> CutSegment | None:
+    """Return what the segment of a place has lost of what was read of it; None if it is all there, or was archived."""
+    current = next((each for each in chain if each.name == place.segment), None)
+    try:
+        size = place.offset if current is None else current.path.stat().st_size
+    except FileNotFoundError:
+        return None  # It was archived meanwhile.
+    if current is None or size >= place.offset:
+        return None
+    return CutSegment(current.name, size, _place_at(current, size, complete=False))
 
 
 def _following(chain: Sequence[Segment], place: Place | None) -> tuple[Segment, bool] | None:
@@ -174,15 +195,10 @@ def _following(chain: Sequence[Segment], place: Place | None) -> tuple[Segment, 
             index = names.index(place.segment) + place.complete
         else:
             # It was archived, or a crash of the machine has left nothing of it. What comes after it was begun later.
-            index = next((i for i, each in enumerate(chain) if _is_after(each, place)), len(chain))
+            index = next((i for i, each in enumerate(chain) if comes_after(each, place)), len(chain))
     if index >= len(chain):
         return None
     return chain[index], index + 1 < len(chain)
-
-
-def _is_after(segment: Segment, place: Place) -> bool:
-    name = parse_name(place.segment)
-    return segment.first > place.sequence or (name is not None and segment.begun > name.begun)
 
 
 def _read(path: Path, offset: int, limit: int) -> bytes:
