@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from strongroom.store.audit.segment_source import Place
+from strongroom.store.audit.segment_source import Place, comes_after
 from strongroom.store.audit.segments import Segment
 from strongroom.whole_files import read_regular, replace_file
 
@@ -92,10 +92,13 @@ class Progress:
 
 
 def has_taken(places: dict[str, Place], segment: Segment) -> bool:
-    """Tell whether a destination that has come to these places has the whole of a complete segment."""
+    """Tell whether a destination that has come to these places has the whole of a complete segment.
+
+    One that was begun later has not been taken, also if lines with its numbers were: the machine has lost those.
+    """
     place = places.get(segment.writer)
     if place is None:
         return False
     if place.segment == segment.name:
         return place.complete
-    return segment.first <= place.sequence
+    return not comes_after(segment, place)

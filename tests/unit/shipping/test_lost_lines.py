@@ -11,7 +11,7 @@ from shipping import content_of, ship, shipper_of
 from strongroom.audit.recorded_end import failure_before
 from strongroom.audit.verification import Verifier
 from strongroom.shipping.folder import FolderDestination
-from strongroom.shipping.progress import Progress
+from strongroom.shipping.progress import Progress, has_taken
 from strongroom.store.audit.end_file import read_ends
 from strongroom.store.audit.log import AuditLog
 from strongroom.store.audit.segment_reader import walk
@@ -90,6 +90,24 @@ def test_segments_that_the_machine_has_lost_are_put_beside_the_copy(
         assert is_like_the_log(disk, copy)
     kept = {line for content in content_of(copy).values() for line in content.splitlines(keepends=True)}
     assert set(lost_lines(copy)) == before - kept != set()
+
+
+def test_what_comes_in_place_of_lost_lines_is_owed(disk: Disk, copy: Path) -> None:
+    """It is not archived before the destination has it."""
+    log = disk.open(size=2000)
+    fill(disk, log, 60)
+    assert ship_to_folder(disk, copy) == ""
+    disk.cut_power(size_up_to(disk, 2) - 300)
+    fill(disk, disk.open(size=2000), 60)
+    progress = Progress(copy.parent / "state", "there")
+    old, cut, *new = segments_of(disk.folder)
+    assert new[0].first <= max(place.sequence for place in progress.load().values())
+    assert has_taken(progress.load(), old)
+    assert has_taken(progress.load(), cut)
+    assert not any(has_taken(progress.load(), each) for each in new)
+    assert ship_to_folder(disk, copy) == ""
+    assert all(has_taken(progress.load(), each) for each in new[:-1])
+    assert len(new) > 2
 
 
 def decides(data: st.DataObject) -> bool:
