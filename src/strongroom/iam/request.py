@@ -23,7 +23,10 @@ KeyReader: TypeAlias = "Callable[[AuthorizationRequest], ConditionValues]"
 
 
 class AmbiguousConditionKey(Exception):
-    """Two names that differ only by case stand for the condition key, so it does not have one value."""
+    """The condition key does not have one value, although it must.
+
+    Two names that differ only by case stand for it, or a policy variable reads a key with several values.
+    """
 
 
 def empty_context(_key: str) -> ConditionValues:
