@@ -325,3 +325,33 @@ def test_which_policies_may_be_attached(identities: Identities) -> None:
     admin.iam.attach_user_policy(UserName=user.name, PolicyArn=harmless)
     refusal = error_with_status(403, admin.iam.attach_user_policy, UserName=user.name, PolicyArn=ADMINISTRATOR)
     assert refusal["Code"] == "AccessDenied"
+
+
+@pytest.mark.parametrize("effect", ["Allow", "Deny"])
+def test_a_boundary_is_no_condition_of_what_it_does_not_limit(
+    identities: Identities, iam: IAMClient, effect: str
+) -> None:
+    """Who administers users within a boundary could else make an access key of a user, and act as that user."""
+    boundary, user = identities.policy(allow(do="kms:*")), identities.user()
+    key = {"iam:PermissionsBoundary": boundary}
+    where = [allow(do="iam:*", when={"StringEquals": key})]
+    elsewhere = [allow(do="iam:*"), deny(do="iam:*", when={"StringNotEquals": key})]
+    admin = identities.user(*(where if effect == "Allow" else elsewhere))
+    iam.put_user_permissions_boundary(UserName=user.name, PermissionsBoundary=boundary)
+    admin.iam.put_user_policy(UserName=user.name, PolicyName="p", PolicyDocument=POLICY)
+    for call in (admin.iam.create_access_key, admin.iam.get_user, admin.iam.list_user_policies, admin.iam.delete_user):
+        assert error_with_status(403, call, UserName=user.name)["Code"] == "AccessDenied"
+
+
+def test_who_may_attach_a_policy_may_not_rewrite_it(identities: Identities) -> None:
+    harmless, user = identities.policy(allow(do="kms:ListKeys")), identities.user()
+    admin = identities.user(allow(do="iam:*", when={"ArnEquals": {"iam:PolicyARN": harmless}}))
+    admin.iam.attach_user_policy(UserName=user.name, PolicyArn=harmless)
+    admin.iam.detach_user_policy(UserName=user.name, PolicyArn=harmless)
+    for call, more in (
+        (admin.iam.create_policy_version, {"PolicyDocument": POLICY, "SetAsDefault": True}),
+        (admin.iam.set_default_policy_version, {"VersionId": "v1"}),
+        (admin.iam.get_policy, {}),
+        (admin.iam.delete_policy, {}),
+    ):
+        assert error_with_status(403, call, PolicyArn=harmless, **more)["Code"] == "AccessDenied"

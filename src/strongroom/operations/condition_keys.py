@@ -1,6 +1,6 @@
 """The condition keys of KMS, IAM and STS and the global ones, and where their values come from.
 
-Source: Service Authorization Reference, "Condition keys for AWS Key Management Service"; IAM User Guide, "AWS global
+Source: Service Authorization Reference, "Actions, resources, and condition keys"; IAM User Guide, "AWS global
 condition context keys". A value is computed when a policy asks for it. The policy engine itself has the keys that
 describe the principal (``iam/principals.py``).
 """
@@ -46,9 +46,11 @@ class DecisionContext(msgspec.Struct):
     def read(self, name: str) -> Values:
         """Return the values of a condition key, by its lower-case name; None if the call does not carry it.
 
-        Raises AmbiguousConditionKey for a tag, or a pair of the encryption context, of which there are two with
-        different values whose keys differ only by case.
+        A service's own keys exist for its own actions only. Raises AmbiguousConditionKey for a tag, or a pair of the
+        encryption context, of which there are two with different values whose keys differ only by case.
         """
+        if not _exists_for(name, self.target.action):
+            return None
         reader = _KEYS.get(name)
         if reader is not None:
             return reader(self)
@@ -99,6 +101,17 @@ class DecisionContext(msgspec.Struct):
             asked = None if grant is None else grant.constraints
             self._constraints = Constraints() if asked is None else asked.terms()
         return self._constraints
+
+
+def _exists_for(name: str, action: str) -> bool:
+    """Tell whether a condition key, in lower case, exists for an action, whatever the request carries."""
+    actions = _ACTIONS.get(name)
+    if actions is not None:
+        return action in actions
+    if name.startswith(_IAM_RESOURCE_TAG):
+        # What is done to a role by way of STS has the tags of the role.
+        return action.startswith(("iam:", "sts:"))
+    return action.startswith(next((service for service in _SERVICES if name.startswith(service)), ""))
 
 
 def _required_context(constraints: Constraints) -> Mapping[str, str]:
@@ -265,7 +278,10 @@ def _multi_factor(context: DecisionContext) -> Values:
 
 
 def _permissions_boundary(context: DecisionContext) -> Values:
-    """Return the boundary that the request sets, else that of the user or role that the target is."""
+    """Return the boundary that the request sets, else that of the user or role that the target is.
+
+    A boundary that a request sets takes the place of the present one, so it is what the policy asks about.
+    """
     return _text(context.parameters.permissions_boundary) or context.target.claims.get(BOUNDARY_KEY)
 
 
@@ -282,6 +298,36 @@ def _by_folded_name(pairs: Iterable[tuple[str, str]]) -> Mapping[str, set[str]]:
         values.setdefault(folded(key), set()).add(value)
     return values
 
+
+_SERVICES = ("iam:", "kms:", "sts:")
+_IAM_RESOURCE_TAG = "iam:resourcetag/"
+
+_ACTIONS: Mapping[str, frozenset[str]] = {
+    BOUNDARY_KEY: frozenset(
+        f"iam:{verb}{kind}{what}"
+        for kind in ("User", "Role")
+        for verb, what in (
+            ("Create", ""),
+            ("Attach", "Policy"),
+            ("Detach", "Policy"),
+            ("Put", "Policy"),
+            ("Delete", "Policy"),
+            ("Put", "PermissionsBoundary"),
+            ("Delete", "PermissionsBoundary"),
+        )
+    )
+    | {"iam:DeleteRole", "iam:GetRole", "iam:UpdateRole", "iam:UpdateRoleDescription", "iam:UpdateAssumeRolePolicy"},
+    "iam:policyarn": frozenset(
+        f"iam:{verb}{kind}Policy" for kind in ("User", "Group", "Role") for verb in ("Attach", "Detach")
+    ),
+    "kms:bypasspolicylockoutsafetycheck": frozenset({"kms:CreateKey", "kms:PutKeyPolicy"}),
+    "kms:grantisforawsresource": frozenset({"kms:CreateGrant", "kms:ListGrants", "kms:RevokeGrant"}),
+}
+"""The actions that a condition key exists for, where those are not all that carry its value.
+
+On others the key is absent. Or a condition on it would allow what AWS does not: who may attach one policy could rewrite
+it, if ``iam:PolicyARN`` were there for CreatePolicyVersion. Source: Service Authorization Reference, tables of actions.
+"""
 
 _KEYS: dict[str, Callable[[DecisionContext], Values]] = {
     "aws:calledvia": lambda context: _text(context.call.origin.via_service),
@@ -346,7 +392,7 @@ _KEYS: dict[str, Callable[[DecisionContext], Values]] = {
 _FAMILIES: dict[str, Callable[[DecisionContext, str], Values]] = {
     "aws:requesttag/": lambda context, name: context.only("request tags", lambda: context.parameters.tags, name),
     "aws:resourcetag/": _resource_tag,
-    "iam:resourcetag/": _resource_tag,
+    _IAM_RESOURCE_TAG: _resource_tag,
     "kms:encryptioncontext:": _encryption_context_pair,
     "kms:recipientattestation:": _recipient_attestation,
 }

@@ -232,7 +232,7 @@ def test_tags_of_a_resource_that_differ_by_case(prefix: str) -> None:
     """They are refused now; a key that was tagged by an earlier version can have them."""
 
     def read(name: str, tags: dict[str, str]) -> tuple[str, ...] | None:
-        target = Target("kms:Encrypt", tags=tuple(tags.items()))
+        target = Target("iam:GetUser", tags=tuple(tags.items()))
         return DecisionContext(cast("Context", None), Request(), target, (target,)).read(f"{prefix}/{name}")
 
     with pytest.raises(AmbiguousConditionKey):
