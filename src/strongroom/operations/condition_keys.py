@@ -17,15 +17,15 @@ from strongroom.keys.grants import Constraints
 from strongroom.keys.multi_region import MultiRegionKeyType
 from strongroom.keys.names import folded
 from strongroom.keys.specs import KeySpec, KeyUsage
+from strongroom.operations.condition_key_actions import BOUNDARY_KEY, IAM_RESOURCE_TAG, exists_for
 from strongroom.operations.condition_parameters import ConditionParameters, GrantParameters
 from strongroom.operations.context import Context
+from strongroom.operations.named_principals import shown_name
 from strongroom.operations.recipient import attested_value
 from strongroom.operations.shapes import Request
 from strongroom.operations.targets import Target
 
 Values = tuple[str, ...] | None
-
-BOUNDARY_KEY = "iam:permissionsboundary"
 
 
 class DecisionContext(msgspec.Struct):
@@ -49,7 +49,7 @@ class DecisionContext(msgspec.Struct):
         A service's own keys exist for its own actions only. Raises AmbiguousConditionKey for a tag, or a pair of the
         encryption context, of which there are two with different values whose keys differ only by case.
         """
-        if not _exists_for(name, self.target.action):
+        if not exists_for(name, self.target.action):
             return None
         reader = _KEYS.get(name)
         if reader is not None:
@@ -101,17 +101,6 @@ class DecisionContext(msgspec.Struct):
             asked = None if grant is None else grant.constraints
             self._constraints = Constraints() if asked is None else asked.terms()
         return self._constraints
-
-
-def _exists_for(name: str, action: str) -> bool:
-    """Tell whether a condition key, in lower case, exists for an action, whatever the request carries."""
-    actions = _ACTIONS.get(name)
-    if actions is not None:
-        return action in actions
-    if name.startswith(_IAM_RESOURCE_TAG):
-        # What is done to a role by way of STS has the tags of the role.
-        return action.startswith(("iam:", "sts:"))
-    return action.startswith(next((service for service in _SERVICES if name.startswith(service)), ""))
 
 
 def _required_context(constraints: Constraints) -> Mapping[str, str]:
@@ -248,6 +237,16 @@ def _of_grant(read: Callable[[GrantParameters], str | None]) -> Callable[[Decisi
     return lambda context: None if context.parameters.grant is None else _text(read(context.parameters.grant))
 
 
+def _principal_of_grant(read: Callable[[GrantParameters], str | None]) -> Callable[[DecisionContext], Values]:
+    """Return the reader of a principal of a grant: whatever name of an account was sent, conditions see one."""
+
+    def named(context: DecisionContext) -> Values:
+        principal = None if context.parameters.grant is None else read(context.parameters.grant)
+        return None if principal is None else (shown_name(principal, context.call.region),)
+
+    return named
+
+
 def _grant_operations(context: DecisionContext) -> Values:
     grant = context.parameters.grant
     return None if grant is None else tuple(map(str, grant.operations))
@@ -299,36 +298,6 @@ def _by_folded_name(pairs: Iterable[tuple[str, str]]) -> Mapping[str, set[str]]:
     return values
 
 
-_SERVICES = ("iam:", "kms:", "sts:")
-_IAM_RESOURCE_TAG = "iam:resourcetag/"
-
-_ACTIONS: Mapping[str, frozenset[str]] = {
-    BOUNDARY_KEY: frozenset(
-        f"iam:{verb}{kind}{what}"
-        for kind in ("User", "Role")
-        for verb, what in (
-            ("Create", ""),
-            ("Attach", "Policy"),
-            ("Detach", "Policy"),
-            ("Put", "Policy"),
-            ("Delete", "Policy"),
-            ("Put", "PermissionsBoundary"),
-            ("Delete", "PermissionsBoundary"),
-        )
-    )
-    | {"iam:DeleteRole", "iam:GetRole", "iam:UpdateRole", "iam:UpdateRoleDescription", "iam:UpdateAssumeRolePolicy"},
-    "iam:policyarn": frozenset(
-        f"iam:{verb}{kind}Policy" for kind in ("User", "Group", "Role") for verb in ("Attach", "Detach")
-    ),
-    "kms:bypasspolicylockoutsafetycheck": frozenset({"kms:CreateKey", "kms:PutKeyPolicy"}),
-    "kms:grantisforawsresource": frozenset({"kms:CreateGrant", "kms:ListGrants", "kms:RevokeGrant"}),
-}
-"""The actions that a condition key exists for, where those are not all that carry its value.
-
-On others the key is absent. Or a condition on it would allow what AWS does not: who may attach one policy could rewrite
-it, if ``iam:PolicyARN`` were there for CreatePolicyVersion. Source: Service Authorization Reference, tables of actions.
-"""
-
 _KEYS: dict[str, Callable[[DecisionContext], Values]] = {
     "aws:calledvia": lambda context: _text(context.call.origin.via_service),
     "aws:currenttime": lambda context: (event_time(context.call.now),),
@@ -356,7 +325,7 @@ _KEYS: dict[str, Callable[[DecisionContext], Values]] = {
     "kms:expirationmodel": lambda context: _text(context.parameters.expiration_model),
     "kms:grantconstraintsourcearn": lambda context: _text(context.grant_constraints().source_arn),
     "kms:grantconstrainttype": _grant_constraint_type,
-    "kms:granteeprincipal": _of_grant(lambda grant: grant.grantee_principal),
+    "kms:granteeprincipal": _principal_of_grant(lambda grant: grant.grantee_principal),
     "kms:granteeserviceprincipal": _of_grant(lambda grant: grant.grantee_service_principal),
     "kms:grantisforawsresource": lambda context: _flag(context.call.origin.via_service is not None),
     "kms:grantoperations": _grant_operations,
@@ -374,7 +343,7 @@ _KEYS: dict[str, Callable[[DecisionContext], Values]] = {
     "kms:replicaregion": _replica_region,
     "kms:requestalias": lambda context: _text(context.target.alias),
     "kms:resourcealiases": _resource_aliases,
-    "kms:retiringprincipal": _of_grant(lambda grant: grant.retiring_principal),
+    "kms:retiringprincipal": _principal_of_grant(lambda grant: grant.retiring_principal),
     "kms:retiringserviceprincipal": _of_grant(lambda grant: grant.retiring_service_principal),
     "kms:rotationperiodindays": lambda context: _text(context.parameters.rotation_period_in_days),
     "kms:schedulekeydeletionpendingwindowindays": lambda context: _text(context.parameters.pending_window_in_days),
@@ -392,7 +361,7 @@ _KEYS: dict[str, Callable[[DecisionContext], Values]] = {
 _FAMILIES: dict[str, Callable[[DecisionContext, str], Values]] = {
     "aws:requesttag/": lambda context, name: context.only("request tags", lambda: context.parameters.tags, name),
     "aws:resourcetag/": _resource_tag,
-    _IAM_RESOURCE_TAG: _resource_tag,
+    IAM_RESOURCE_TAG: _resource_tag,
     "kms:encryptioncontext:": _encryption_context_pair,
     "kms:recipientattestation:": _recipient_attestation,
 }

@@ -14,7 +14,6 @@ from policies import (
     AWAY_SESSION,
     BOB,
     CAROL,
-    FEDERATED,
     HOME,
     KEY,
     PROVIDER,
@@ -39,7 +38,6 @@ from policies import (
     pod_session,
     root,
     values_of,
-    visitor,
     worker,
 )  # fmt: skip
 from strongroom.iam import AuthorizationRequest, Policies, PolicyKind, Principal, Reason, Source, decide
@@ -180,7 +178,7 @@ CASES = {
     "a session across accounts, role silent": Case(away_reader, NO_BY_IAM, key=[allow(AWAY_SESSION)]),
     "a boundary across accounts": Case(carol, NO_BY_BOUNDARY, key=[allow(CAROL)], iam=ALL, boundary=[allow(do="kms:Sign")]),
     "a session policy across accounts": Case(away_reader, NO_BY_SESSION, key=[allow(AWAY_ROLE)], iam=ALL, session=[allow(do="kms:Sign")]),
-    # --- services, providers, federated users
+    # --- services, providers
     "a service the key policy names": Case(backup, YES_BY_KEY, key=[allow(f"S:{SERVICE}")]),
     "another service": Case(backup, HIDDEN, key=[allow("S:logs.amazonaws.com")]),
     "a service and the account": Case(backup, HIDDEN, key=DELEGATE),
@@ -190,8 +188,6 @@ CASES = {
     "a provider's own session": Case(pod_session, YES_BY_KEY, key=[allow(f"F:{PROVIDER}")]),
     "a provider, for others": Case(worker, NO_BY_KEY, key=[allow(f"F:{PROVIDER}")]),
     "the bearer of a token": Case(pod, YES_BY_KEY, key=[allow(f"F:{PROVIDER}")]),
-    "a federated user by its ARN": Case(visitor, YES_BY_KEY, key=[allow(FEDERATED)]),
-    "a federated user by its maker": Case(visitor, YES_BY_KEY, key=[allow(ALICE)]),
     # --- NotPrincipal
     "all but bob, asked by alice": Case(alice, YES_BY_KEY, key=[others("Allow", BOB)]),
     "all but alice, asked by alice": Case(alice, NO_BY_KEY, key=[others("Allow", ALICE)]),

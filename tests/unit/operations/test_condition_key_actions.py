@@ -13,7 +13,8 @@ import pytest
 from condition_requests import MEMBERS, NOW, ROWS, request_with
 from local_deployment import ORIGIN, LocalDeployment
 from strongroom.clock import ManualClock
-from strongroom.operations.condition_keys import BOUNDARY_KEY, DecisionContext
+from strongroom.operations.condition_key_actions import BOUNDARY_KEY
+from strongroom.operations.condition_keys import DecisionContext
 from strongroom.operations.context import Context
 from strongroom.operations.operation import Operation
 from strongroom.operations.targets import Target

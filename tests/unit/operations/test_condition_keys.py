@@ -285,3 +285,10 @@ def test_audit_records_of_refusals_have_the_reason(local: LocalDeployment) -> No
     record = local.records()[-1]
     assert record["errorCode"] == "AccessDenied"
     assert record["errorMessage"].endswith("with an explicit deny in a resource-based policy")
+
+
+def test_lists_show_an_account_by_its_arn_whatever_name_was_sent(local: LocalDeployment) -> None:
+    key_id = local.call("CreateKey")["KeyMetadata"]["KeyId"]
+    local.call("CreateGrant", KeyId=key_id, GranteePrincipal=ROOT.split(":")[4], Operations=["Encrypt"])
+    (shown,) = local.call("ListGrants", KeyId=key_id)["Grants"]
+    assert shown["GranteePrincipal"] == ROOT

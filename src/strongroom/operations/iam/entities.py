@@ -20,7 +20,7 @@ from strongroom.errors import (
 from strongroom.iam import MalformedPolicy, PolicyDocument, PolicyKind, accept_policy
 from strongroom.iam.entities import Entity, EntityKind, Group, Holder, InstanceProfile, Role, User
 from strongroom.keys.names import DUPLICATE_KEYS, MAX_TAGS, folded
-from strongroom.operations.condition_keys import BOUNDARY_KEY
+from strongroom.operations.condition_key_actions import BOUNDARY_KEY
 from strongroom.operations.condition_parameters import ConditionParameters
 from strongroom.operations.context import Context
 from strongroom.operations.iam.shapes import Tag
