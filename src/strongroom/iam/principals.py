@@ -91,7 +91,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def condition_keys(self) -> Mapping[str, tuple[str, ...]]:
-        """The condition keys that depend on the principal alone, by lower-case name."""
+        """The condition keys that depend on the principal alone, by name without regard to case (``str.casefold``)."""
         is_service = self.kind is PrincipalKind.SERVICE
         keys = {"aws:principalisawsservice": ("true" if is_service else "false",)}
         if is_service:
@@ -110,13 +110,14 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def ambiguous_keys(self) -> frozenset[str]:
-        """The condition keys, by lower-case name, that two tags stand for whose keys differ only by case."""
+        """The condition keys, by the same names, that two tags stand for whose keys differ only by case."""
         counted = Counter(map(_tag_key, self.tags))
         return frozenset(name for name, count in counted.items() if count > 1)
 
 
 def _tag_key(tag: str) -> str:
-    return f"aws:principaltag/{tag.lower()}"
+    # As those of resources are compared (``keys.names.folded``): U+017F, the long s, is an S without regard to case.
+    return f"aws:principaltag/{tag.casefold()}"
 
 
 def is_principal_key(key: str) -> bool:

@@ -263,6 +263,7 @@ CASES = {
     "aws:PrincipalAccount": Case(carol, HIDDEN, key=[allow("*", when={"StringEquals": {"aws:PrincipalAccount": HOME}})], iam=ALL),
     "aws:PrincipalType": Case(worker, YES_BY_KEY, key=[allow("*", when={"StringEquals": {"aws:PrincipalType": "AssumedRole"}})]),
     "aws:PrincipalTag minds no case of its key": Case(alice, YES_BY_KEY, key=[allow("*", when={"StringEquals": {"aws:PrincipalTag/TEAM": "red"}})]),
+    "aws:PrincipalTag with a letter whose lower case is itself": Case(alice, YES_BY_KEY, key=[allow("*", when={"StringEquals": {"aws:PrincipalTag/co\u017ft": "42"}})]),
     "aws:userid of a user": Case(alice, YES_BY_KEY, key=[allow("*", when={"StringEquals": {"aws:userid": ALICE_ID}})]),
     "aws:userid of a session": Case(worker, YES_BY_KEY, key=[allow("*", when={"StringLike": {"aws:userid": f"{ROLE_ID}:*"}})]),
     "aws:username of a user": Case(bob, YES_BY_KEY, key=[allow("*", when={"StringEquals": {"aws:username": "bob"}})]),
