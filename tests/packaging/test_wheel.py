@@ -126,6 +126,15 @@ def test_the_manual_page_and_the_unit_are_installed(installed: Installed) -> Non
         assert (installed.folder / "share" / name).is_file()
 
 
+def test_the_pages_that_help_and_messages_name_are_installed(installed: Installed) -> None:
+    there = installed.folder / "share" / "doc" / "strongroom"
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
+    named = set(re.findall(r"docs/[\w-]+\.md", sources))
+    assert "docs/commands.md" in named
+    for name in (*sorted(named), "README.md", "CHANGELOG.md"):
+        assert (there / name).read_bytes() == (ROOT / name).read_bytes()
+
+
 def test_every_extra_is_documented() -> None:
     page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
     assert all(EXTRAS.values()), "an extra without requirements is of no use"
