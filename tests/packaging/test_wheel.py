@@ -121,9 +121,10 @@ def test_the_installed_command_serves(installed: Installed, server: RunningServe
     )
 
 
-def test_the_manual_page_and_the_unit_are_installed(installed: Installed) -> None:
-    for name in ("man/man1/strongroom.1", "strongroom/strongroom.service", "strongroom/strongroom.sysusers"):
-        assert (installed.folder / "share" / name).is_file()
+def test_the_manual_page_and_the_units_are_installed(installed: Installed) -> None:
+    assert (installed.folder / "share" / "man" / "man1" / "strongroom.1").is_file()
+    for each in (ROOT / "deploy" / "systemd").iterdir():
+        assert (installed.folder / "share" / "strongroom" / each.name).read_bytes() == each.read_bytes()
 
 
 def test_the_pages_that_help_and_messages_name_are_installed(installed: Installed) -> None:
