@@ -109,3 +109,37 @@ def test_every_file_and_folder_that_a_document_names_exists() -> None:
         if left := sorted(set(absent) - _MADE_BY_THE_READER):
             missing[page.name] = left
     assert missing == {}
+
+
+def test_every_link_leads_to_a_page_and_a_heading() -> None:
+    pages = [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
+    broken = [f"{page.name}: {link}" for page in pages for link in _links_of(page) if not _leads_somewhere(page, link)]
+    assert broken == []
+
+
+def test_a_link_that_leads_nowhere_is_found() -> None:
+    assert _leads_somewhere(ROOT / "README.md", "docs/settings.md#when-it-is-too-much")
+    assert not _leads_somewhere(ROOT / "README.md", "docs/settings.md#never")
+    assert not _leads_somewhere(DOCS / "settings.md", "docs/settings.md")
+
+
+def _links_of(page: Path) -> list[str]:
+    links = re.findall(r"\]\(([^)\s]+)\)", _without_code(page.read_text(encoding="utf-8")))
+    return [link for link in links if not re.match(r"[a-z]+:", link)]
+
+
+def _leads_somewhere(page: Path, link: str) -> bool:
+    name, _, anchor = link.partition("#")
+    target = page.parent / name if name else page
+    return target.exists() and (not anchor or anchor in _anchors_of(target))
+
+
+def _anchors_of(page: Path) -> set[str]:
+    """Return the names that GitHub gives the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", _without_code(page.read_text(encoding="utf-8")), re.MULTILINE)
+    shown = (re.sub(r"\[(.*?)\]\(.*?\)", r"\1", heading) for heading in headings)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in shown}
+
+
+def _without_code(text: str) -> str:
+    return re.sub(r"^ *```.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL)
