@@ -12,7 +12,7 @@ from all_commands import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "strongroom"
-PAGE = "operations.md"
+PAGE = "audit-log.md"
 HEADING = "## Records of commands"
 
 BY_ITSELF = "keeper"
