@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from all_commands import COMMANDS
+from command_tree import commands
 from strongroom.__main__ import _loaded
 from strongroom.cli.main import main
 from strongroom.cli.output import Question
@@ -22,6 +22,9 @@ FOR_PEOPLE = {
     "xks-proxy export": "what it prints is a JSON document already, in the form that the AWS console takes",
 }
 """Commands without --json, with the reason."""
+
+
+COMMANDS = dict(commands())
 
 
 def test_all_commands_are_found() -> None:

@@ -8,8 +8,9 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
-from all_commands import COMMANDS
+from command_tree import commands
 
+COMMANDS = dict(commands())
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "strongroom"
 PAGE = "audit-log.md"
@@ -127,8 +128,8 @@ def documented() -> set[tuple[str, str]]:
     section = (ROOT / "docs" / PAGE).read_text(encoding="utf-8").partition(f"\n{HEADING}\n")[2]
     table = section.partition("| Command | Event |\n")[2].partition("\n\n")[0]
     found = set()
-    for commands, text in re.findall(r"^\| (`.*?`) \| (.*) \|$", table, re.MULTILINE):
-        names = re.findall(r"`([a-z][a-z -]*)`", commands)
+    for cell, text in re.findall(r"^\| (`.*?`) \| (.*) \|$", table, re.MULTILINE):
+        names = re.findall(r"`([a-z][a-z -]*)`", cell)
         # The second and later ones may leave out what they have in common with the first.
         full = [name if name in COMMANDS else f"{names[0].rpartition(' ')[0]} {name}" for name in names]
         each = re.findall(r"`([A-Z]\w+)`", text)

@@ -1,4 +1,4 @@
-"""All commands of ``strongroom``, by their names as they are typed."""
+"""The commands of ``strongroom``, with their names as they are typed."""
 
 from collections.abc import Iterator
 
@@ -7,16 +7,13 @@ import click
 from strongroom.cli.main import main
 
 
-def _commands(group: click.Group, path: str = "") -> Iterator[tuple[str, click.Command]]:
+def commands(group: click.Group = main, path: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Yield all commands that do something, with their names as they are typed."""
     for name, command in group.commands.items():
         typed = f"{path} {name}".strip()
         if isinstance(command, click.Group):
-            yield from _commands(command, typed)
+            yield from commands(command, typed)
             if command.invoke_without_command:
                 yield typed, command
         else:
             yield typed, command
-
-
-COMMANDS = dict(_commands(main))
-"""All commands that do something."""
