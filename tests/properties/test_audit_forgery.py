@@ -257,6 +257,20 @@ def test_a_header_that_calls_all_lines_damaged_needs_the_checkpoints_before_it(f
     found_from_now_on(found)
 
 
+def test_a_second_header_does_not_excuse_what_a_start_has_said_of_the_first(found: Attacked) -> None:
+    """The start between them was killed before it has signed anything."""
+    lines = altered(found.lines(), 3)
+    lines = without_checkpoints(lines, 3, len(lines), "after another line")
+    begin = breaks(lines)[0]
+    for _ in range(2):
+        found.put(with_header(lines, excuse(lines, begin, len(lines), found.disk.clock.now())))
+        found.disk.clock.advance(1)
+        found.disk.write(found.disk.open(), "killed")
+        found.disk.clock.advance(1)
+        lines = found.lines()
+    found_from_now_on(found)
+
+
 @pytest.mark.parametrize("how", WAYS)
 def test_a_history_before_damaged_lines_cannot_be_written_anew(found: Attacked, how: str) -> None:
     """The damage is a place where lines need not follow from those before."""

@@ -18,7 +18,13 @@ class SuspectLines:
     def __init__(self) -> None:
         self._digest = sha256()
         self._findings: dict[Finding, None] = {}
+        self._fresh = 0
         self.is_empty = True
+
+    @property
+    def findings(self) -> Collection[Finding]:
+        """What was found of these lines, and was not taken back."""
+        return self._findings
 
     def clear(self) -> None:
         """Forget them: a signed checkpoint covers what comes before, so it must be as it was written."""
@@ -27,8 +33,12 @@ class SuspectLines:
     def suspect(self, finding: Finding, before: bytes) -> None:
         """Keep a finding about the next line; ``before`` is the hash of the line before, in hexadecimal."""
         if self.is_empty:
-            self._digest, self.is_empty = sha256(before), False
-        if len(self._findings) < MOST_FINDINGS:
+            self._digest, self._fresh, self.is_empty = sha256(before), 0, False
+        self.join(finding)
+
+    def join(self, finding: Finding) -> None:
+        """Keep a finding that these lines are the reason for: there are some, such as a damaged checkpoint."""
+        if not self.is_empty and len(self._findings) < MOST_FINDINGS:
             self._findings[finding] = None
 
     def add(self, line: bytes) -> None:
@@ -36,7 +46,16 @@ class SuspectLines:
         if not self.is_empty:
             self._digest.update(line)
             self._digest.update(b"\n")
+            self._fresh += 1
 
-    def explained_by(self, stated: str) -> Collection[Finding]:
-        """Return the findings that the hash in a header explains: all of them, or none."""
-        return self._findings if not self.is_empty and stated == self._digest.hexdigest() else ()
+    def are_explained_by(self, stated: str) -> bool:
+        """Tell whether the hash in a header explains the findings: all of them, or none."""
+        return bool(self._findings) and stated == self._digest.hexdigest()
+
+    def take_back(self) -> int:
+        """Forget the findings, which are explained; return how many lines came since others were.
+
+        The lines are kept: a header after a later start explains them again, with those that have come since.
+        """
+        fresh, self._fresh, self._findings = self._fresh, 0, {}
+        return fresh

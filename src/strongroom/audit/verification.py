@@ -289,9 +289,8 @@ class Verifier:
     def _require_signed(self, sequence: int) -> None:
         """Require the checkpoint that a header says was there, signed, as the line of this number."""
         if sequence > self._last_signed:
-            self._find(Kind.ALTERED, f"the signed checkpoint that was at {sequence} when this was written is not here")
-            # That is one finding, not one for each header from here on.
-            self._last_signed = sequence
+            text = f"the signed checkpoint that was at {sequence} when this was written is not here"
+            self._suspects.join(self._find(Kind.ALTERED, text))
 
     def _take_over(self, header: Header) -> None:
         """Count the lines that a start has found.
@@ -378,11 +377,9 @@ class Verifier:
 
     def _excuse(self, header: Header) -> None:
         """Take back the findings about the last lines, if the header says that a start has found exactly these."""
-        excused = self._suspects.explained_by(header.damaged_hash)
-        if excused:
-            self.report.damaged += header.damaged
-            self.report.take_back(excused)
-            self._suspects.clear()
+        if self._suspects.are_explained_by(header.damaged_hash):
+            self.report.take_back(self._suspects.findings)
+            self.report.damaged += self._suspects.take_back()
 
     def _suspect(self, text: str) -> None:
         """Add a finding about the next line, which does not continue the chain."""

@@ -176,3 +176,29 @@ def test_a_damaged_line_is_not_excused_by_a_kill_nor_after_a_checkpoint(disk: Di
     disk.clock.restart()
     goes_on(disk)
     assert [finding.kind for finding in disk.findings()] == [Kind.ALTERED, Kind.ALTERED]
+
+
+def test_damage_that_a_later_start_finds_again_is_still_a_note(disk: Disk) -> None:
+    """No checkpoint has covered it meanwhile, and the machine has ended again."""
+    killed(disk, "one", "two", "three")
+    damage(disk, 2)
+    disk.clock.restart()
+    disk.write(disk.open(), "four", "five")
+    assert disk.verified().damaged == 2
+    damage(disk, 1)
+    disk.clock.restart()
+    goes_on(disk)
+    assert disk.verified().damaged == 5
+
+
+def test_a_damaged_checkpoint_between_two_files_is_a_note(disk: Disk) -> None:
+    log = disk.open(size=1)
+    disk.write(log, "one")
+    disk.write(log, "two")
+    path = segments_of(disk.folder)[0].path
+    *lines, checkpoint = path.read_bytes().splitlines(keepends=True)
+    assert checkpoint.startswith(b'{"checkpoint"')
+    path.write_bytes(b"".join([*lines, bytes(10) + checkpoint[10:]]))
+    disk.clock.restart()
+    goes_on(disk)
+    assert disk.verified().damaged == 3
