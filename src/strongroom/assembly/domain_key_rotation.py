@@ -5,8 +5,10 @@
 2. What older versions have wrapped is wrapped anew, some of it in each transaction. What is left to do follows from the
    database alone, so an interrupted rotation goes on where it was.
 3. Import tokens, which live for a day, and sessions, which live for at most 36 hours, may still need an older version.
-   After that time nothing does, and it is destroyed. The transaction that does so finds out that nothing stored needs
-   it, and a later one that would store something under it fails (``store.sql.domain_keys``).
+   After that time it is destroyed. The transaction that does so finds out that nothing stored needs it, and a later
+   one that would store something under it fails (``store.sql.domain_keys``).
+4. Grant tokens have no end, so clients may still have some that an older version has sealed. They are good for nothing
+   but RetireGrant, which refuses them from then on (``operations.grant_tokens``).
 """
 
 import logging

@@ -9,7 +9,7 @@ from strongroom.assembly.data_folder import DataFolder, DataFolderError, left_by
 from strongroom.assembly.protections import FULL_DEPTH, SOFTWARE, newest_protection
 from strongroom.assembly.tokens import Announce, ConfiguredToken
 from strongroom.assembly.unsealing import Unsealing, not_its_root_key
-from strongroom.crypto.domain_keys import IAM_SCOPE, DomainKeys, create_domain_key
+from strongroom.crypto.domain_keys import FIRST_VERSION, IAM_SCOPE, DomainKeys, create_domain_key
 from strongroom.crypto.seal import Seal, SealedDomainKey, UnsealError
 from strongroom.crypto.seals.file import create_root_key
 from strongroom.crypto.seals.root_key import RootKeySeal, generation_of
@@ -20,7 +20,6 @@ from strongroom.store.scopes import AccountScope
 
 logger = logging.getLogger(__name__)
 
-_FIRST_VERSION = 1
 _STAYS = "keys that were made in the token do not leave it, so set it back, or restore a backup from before the move"
 
 
@@ -79,7 +78,7 @@ def open_domain_keys(  # noqa: PLR0913 - what opens them, and where they are
     if protection.required:
         _require_protection(domain_keys, protection)
     if missing:
-        versions = dict.fromkeys(missing, _FIRST_VERSION)
+        versions = dict.fromkeys(missing, FIRST_VERSION)
         new = create_domain_keys(versions, seal, protection, entropy, now)
         sealed = _add_missing(folder, store, new, first=not sealed)
         domain_keys = DomainKeys(sealed, seal, entropy, protection.token.wrapper(entropy), scopes)
