@@ -25,11 +25,10 @@ from strongroom.operations.recipient import hand_over
 from strongroom.operations.shapes import (
     Ciphertext,
     EncryptionContext,
-    GrantTokens,
     KeyId,
     Plaintext,
     Recipient,
-    Request,
+    RequestWithGrantTokens,
     Response,
     at_most,
 )
@@ -51,13 +50,12 @@ RE_ENCRYPT_FROM, RE_ENCRYPT_TO = "kms:ReEncryptFrom", "kms:ReEncryptTo"
 """The actions that ReEncrypt needs permission for, on its source and on its destination."""
 
 
-class EncryptRequest(Request):
+class EncryptRequest(RequestWithGrantTokens):
     """The request of Encrypt."""
 
     key_id: KeyId
     plaintext: Plaintext
     encryption_context: EncryptionContext | None = None
-    grant_tokens: GrantTokens | None = None
     encryption_algorithm: EncryptionAlgorithm = EncryptionAlgorithm.SYMMETRIC_DEFAULT
     dry_run: bool | None = None
 
@@ -69,10 +67,6 @@ class EncryptRequest(Request):
     def encryption_context_for(self, action: str) -> EncryptionContext | None:
         return self.encryption_context
 
-    @override
-    def presented_grant_tokens(self) -> Sequence[str]:
-        return self.grant_tokens or ()
-
 
 class EncryptResponse(Response):
     """The response of Encrypt."""
@@ -82,12 +76,11 @@ class EncryptResponse(Response):
     encryption_algorithm: EncryptionAlgorithm
 
 
-class DecryptRequest(Request):
+class DecryptRequest(RequestWithGrantTokens):
     """The request of Decrypt; the blob names its key, so ``key_id`` is only a check."""
 
     ciphertext_blob: Ciphertext | None = None
     encryption_context: EncryptionContext | None = None
-    grant_tokens: GrantTokens | None = None
     key_id: KeyId | None = None
     encryption_algorithm: EncryptionAlgorithm = EncryptionAlgorithm.SYMMETRIC_DEFAULT
     recipient: Recipient | None = None
@@ -103,10 +96,6 @@ class DecryptRequest(Request):
         return self.encryption_context
 
     @override
-    def presented_grant_tokens(self) -> Sequence[str]:
-        return self.grant_tokens or ()
-
-    @override
     def attested_recipient(self) -> Recipient | None:
         return self.recipient
 
@@ -120,12 +109,8 @@ class DecryptResponse(Response):
     ciphertext_for_recipient: bytes | None = None
     key_material_id: str | None = None
 
-    @override
-    def used_key_material_id(self) -> str | None:
-        return self.key_material_id
 
-
-class ReEncryptRequest(Request):
+class ReEncryptRequest(RequestWithGrantTokens):
     """The request of ReEncrypt."""
 
     destination_key_id: KeyId
@@ -135,7 +120,6 @@ class ReEncryptRequest(Request):
     destination_encryption_context: EncryptionContext | None = None
     source_encryption_algorithm: EncryptionAlgorithm = EncryptionAlgorithm.SYMMETRIC_DEFAULT
     destination_encryption_algorithm: EncryptionAlgorithm = EncryptionAlgorithm.SYMMETRIC_DEFAULT
-    grant_tokens: GrantTokens | None = None
     dry_run: bool | None = None
     dry_run_modifiers: DryRunModifiers | None = None
 
@@ -152,10 +136,6 @@ class ReEncryptRequest(Request):
     @override
     def encryption_context_for(self, action: str) -> EncryptionContext | None:
         return self.source_encryption_context if action == RE_ENCRYPT_FROM else self.destination_encryption_context
-
-    @override
-    def presented_grant_tokens(self) -> Sequence[str]:
-        return self.grant_tokens or ()
 
 
 class ReEncryptResponse(Response):

@@ -15,7 +15,6 @@ from strongroom.keys.specs import KeySpec, Origin
 from strongroom.keys.states import KeyState
 from strongroom.operations.condition_parameters import ConditionParameters
 from strongroom.operations.context import Context
-from strongroom.operations.kms.deletion import KeyIdResponse
 from strongroom.operations.kms.key_changes import (
     change_keys,
     modify,
@@ -24,7 +23,7 @@ from strongroom.operations.kms.key_changes import (
     prepared_material,
     scope_of,
 )
-from strongroom.operations.kms.keys import KeyRequest
+from strongroom.operations.kms.keys import KeyIdResponse, KeyRequest
 from strongroom.operations.paging import PageSize, page
 from strongroom.operations.shapes import Empty, Limit, Marker, Response, RotationPeriodInDays
 from strongroom.snapshot.active_key import ActiveKey

@@ -1,7 +1,5 @@
 """Sign and Verify, under asymmetric KMS keys that sign."""
 
-from collections.abc import Sequence
-
 from typing_extensions import override
 
 from strongroom.keys.algorithms import SIGNING, MessageType, SigningAlgorithm, require_algorithm, require_message
@@ -11,32 +9,26 @@ from strongroom.operations.condition_parameters import ConditionParameters
 from strongroom.operations.context import Context, require_not_dry_run
 from strongroom.operations.shapes import (
     Ciphertext,
-    GrantTokens,
     KeyId,
     Plaintext,
-    Request,
+    RequestWithGrantTokens,
     Response,
 )
 from strongroom.snapshot.active_key import ActiveKey
 
 
-class SignRequest(Request, kw_only=True):
+class SignRequest(RequestWithGrantTokens, kw_only=True):
     """The request of Sign."""
 
     key_id: KeyId
     message: Plaintext
     message_type: MessageType = MessageType.RAW
-    grant_tokens: GrantTokens | None = None
     signing_algorithm: SigningAlgorithm
     dry_run: bool | None = None
 
     @override
     def condition_parameters(self, action: str) -> ConditionParameters:
         return ConditionParameters(message_type=self.message_type, signing_algorithm=self.signing_algorithm)
-
-    @override
-    def presented_grant_tokens(self) -> Sequence[str]:
-        return self.grant_tokens or ()
 
 
 class SignResponse(Response):
@@ -51,14 +43,6 @@ class VerifyRequest(SignRequest, kw_only=True):
     """The request of Verify."""
 
     signature: Ciphertext
-
-    @override
-    def condition_parameters(self, action: str) -> ConditionParameters:
-        return ConditionParameters(message_type=self.message_type, signing_algorithm=self.signing_algorithm)
-
-    @override
-    def presented_grant_tokens(self) -> Sequence[str]:
-        return self.grant_tokens or ()
 
 
 class VerifyResponse(Response):
