@@ -23,7 +23,7 @@ from strongroom.operations.kms.encryption import (
     ReEncryptRequest,
     ReEncryptResponse,
 )
-from strongroom.operations.kms.used_material import named_material, re_encrypt_materials
+from strongroom.operations.kms.used_material import decrypting_material, re_encrypt_materials
 from strongroom.operations.lanes import Placement
 from strongroom.operations.operation import Operation
 from strongroom.operations.targets import Target
@@ -66,7 +66,7 @@ def _rows(seeded: SeededKeys | None) -> Sequence[Operation]:
             locate=_locate_decrypt,
             rule=StateRule.USE,
             placement=Placement.BY_ALGORITHM,
-            materials=named_material,
+            materials=decrypting_material,
             cross_account=True,
         ),
         Operation(

@@ -37,7 +37,12 @@ from strongroom.operations.kms import (
     tags,
 )
 from strongroom.operations.kms.targets import by_key_id
-from strongroom.operations.kms.used_material import current_material, named_material, re_encrypt_materials
+from strongroom.operations.kms.used_material import (
+    current_material,
+    decrypting_material,
+    encrypting_material,
+    re_encrypt_materials,
+)
 from strongroom.operations.lanes import Placement
 from strongroom.operations.operation import Elements, Materials, Operation, key_id_element, no_elements
 from strongroom.operations.shapes import Request, Response
@@ -123,7 +128,7 @@ _ROWS = (
         encryption.decrypt,
         Placement.BY_ALGORITHM,
         locate=encryption.locate_decrypt,
-        materials=named_material,
+        materials=decrypting_material,
     ),
     _uses(
         "ReEncrypt",
@@ -138,27 +143,27 @@ _ROWS = (
         data_keys.GenerateDataKeyRequest,
         data_keys.generate_data_key,
         Placement.BY_ALGORITHM,
-        materials=named_material,
+        materials=encrypting_material,
     ),
     _uses(
         "GenerateDataKeyWithoutPlaintext",
         data_keys.GenerateDataKeyWithoutPlaintextRequest,
         data_keys.generate_data_key_without_plaintext,
-        materials=named_material,
+        materials=encrypting_material,
     ),
     _uses(
         "GenerateDataKeyPair",
         data_key_pairs.GenerateDataKeyPairRequest,
         data_key_pairs.generate_data_key_pair,
         Placement.KEY_PAIR,
-        materials=named_material,
+        materials=encrypting_material,
     ),
     _uses(
         "GenerateDataKeyPairWithoutPlaintext",
         data_key_pairs.GenerateDataKeyPairWithoutPlaintextRequest,
         data_key_pairs.generate_data_key_pair_without_plaintext,
         Placement.KEY_PAIR,
-        materials=named_material,
+        materials=encrypting_material,
     ),
     _uses("Sign", signatures.SignRequest, signatures.sign, Placement.SIGNATURE),
     _uses("Verify", signatures.VerifyRequest, signatures.verify, Placement.SIGNATURE, public_key=True),
