@@ -163,20 +163,16 @@ def encrypt(context: Context, request: EncryptRequest, active: ActiveKey) -> Enc
 
 
 def locate_decrypt(context: Context, request: DecryptRequest) -> Sequence[Target]:
-    """Find the key that is named, or else the one the blob names."""
-    return (_source(context, "kms:Decrypt", request.key_id, request.ciphertext_blob),)
+    """Find the key that is named, or else the one that the blob names."""
+    return (_source(context, "kms:Decrypt", request.key_id, considered_ciphertext(request)),)
 
 
 def decrypt(context: Context, request: DecryptRequest, active: ActiveKey) -> DecryptResponse:
     """Decrypt with the backing key of the KMS key that made the blob."""
     _require_decrypts(active.key)
     _require_algorithm(active.key, request.encryption_algorithm, request.encryption_context)
-    if request.ciphertext_blob is None:
-        _require_ignored_ciphertext(request.dry_run, request.dry_run_modifiers)
-        raise DryRunOperationException
-    secret, material_id = _decrypt(
-        context, active, request.ciphertext_blob, request.encryption_algorithm, request.encryption_context
-    )
+    blob = _required_ciphertext(request)
+    secret, material_id = _decrypt(context, active, blob, request.encryption_algorithm, request.encryption_context)
     require_not_dry_run(request.dry_run)
     plaintext, for_recipient = hand_over(context, secret)
     return DecryptResponse(
@@ -191,7 +187,7 @@ def decrypt(context: Context, request: DecryptRequest, active: ActiveKey) -> Dec
 def locate_re_encrypt(context: Context, request: ReEncryptRequest) -> Sequence[Target]:
     """Find the source as Decrypt does, and the destination by name; each needs a permission of its own."""
     return (
-        _source(context, RE_ENCRYPT_FROM, request.source_key_id, request.ciphertext_blob),
+        _source(context, RE_ENCRYPT_FROM, request.source_key_id, considered_ciphertext(request)),
         on_key(context, RE_ENCRYPT_TO, request.destination_key_id),
     )
 
@@ -205,10 +201,8 @@ def re_encrypt(
     old, new = request.source_encryption_algorithm, request.destination_encryption_algorithm
     _require_algorithm(source.key, old, request.source_encryption_context)
     _require_algorithm(destination.key, new, request.destination_encryption_context)
-    if request.ciphertext_blob is None:
-        _require_ignored_ciphertext(request.dry_run, request.dry_run_modifiers)
-        raise DryRunOperationException
-    plaintext, old_material = _decrypt(context, source, request.ciphertext_blob, old, request.source_encryption_context)
+    opened = _required_ciphertext(request)
+    plaintext, old_material = _decrypt(context, source, opened, old, request.source_encryption_context)
     require_plaintext_size(len(plaintext), new, destination.key.spec)
     require_not_dry_run(request.dry_run)
     blob, new_material = _encrypt(context, destination, plaintext, new, request.destination_encryption_context)
@@ -268,7 +262,7 @@ def _source(context: Context, action: str, key_id: str | None, blob: bytes | Non
     if key_id is not None:
         return on_key(context, action, key_id)
     if blob is None:
-        raise ValidationException("CiphertextBlob is required unless a dry run ignores it and names a key.")
+        raise _no_ciphertext()
     found = context.backends.snapshot.key_of_material(
         context.region, ciphertext.parse(blob).material_id, may_wait=context.may_wait
     )
@@ -292,6 +286,23 @@ def _open(
     return material, material.decrypt(parsed, canonical(encryption_context))
 
 
-def _require_ignored_ciphertext(dry_run: bool | None, modifiers: DryRunModifiers | None) -> None:  # noqa: FBT001
-    if not dry_run or DryRunModifier.IGNORE_CIPHERTEXT not in (modifiers or ()):
-        raise ValidationException("CiphertextBlob is required unless a dry run ignores it and names a key.")
+def considered_ciphertext(request: DecryptRequest | ReEncryptRequest) -> bytes | None:
+    """Return the ciphertext of a request; None without one, and in a dry run that ignores it."""
+    return None if _ignores_ciphertext(request) else request.ciphertext_blob
+
+
+def _ignores_ciphertext(request: DecryptRequest | ReEncryptRequest) -> bool:
+    return bool(request.dry_run) and DryRunModifier.IGNORE_CIPHERTEXT in (request.dry_run_modifiers or ())
+
+
+def _required_ciphertext(request: DecryptRequest | ReEncryptRequest) -> bytes:
+    """Return the ciphertext of a request; raises DryRunOperationException if a dry run ignores it."""
+    if _ignores_ciphertext(request):
+        raise DryRunOperationException
+    if request.ciphertext_blob is None:
+        raise _no_ciphertext()
+    return request.ciphertext_blob
+
+
+def _no_ciphertext() -> ValidationException:
+    return ValidationException("CiphertextBlob is required unless a dry run ignores it and names a key.")
