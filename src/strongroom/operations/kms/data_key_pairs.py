@@ -121,8 +121,10 @@ def _make(
         raise UnsupportedOperationException(f"{operation} is not supported for KMS keys in custom key stores.")
     if request.key_pair_spec is DataKeyPairSpec.SM2:
         raise UnsupportedOperationException(f"KeyPairSpec {request.key_pair_spec} is not supported in this Region.")
-    require_not_dry_run(request.dry_run)
-    pair = context.backends.data_key_pairs.generate(KeySpec(request.key_pair_spec.value))
+    spec = KeySpec(request.key_pair_spec.value)
+    context.backends.data_key_pairs.require_spec(spec)
     material = active.current()
+    require_not_dry_run(request.dry_run)
+    pair = context.backends.data_key_pairs.generate(spec)
     blob = material.encrypt(pair.private_key, canonical(request.encryption_context))
     return pair, blob, material.material_id

@@ -147,9 +147,9 @@ def _make(
 ) -> tuple[bytes, bytes, str]:
     length = _length(request)
     active.key.require_symmetric(operation)
+    material = active.current()
     require_not_dry_run(request.dry_run)
     plaintext = context.backends.random.random_bytes(length)
-    material = active.current()
     if active.is_external:
         material = material.used_by(context.key_user)
     return plaintext, material.encrypt(plaintext, canonical(request.encryption_context)), material.material_id

@@ -42,8 +42,9 @@ class DecapsulateResponse(Response):
 def encapsulate(_context: Context, request: EncapsulateRequest, active: ActiveKey) -> EncapsulateResponse:
     """Make a secret, and a ciphertext from which only this key can decapsulate it."""
     _require(active.key, request, "Encapsulate")
+    key = active.encapsulation_key()
     require_not_dry_run(request.dry_run)
-    secret, blob = active.encapsulation_key().encapsulate()
+    secret, blob = key.encapsulate()
     return EncapsulateResponse(
         key_id=active.key.arn,
         shared_secret=secret,

@@ -155,6 +155,7 @@ def encrypt(context: Context, request: EncryptRequest, active: ActiveKey) -> Enc
     active.key.require_usage(KeyUsage.ENCRYPT_DECRYPT, "Encrypt")
     _require_algorithm(active.key, request.encryption_algorithm, request.encryption_context)
     require_plaintext_size(len(request.plaintext), request.encryption_algorithm, active.key.spec)
+    _load(active, request.encryption_algorithm)
     require_not_dry_run(request.dry_run)
     blob, _ = _encrypt(context, active, request.plaintext, request.encryption_algorithm, request.encryption_context)
     return EncryptResponse(
@@ -204,6 +205,7 @@ def re_encrypt(
     opened = _required_ciphertext(request)
     plaintext, old_material = _decrypt(context, source, opened, old, request.source_encryption_context)
     require_plaintext_size(len(plaintext), new, destination.key.spec)
+    _load(destination, new)
     require_not_dry_run(request.dry_run)
     blob, new_material = _encrypt(context, destination, plaintext, new, request.destination_encryption_context)
     return ReEncryptResponse(
@@ -226,6 +228,14 @@ def _require_algorithm(key: KmsKey, algorithm: EncryptionAlgorithm, context: Enc
     require_algorithm(algorithm, key.spec, ENCRYPTION)
     if context and algorithm is not _SYMMETRIC:
         raise ValidationException("EncryptionContext is not supported for asymmetric keys.")
+
+
+def _load(active: ActiveKey, algorithm: EncryptionAlgorithm) -> None:
+    """Load what encrypts, so that a dry run is refused too if that is damaged or out of reach."""
+    if algorithm is _SYMMETRIC:
+        active.current()
+    else:
+        active.decryption_key()
 
 
 def _encrypt(

@@ -55,10 +55,9 @@ class VerifyMacResponse(Response):
 def generate_mac(_context: Context, request: GenerateMacRequest, active: ActiveKey) -> GenerateMacResponse:
     """Make the tag of a message."""
     _require(active.key, request, "GenerateMac")
+    key = active.mac_key()
     require_not_dry_run(request.dry_run)
-    return GenerateMacResponse(
-        mac=active.mac_key().mac(request.message), mac_algorithm=request.mac_algorithm, key_id=active.key.arn
-    )
+    return GenerateMacResponse(mac=key.mac(request.message), mac_algorithm=request.mac_algorithm, key_id=active.key.arn)
 
 
 def verify_mac(_context: Context, request: VerifyMacRequest, active: ActiveKey) -> VerifyMacResponse:

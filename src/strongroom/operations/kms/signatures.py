@@ -56,8 +56,10 @@ class VerifyResponse(Response):
 def sign(_context: Context, request: SignRequest, active: ActiveKey) -> SignResponse:
     """Sign a message or its digest."""
     _require(active.key, request, "Sign")
+    key = active.signing_key()
+    key.require_algorithm(request.signing_algorithm)
     require_not_dry_run(request.dry_run)
-    signature = active.signing_key().sign(request.message, request.message_type, request.signing_algorithm)
+    signature = key.sign(request.message, request.message_type, request.signing_algorithm)
     return SignResponse(key_id=active.key.arn, signature=signature, signing_algorithm=request.signing_algorithm)
 
 
