@@ -99,7 +99,7 @@ class Keeper:
         self._notices = notices
         self._begin_after = -math.inf
         self._backends = backends
-        self._changes = ServiceChanges(backends, trail, log)
+        self._changes = ServiceChanges(backends, trail)
         self._log = log
         self._clock = clock
         self._watch = watch
