@@ -280,6 +280,7 @@ class ReferenceKey:
             self.pending = name
         else:
             self.material_history.append(Material(name))
+        self._synchronized()
 
     def delete_material(self, region: str, name: str | None) -> str | None:
         """Delete material, by default the current one; return its name."""
@@ -299,6 +300,7 @@ class ReferenceKey:
             regional.held.pop(name, None)
         if from_all:
             self.pending = None
+            self._synchronized()
         self._clear_disabled_while_pending_import()
 
     # --- time and the keeper

@@ -21,6 +21,8 @@ def _plan(locator: KeyLocator, moment: Moment) -> Plan:
         if key is None or (after := imported.as_of(key, moment.earliest)) == key:
             return NO_CHANGES
         lost = set(imported.lost(key, after))
+        pending = imported.pending_material(key)
+        erased_everywhere = set() if key.is_replica or pending is None else {pending.material_id}
         return KeyChanges(
             saved=tuple(with_relatives(reader, prepared, KeyVersions(key, after))),
             events=tuple(
@@ -28,6 +30,7 @@ def _plan(locator: KeyLocator, moment: Moment) -> Plan:
                     EXPIRED,
                     locator,
                     {"keyMaterialId": each.material_id},
+                    synchronized=bool(key.relatives) and each.material_id in erased_everywhere,
                     occasion=f"{each.material_id} expired {each.expires_at}",
                 )
                 for each in key.materials

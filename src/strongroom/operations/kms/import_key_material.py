@@ -28,6 +28,8 @@ from strongroom.operations.kms.import_token import ImportToken
 from strongroom.operations.kms.key_changes import change_key, prepared_material
 from strongroom.operations.kms.key_material import OwnedToken
 from strongroom.operations.kms.keys import KeyRequest
+from strongroom.operations.kms.multi_region import synchronization_of
+from strongroom.operations.operation import Echo
 from strongroom.operations.shapes import Ciphertext, Response, matching
 from strongroom.operations.targets import Target
 from strongroom.snapshot.active_key import ActiveKey
@@ -143,6 +145,29 @@ def key_material_elements(response: KeyMaterialResponse, _targets: Sequence[Targ
     if response.key_material_id is not None:
         shown["keyMaterialId"] = response.key_material_id
     return shown
+
+
+def imported_everywhere(
+    _request: ImportKeyMaterialRequest, response: KeyMaterialResponse, targets: Sequence[Target]
+) -> Sequence[Echo]:
+    """Return the record that new material of a primary has a place in its replicas, if they have not known it."""
+    active = targets[0].key
+    if active is None:
+        return ()
+    # Only answers about symmetric keys name the material. Other keys have one for life, before they have replicas.
+    known = {None, *(each.material_id for each in active.key.materials)}
+    return () if response.key_material_id in known else synchronization_of(active.key)
+
+
+def deleted_everywhere(
+    _request: DeleteImportedKeyMaterialRequest, response: KeyMaterialResponse, targets: Sequence[Target]
+) -> Sequence[Echo]:
+    """Return the record that material which a primary has lost was erased in its replicas too."""
+    active = targets[0].key
+    pending = None if active is None else imported.pending_material(active.key)
+    if active is None or pending is None or pending.material_id != response.key_material_id:
+        return ()
+    return synchronization_of(active.key)
 
 
 def _unwrapped(key_backend: KeyBackend, wrapped: WrappedMaterial, key: KmsKey) -> ImportedMaterial:

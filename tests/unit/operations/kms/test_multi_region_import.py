@@ -36,6 +36,11 @@ def key_id(local: LocalDeployment) -> str:
     return key_id
 
 
+def synchronizations(local: LocalDeployment) -> list[str]:
+    """Return the Regions of the records that a primary's change was copied to its replicas."""
+    return [each["awsRegion"] for each in local.records() if each["eventName"] == "SynchronizeMultiRegionKey"]
+
+
 def put(local: LocalDeployment, key_id: str, material: bytes, region: str = EAST, **more: Any) -> str:
     """Import material and return its id."""
     found: str = import_material(local, key_id, material, region, **more)["KeyMaterialId"]
@@ -155,6 +160,38 @@ def test_pending_material_deleted_in_the_primary_is_deleted_in_all_replicas(
     third = put_everywhere(local, key_id, THIRD)
     local.call("RotateKeyOnDemand", KeyId=key_id)
     assert opened_by(local, encrypt(local, key_id, WEST), SOUTH) == third
+
+
+def test_a_change_of_material_that_reaches_the_replicas_is_recorded(local: LocalDeployment, key_id: str) -> None:
+    """The import of the first material came before there were replicas. What follows changes one key alone or all."""
+    assert synchronizations(local) == []
+    second = put_new(local, key_id, SECOND, ValidTo=local.clock.now() + DAY)
+    assert synchronizations(local) == [EAST]
+    for region in (WEST, SOUTH, EAST):
+        put(local, key_id, SECOND, region)
+    local.call("DeleteImportedKeyMaterial", KeyId=key_id, KeyMaterialId=second, region=WEST)
+    local.call("DeleteImportedKeyMaterial", KeyId=key_id)
+    put(local, key_id, FIRST)
+    assert synchronizations(local) == [EAST]
+    local.call("DeleteImportedKeyMaterial", KeyId=key_id, KeyMaterialId=second)
+    assert synchronizations(local) == [EAST] * 2
+    put_new(local, key_id, THIRD, ValidTo=local.clock.now() + DAY)
+    put(local, key_id, FIRST, WEST, ValidTo=local.clock.now() + DAY)
+    assert synchronizations(local) == [EAST] * 3
+    local.clock.advance(DAY)
+    local.deployment.keeper.run()
+    assert synchronizations(local) == [EAST] * 4
+
+
+def test_an_import_into_an_hmac_key_changes_that_key_alone(local: LocalDeployment) -> None:
+    kind = {"KeySpec": "HMAC_256", "KeyUsage": "GENERATE_VERIFY_MAC"}
+    key_id: str = local.call("CreateKey", Origin="EXTERNAL", MultiRegion=True, **kind)["KeyMetadata"]["KeyId"]
+    import_material(local, key_id, FIRST)
+    local.call("ReplicateKey", KeyId=key_id, ReplicaRegion=WEST)
+    import_material(local, key_id, FIRST, WEST)
+    import_material(local, key_id, FIRST)
+    local.call("DeleteImportedKeyMaterial", KeyId=key_id)
+    assert synchronizations(local) == []
 
 
 def test_pending_material_that_expires_in_a_replica_delays_the_rotation(local: LocalDeployment, key_id: str) -> None:
