@@ -3,10 +3,9 @@
 from strongroom.keys import imported
 from strongroom.keys.arns import KeyLocator
 from strongroom.maintenance.duty import Duty
-from strongroom.operations.kms.key_changes import EXPIRED, NO_CHANGES, KeyChanges, Plan
+from strongroom.operations.kms.key_changes import NO_CHANGES, KeyChanges, Plan, expiry_event
 from strongroom.operations.kms.prepared_material import PreparedMaterial
 from strongroom.operations.kms.related_keys import KeyVersions, with_relatives
-from strongroom.operations.planned_events import PlannedEvent
 from strongroom.store.protocol import Reader
 from strongroom.trusted_time import Moment
 
@@ -26,13 +25,7 @@ def _plan(locator: KeyLocator, moment: Moment) -> Plan:
         return KeyChanges(
             saved=tuple(with_relatives(reader, prepared, KeyVersions(key, after))),
             events=tuple(
-                PlannedEvent(
-                    EXPIRED,
-                    locator,
-                    {"keyMaterialId": each.material_id},
-                    synchronized=bool(key.relatives) and each.material_id in erased_everywhere,
-                    occasion=f"{each.material_id} expired {each.expires_at}",
-                )
+                expiry_event(key, each, synchronized=bool(key.relatives) and each.material_id in erased_everywhere)
                 for each in key.materials
                 if each.material_id in lost
             ),

@@ -17,7 +17,7 @@ from strongroom.errors import DependencyTimeoutException, KmsError, LimitExceede
 from strongroom.events.key_events import KeyEvent, deletion_of, expiration_of, rotation_of
 from strongroom.keys import imported
 from strongroom.keys.arns import KeyLocator, not_found
-from strongroom.keys.kms_key import KmsKey
+from strongroom.keys.kms_key import KeyMaterial, KmsKey
 from strongroom.keys.specs import Origin
 from strongroom.keys.states import require_state
 from strongroom.operations.context import Context
@@ -61,6 +61,17 @@ NO_CHANGES = KeyChanges()
 
 EXPIRED = "DeleteExpiredKeyMaterial"
 """The name of the event that imported key material has expired."""
+
+
+def expiry_event(key: KmsKey, material: KeyMaterial, *, synchronized: bool = False) -> PlannedEvent:
+    """Return the event that imported material of a key has expired, and is erased."""
+    return PlannedEvent(
+        EXPIRED,
+        key.locator,
+        {"keyMaterialId": material.material_id},
+        synchronized=synchronized,
+        occasion=f"{material.material_id} expired {material.expires_at}",
+    )
 
 
 def prepare(store: Store, prepared: PreparedMaterial, plan: Plan) -> KeyChanges:
