@@ -8,6 +8,7 @@ rotation was interrupted.
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.crypto.seal import SealedDomainKey, SealUnavailableError, Unsealed, UnsealError
@@ -21,7 +22,10 @@ from strongroom.crypto.seals.root_key import FIRST_GENERATION, RootKey, RootKeyS
 from strongroom.crypto.seals.tpm import TpmKeeper
 from strongroom.entropy import Entropy
 from strongroom.settings import Settings
+from strongroom.store.protocol import Readable
 from strongroom.whole_files import read_regular
+
+T = TypeVar("T")
 
 _ORDER = tuple(SealKind)
 _MOST_PASSPHRASE = 4096
@@ -156,6 +160,31 @@ class Unsealing:
     def give_passphrase(self, name: str, passphrase: str) -> None:
         """Take the passphrase of a seal that is being made."""
         self._passphrases[name] = passphrase
+
+
+def while_resealed(store: Readable, act: Callable[[list[SealedDomainKey]], T]) -> T:
+    """Return what ``act`` returns for the domain keys of a store, whose root key it opens.
+
+    It may read them, and then the seals, which another command has replaced meanwhile: a rotation of the root key
+    replaces both. Where it fails because of that, it is called again.
+    """
+    while True:
+        sealed = _domain_keys(store)
+        try:
+            return act(sealed)
+        except (UnsealError, SealUnavailableError, DataFolderError):
+            if not were_resealed(sealed, _domain_keys(store)):
+                raise
+
+
+def were_resealed(before: Sequence[SealedDomainKey], after: Sequence[SealedDomainKey]) -> bool:
+    """Tell whether the root key was rotated between two readings of the domain keys."""
+    return bool(before and after) and generation_of(before[0]) != generation_of(after[0])
+
+
+def _domain_keys(store: Readable) -> list[SealedDomainKey]:
+    with store.read() as reader:
+        return reader.domain_keys()
 
 
 def read_passphrase(file: str, named_by: str = "`seal-passphrase-file`", what: str = "passphrase") -> str:

@@ -13,7 +13,6 @@ from strongroom.assembly.unsealing import not_its_root_key
 from strongroom.crypto.domain_keys import DomainKeys
 from strongroom.crypto.seal import SealedDomainKey, UnsealError
 from strongroom.crypto.seals.document import SealKind
-from strongroom.crypto.seals.root_key import generation_of
 from strongroom.store.audit.segments import newest_notes
 from strongroom.store.sqlite.integrity import log_of
 from strongroom.store.sqlite.schema_version import SCHEMA
@@ -69,7 +68,7 @@ def check_root_key(scene: Scene) -> Iterator[Finding]:
 
 def _of_seals(scene: Scene) -> Iterator[Finding]:
     """Find out whether the seals can be relied on: that there is more than one, unless it is a file."""
-    document = scene.unsealing.document_of(scene.folder, generation_of(scene.sealed[0]))
+    document = scene.seal_document
     if document is not None and len(document.entries) == 1 and document.entries[0].kind is not SealKind.FILE:
         yield warning(
             f"{document.entries[0].name!a} is the only seal: if it is lost, all keys are",
