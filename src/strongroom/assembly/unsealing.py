@@ -31,6 +31,16 @@ _ORDER = tuple(SealKind)
 _MOST_PASSPHRASE = 4096
 
 
+class NoSealOpensError(UnsealError):
+    """No seal of a document opens. ``failures`` says of each why; some of them say what to do about it."""
+
+    def __init__(self, failures: Sequence[str], document: str = "") -> None:
+        """Take the failures, and what messages call the document."""
+        self.failures = tuple(failures)
+        words = "; ".join(failures)
+        super().__init__(f"{document}: {words}" if document else words)
+
+
 class Unsealing:
     """Opens seals. It asks for a passphrase once for each seal, and remembers the root key that was opened last."""
 
@@ -98,6 +108,8 @@ class Unsealing:
         try:
             root_key = self.open_document(folder, document)
             document.require_authentic(root_key)
+        except NoSealOpensError as error:
+            raise NoSealOpensError(error.failures, folder.seal_name) from None
         except UnsealError as error:
             raise UnsealError(f"{folder.seal_name}: {error}") from None
         except SealUnavailableError as error:
@@ -110,7 +122,7 @@ class Unsealing:
         return RootKey(_plain_root_key(folder))
 
     def open_document(self, folder: DataFolder, document: SealDocument) -> RootKey:
-        """Return the root key, opened by the first seal that can; raises UnsealError, SealUnavailableError."""
+        """Return the root key, opened by the first seal that can; raises NoSealOpensError, SealUnavailableError."""
         failures: list[str] = []
         unavailable = False
         for entry in sorted(document.entries, key=lambda each: _ORDER.index(each.kind)):
@@ -124,8 +136,7 @@ class Unsealing:
             else:
                 self.opened_by = entry.name
                 return root_key
-        words = "; ".join(failures)
-        raise SealUnavailableError(words) if unavailable else UnsealError(words)
+        raise SealUnavailableError("; ".join(failures)) if unavailable else NoSealOpensError(failures)
 
     def open_entry(self, folder: DataFolder, document: SealDocument, entry: SealEntry) -> RootKey:
         """Return the root key as one seal opens it; raises UnsealError, SealUnavailableError."""

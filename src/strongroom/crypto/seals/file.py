@@ -41,8 +41,9 @@ class FileKeeper:
 
     def unwrap(self, wrapped: bytes, binding: bytes) -> bytes:
         """Return the root key; raises UnsealError if the file cannot be used, or is not the one that wrapped it."""
+        wrapper = self._wrapper()
         try:
-            return self._wrapper().unwrap(wrapped, binding)
+            return wrapper.unwrap(wrapped, binding)
         except UnsealError as error:
             raise UnsealError(f"`{self._path}` does not open it: {error}") from None
 
