@@ -89,6 +89,15 @@ def load_key_file(path: Path) -> bytes:
     return found.key
 
 
+def is_key_file(content: bytes) -> bool:
+    """Tell whether this is the content of a key file, of whatever version."""
+    try:
+        msgspec.json.decode(content, type=_KeyFile)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return True
+
+
 def create_root_key(path: Path, entropy: Entropy) -> None:
     """Write the root key of a new deployment; see ``create_key_file``."""
     create_key_file(path, entropy)
