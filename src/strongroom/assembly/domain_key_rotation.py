@@ -22,7 +22,7 @@ from strongroom.assembly.moves import NotMovableError, require_movable
 from strongroom.assembly.protections import object_id_of
 from strongroom.assembly.restored_objects import shared_objects, why_shared
 from strongroom.assembly.rewrapping import Rewrapping
-from strongroom.assembly.unsealing import Unsealing
+from strongroom.assembly.unsealing import Unsealing, while_resealed
 from strongroom.audit.operator_events import KEY_SOURCE, OperatorEvent
 from strongroom.clock import DAY, Clock
 from strongroom.crypto.domain_keys import DomainKeys
@@ -272,10 +272,9 @@ class DomainKeyRotation:
         return DomainKeyStatus(newest.scope, newest.version, newest.created_at, older, remaining, after)
 
     def _add_versions(self, scopes: Sequence[str]) -> None:
-        with self._store.read() as reader:
-            sealed = reader.domain_keys()
+        sealed, seal = while_resealed(self._store, lambda found: (found, self._unsealing.seal(self._folder, found)))
         # The time for which older versions are kept begins now, also if the clock was set back.
-        seal, now = self._unsealing.seal(self._folder, sealed), self._latest(self._clock.now())
+        now = self._latest(self._clock.now())
         newest = {each.scope: each.version for each in sealed}
         versions = {scope: newest[scope] + 1 for scope in scopes}
         announced = AnnouncedObjects(self._store, now)
