@@ -9,7 +9,6 @@ from typing import Any, BinaryIO
 import msgspec
 
 from strongroom import __version__
-from strongroom.assembly.audit_log import open_audit_key
 from strongroom.assembly.backups.files import new_dated_path, oldest, partial_file, publish, remove, require_free
 from strongroom.assembly.backups.path_locks import path_lock
 from strongroom.assembly.backups.records import BACKUP_EVENT, REMOVAL_EVENT, ranks_of_backups
@@ -65,7 +64,7 @@ class BackupMaker:
         self._opened = opened
         self._clock = clock
         self._entropy = entropy
-        self._key = open_audit_key(opened.store, opened.backends.secrets, entropy, opened.folder.audit)
+        self._key = opened.audit_key()
         self._deployment = deployment_of(self._key.public().pem())
 
     def make(
