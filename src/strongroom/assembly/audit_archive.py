@@ -83,7 +83,7 @@ class AuditArchive:
         make_folder(to)
         outcome, held_back = Outcome(), set[str]()
         while True:
-            with self._folder.registering():
+            with self._trail.changing():
                 batch = self._due(before, held_back)[:_AT_ONCE]
                 if not batch:
                     return outcome
@@ -134,7 +134,7 @@ class AuditArchive:
         if not archive.is_dir():
             raise DataFolderError(f"`{archive}` does not exist, so there is nothing to prune")
         outcome = Outcome()
-        with self._folder.registering():
+        with self._trail.changing():
             known = self.statements()
             here = {segment.name for segment in segments_of(self._folder.audit)}
             due = list[Segment]()

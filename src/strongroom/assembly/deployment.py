@@ -233,7 +233,7 @@ def ready_folder(  # noqa: PLR0913 - as ``OpenFolder``
     with closing(
         OpenFolder(settings, clock, entropy, unsealing=unsealing, taken=True, first=first, development=development)
     ) as opened:
-        with opened.folder.registering(wait=False) as alone:
+        with opened.trail.changing(wait=False) as alone:
             if alone:
                 try:
                     opened.seals.finish()

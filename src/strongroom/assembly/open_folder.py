@@ -157,12 +157,12 @@ class OpenFolder:
                 latest_time=self.clock_watch.latest,
                 events=key_events_of(settings, clock),
             )
-            self.trail = CommandTrail(self.folder, store, secrets, settings, clock, entropy)
+            self.trail = CommandTrail(database, store, secrets, settings, clock, entropy)
             # What a first start makes is no change of an operator's.
             self.registrar = Registrar(self.folder, store, secrets, clock, entropy, None if taken else self.trail)
             self.root_keys = RootKeys(self.folder, store, secrets, clock, entropy, self.trail)
-            self.provider_keys = ProviderKeys(self.folder, store, self.trail)
-            self.key_policies = KeyPolicies(self.folder, store, self.trail)
+            self.provider_keys = ProviderKeys(store, self.trail)
+            self.key_policies = KeyPolicies(store, self.trail)
             self.seals = Seals(
                 self.folder, store, unsealing, self.trail, entropy, self.token, clock=clock, approved_only=settings.fips
             )

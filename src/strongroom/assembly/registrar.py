@@ -53,7 +53,7 @@ class Registrar:
         root access key is in ``root-credentials``. Raises DataFolderError if the account exists, or if an access key
         that was given cannot be used.
         """
-        with self._folder.registering():
+        with self._changing():
             now = self._clock.now()
             user = None if administrator is None else _administrator(account, region, administrator, now, self._entropy)
             owners = [(root_arn(region, account), self._folder.credentials)]
@@ -87,7 +87,7 @@ class Registrar:
 
     def create_service(self, name: str) -> None:
         """Make an access key for a service; raises DataFolderError if it has one."""
-        with self._folder.registering():
+        with self._changing():
             with self._store.read() as reader:
                 _require_new_service(reader, name)
             key = new_access_key("AKIA", self._entropy)
@@ -113,7 +113,7 @@ class Registrar:
         Raises DataFolderError if it has none. Policies and grants that name the service stay, and so do the AWS managed
         keys that were made for it.
         """
-        with self._folder.registering():
+        with self._changing():
             with self._store.read() as reader:
                 ended = [*map(printable, _require_service(reader, name))]
 
@@ -137,6 +137,9 @@ class Registrar:
             return given_key(file, profile)
         except CredentialsFileError as error:
             raise DataFolderError(str(error)) from None
+
+    def _changing(self) -> AbstractContextManager[bool]:
+        return self._folder.changing() if self._trail is None else self._trail.changing()
 
     def _recording(self, event: OperatorEvent) -> AbstractContextManager[None]:
         return nullcontext() if self._trail is None else self._trail.recording(event)

@@ -30,7 +30,7 @@ def retire_node(opened: OpenFolder, node: NodeId, now: float) -> Retirement:
         raise DataFolderError(f"node {node} is the one of `{opened.folder.path}`; retire it with another node's folder")
     key = opened.audit_key().public()
     speaker = WriterId(own, None).name
-    with opened.folder.registering():
+    with opened.trail.changing():
         with opened.store.read() as reader:
             _require_gone(reader, node, speaker, opened.folder.database_name)
             records = [each for each in reader.audit_writer_records() if each.node == node]
@@ -59,7 +59,7 @@ def reinstate_node(opened: OpenFolder, node: NodeId) -> None:
     if node == own:
         raise DataFolderError(f"node {node} is the one of `{opened.folder.path}`; use another node's folder")
     speaker = WriterId(own, None).name
-    with opened.folder.registering():
+    with opened.trail.changing():
         with opened.store.read() as reader:
             is_retired = _may_reinstate(reader, node, speaker)
         if not is_retired and not _states(opened, node, speaker):

@@ -107,7 +107,7 @@ class RootKeys:
         of the profile is kept under another name unless its access key does not exist (any more). Raises
         DataFolderError if there is no such account, or if it has two root access keys that are not replaced.
         """
-        with self._folder.registering():
+        with self._trail.changing():
             with self._store.read() as reader:
                 profile = _profile_of(reader, account)
                 before = reader.access_keys(account, root := _root_of(reader, account))

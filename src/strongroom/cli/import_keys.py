@@ -100,7 +100,7 @@ def import_aws(  # noqa: PLR0913, PLR0917 - options
         show({**written, "keys": len(export.keys)}, (words,), as_json=as_json)
         return
     with open_data_folder(config, data) as (opened, settings):
-        scene = Scene(opened.folder, opened.backends, opened.trail, SystemClock().now())
+        scene = Scene(opened.backends, opened.trail, SystemClock().now())
         target = Target(account or settings.account, to_region or export.region)
         known = None if earlier is None else earlier_of(earlier.read_bytes(), str(earlier), *target)
         with progress_bar("Importing", len(export.keys)) as advance:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -130,7 +130,7 @@ class BackupMaker:
         except OSError as error:
             left = [each for each in old if each.exists()]
             event = _event(REMOVAL_EVENT, {"backup": str(target), "left": _listed(left)})
-            with self._opened.folder.registering():
+            with suppress(DataFolderError), self._opened.trail.changing():
                 self._opened.trail.note_failure(event, error)
             raise DataFolderError(f"`{target}` was made, but an older backup cannot be removed: {error}") from error
 
@@ -173,13 +173,13 @@ class BackupMaker:
         Other commands need not wait while it is made.
         """
         event = _event(BACKUP_EVENT, details)
-        folder, trail = self._opened.folder, self._opened.trail
-        with folder.registering(), trail.recording(event):
+        trail = self._opened.trail
+        with trail.changing(), trail.recording(event):
             pass
         try:
             yield
         except BaseException as error:
-            with folder.registering():
+            with suppress(DataFolderError), trail.changing():
                 trail.note_failure(event, error)
             raise
 
