@@ -1,12 +1,12 @@
 """Every command has a form for programs, and says what its exit codes mean."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 
+from command_tree import commands
 from strongroom.cli.main import main
 from strongroom.cli.output import Question
 
@@ -19,18 +19,6 @@ FOR_PEOPLE = {
     "xks-proxy export": "what it prints is a JSON document already, in the form that the AWS console takes",
 }
 """Commands without --json, with the reason."""
-
-
-def commands(group: click.Group = main, path: str = "") -> Iterator[tuple[str, click.Command]]:
-    """Yield all commands that do something, with their names as they are typed."""
-    for name, command in group.commands.items():
-        typed = f"{path} {name}".strip()
-        if isinstance(command, click.Group):
-            yield from commands(command, typed)
-            if command.invoke_without_command:
-                yield typed, command
-        else:
-            yield typed, command
 
 
 COMMANDS = dict(commands())

@@ -3,7 +3,7 @@
 import json
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from command_tree import commands
 from local_deployment import LocalDeployment, entropy
 from strongroom.assembly.data_folder import DataFolder
 from strongroom.assembly.open_folder import OpenFolder, open_existing
@@ -226,14 +227,5 @@ def test_a_command_writes_only_while_no_move_can_begin(
     assert all(written)
 
 
-def commands(group: click.Group, path: str = "") -> Iterator[str]:
-    for name, command in group.commands.items():
-        typed = f"{path} {name}".strip()
-        if isinstance(command, click.Group):
-            yield from commands(command, typed)
-        if not isinstance(command, click.Group) or command.invoke_without_command:
-            yield typed
-
-
 def test_each_command_is_here() -> None:
-    assert {*CHANGING} | READING | {*OTHERS} == set(commands(main))
+    assert {*CHANGING} | READING | {*OTHERS} == dict(commands()).keys()
