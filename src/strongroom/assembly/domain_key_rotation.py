@@ -125,7 +125,7 @@ class DomainKeyRotation:
 
         Raises DataFolderError, UnsealError, SealUnavailableError, and NotMovableError before it changes anything.
         """
-        with self._folder.registering(wait=wait) as alone:
+        with self._trail.changing(wait=wait) as alone:
             fresh = [each.scope for each in self.status(scopes) if not each.remaining] if alone else []
             if fresh:
                 self._require_movable(fresh)
@@ -139,13 +139,14 @@ class DomainKeyRotation:
     def rewrap(self, scope: str, advance: Callable[[int], object] = lambda _: None) -> tuple[str, ...]:
         """Wrap anew all of a scope that an older version has wrapped; return what could not be, by name.
 
-        ``advance`` is called with the number that was done since the last call.
+        ``advance`` is called with the number that was done since the last call. Other commands take turns with it.
+        Raises DataFolderError if the deployment was moved elsewhere meanwhile.
         """
         version = self.status([scope])[0].version
         left = self._rewrapping.remaining(scope, version)
         refused: tuple[str, ...] = ()
         while left:
-            refused = self._rewrapping.run(scope, version, advance)
+            refused = self._rewrapping.run(scope, version, advance, turn=self._trail.changing)
             # What another writer has changed meanwhile is left.
             before, left = left, self._rewrapping.remaining(scope, version)
             if left >= before:
@@ -161,7 +162,7 @@ class DomainKeyRotation:
 
         Raises DataFolderError, and destroys nothing, if something stored still needs one.
         """
-        with self._folder.registering(wait=wait) as alone:
+        with self._trail.changing(wait=wait) as alone:
             found = [each for each in self.status(scopes) if each.older] if alone else []
             for each in found:
                 if each.remaining:

@@ -202,7 +202,7 @@ class Seals:
 
     def _change(self, event: OperatorEvent, act: Callable[[SealDocument, RootKey], None]) -> None:
         """Make a change while no other command makes one, and record it."""
-        with self._folder.registering():
+        with self._trail.changing():
             self.finish()
             document, root_key = self._present()
             with self._trail.recording(event):

@@ -2,14 +2,13 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
 
 from strongroom import __version__
-from strongroom.assembly.audit_log import open_audit_key
 from strongroom.assembly.backups.files import new_dated_path, oldest, partial_file, publish, remove, require_free
 from strongroom.assembly.backups.path_locks import path_lock
 from strongroom.assembly.backups.records import BACKUP_EVENT, REMOVAL_EVENT, ranks_of_backups
@@ -76,7 +75,7 @@ class BackupMaker:
         self._opened = opened
         self._clock = clock
         self._entropy = entropy
-        self._key = open_audit_key(opened.store, opened.backends.secrets, entropy, opened.folder.audit)
+        self._key = opened.audit_key()
         self._deployment = deployment_of(self._key.public().pem())
 
     def make(
@@ -142,7 +141,7 @@ class BackupMaker:
         except OSError as error:
             left = [each for each in old if each.exists()]
             event = _event(REMOVAL_EVENT, {"backup": str(target), "left": _listed(left)})
-            with self._opened.folder.registering():
+            with suppress(DataFolderError), self._opened.trail.changing():
                 self._opened.trail.note_failure(event, error)
             raise DataFolderError(f"`{target}` was made, but an older backup cannot be removed: {error}") from error
 
@@ -185,13 +184,13 @@ class BackupMaker:
         Other commands need not wait while it is made.
         """
         event = _event(BACKUP_EVENT, details)
-        folder, trail = self._opened.folder, self._opened.trail
-        with folder.registering(), trail.recording(event):
+        trail = self._opened.trail
+        with trail.changing(), trail.recording(event):
             pass
         try:
             yield
         except BaseException as error:
-            with folder.registering():
+            with suppress(DataFolderError), trail.changing():
                 trail.note_failure(event, error)
             raise
 
