@@ -45,7 +45,7 @@ def list_retirable_grants(context: Context, request: ListRetirableGrantsRequest)
     _require_service(context, service, "Only services can list the grants that a service may retire.")
     asked = page(f"ListRetirableGrants {principal or service}"[:512], request.limit, request.marker, _PAGE)
     with context.read() as reader:
-        retiring = party_of(reader, principal, service)
+        retiring = party_of(reader, principal, service, context.region, by_id=True)
         if principal is not None and account_of(reader, retiring) != context.caller.account:
             raise invalid_principal(principal)
         found = reader.retirable_grants(context.region, retiring.name, asked.after, asked.size + 1)
@@ -54,11 +54,11 @@ def list_retirable_grants(context: Context, request: ListRetirableGrantsRequest)
     return ListGrantsResponse(grants=entries, truncated=marker is not None, next_marker=marker)
 
 
-def _name_to_find(reader: IdentityReader, principal: str | None, service: str | None) -> str:
+def _name_to_find(reader: IdentityReader, principal: str | None, service: str | None, region: str) -> str:
     """Return the name to search for. A unique id may be that of a deleted user or role."""
     if principal is not None and is_unique_id(principal):
         return principal
-    return party_of(reader, principal, service).name
+    return party_of(reader, principal, service, region).name
 
 
 def _require_service(context: Context, service: str | None, message: str) -> None:
@@ -77,7 +77,7 @@ def _filter_name(context: Context, reader: IdentityReader, request: ListGrantsRe
         return None
     service = request.grantee_service_principal
     _require_service(context, service, "Only services can list the grants of which a service is the grantee.")
-    return _name_to_find(reader, request.grantee_principal, service)
+    return _name_to_find(reader, request.grantee_principal, service, context.region)
 
 
 def _entry(reader: IdentityReader, grant: Grant) -> GrantListEntry:
