@@ -60,6 +60,17 @@ def test_a_worker_that_cannot_be_started_is_retried_with_the_same_delays(
         assert slot.restart_at == 100 + expected
 
 
+def test_a_worker_that_never_starts_is_retried_for_years(slot: ProcessSlot, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise BlockingIOError
+
+    monkeypatch.setattr("subprocess.Popen", refuse)
+    for now in range(2_000):
+        with pytest.raises(BlockingIOError):
+            slot.start(now)
+    assert slot.restart_at == 1_999 + 30
+
+
 def test_a_worker_that_served_for_a_minute_resets_the_restart_delay(slot: ProcessSlot) -> None:
     assert [restart_delay(slot, 0), restart_delay(slot, 1)] == [0, 1]
     slot.start(10)
