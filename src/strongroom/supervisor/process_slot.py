@@ -87,7 +87,7 @@ class ProcessSlot:
         self.ready = False
         """Whether the process has sent a heartbeat since it was started."""
         self.failure = ""
-        """Why the last process could not start, if it has said so."""
+        """Why the last process ended, as far as it or this slot has said so."""
         self._role = role
         self._settings = settings
         self._lock = lock
@@ -159,8 +159,9 @@ class ProcessSlot:
         if self._process and self._missed_heartbeats * HEARTBEAT_INTERVAL > timeout:
             # Kill first, log second: a log that blocks must not keep the process from being replaced.
             self.kill()
-            problem = "sent no heartbeat for" if self.ready else "did not start within"
-            logger.error("%s %s %d s; killed it", self.name, problem, timeout)
+            problem = f"{'sent no heartbeat for' if self.ready else 'was not ready within'} {timeout:.0f} s"
+            self.failure = f"it {problem}, and was killed"
+            logger.error("%s %s; killed it", self.name, problem)
 
     def reap(self, now: float) -> int:
         """Collect the exit code of the process, which has ended, and schedule its restart; return the exit code."""
