@@ -121,8 +121,8 @@ class XksServer:
             # All is done. A second signal must not look like a crash.
             signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
 
-    def _keeping(self) -> contextlib.AbstractContextManager[None]:
-        return keeping(self._chores, self._settings.keeper_interval, self._hurry)
+    def _keeping(self) -> contextlib.AbstractContextManager[object]:
+        return keeping(self._chores, lambda: self._settings.keeper_interval, self._hurry)
 
     def _front(self, loop: asyncio.AbstractEventLoop) -> XksFront:
         settings = self._settings
