@@ -185,7 +185,10 @@ class Connection(asyncio.Protocol):
         self._writable = True
         self._unread_size = 0
         self._charge()
-        if not self.busy:
+        if self.busy:
+            # The client has read the last reply, and waits for the next.
+            self.deadline = NEVER
+        else:
             self._next()
 
     # --- what the parser calls
@@ -341,7 +344,7 @@ class Connection(asyncio.Protocol):
         if not self._writable:
             return
         if not self._waiting:
-            self.deadline = self._handler.time() + self._timeouts.idle
+            self.deadline = self._handler.time() + (self._timeouts.idle if self._between else self._timeouts.request)
             return
         request, self._working_size = self._waiting.popleft()
         self._waiting_size -= self._working_size + REQUEST_SIZE

@@ -1,4 +1,4 @@
-"""One connection without a network: what it holds and charges, and how many header lines it takes."""
+"""One connection without a network: what it holds and charges, how many header lines it takes, and its deadlines."""
 
 import sys
 from collections import deque
@@ -14,6 +14,7 @@ from strongroom.http.connection import Connection, Limits
 from strongroom.http.fast_parser import FastParser
 from strongroom.http.heads import HEADER_SIZE, MOST_LINES
 from strongroom.http.message import HttpRequest
+from strongroom.http.timeouts import NEVER
 
 FREE = connections._SMALL
 LIMITS = Limits()
@@ -224,3 +225,25 @@ def test_thousands_of_lines_of_one_name_are_refused_before_they_are_joined() -> 
     scene.receive(b"GET / HTTP/1.1\r\n" + b"a:\r\n" * 8_000)
     assert scene.handler.refusals == [431]
     assert len(scene.connection._headers["a"]) < MOST_LINES
+
+
+def test_a_client_that_has_read_its_reply_may_wait_for_the_next_as_long_as_the_server_works() -> None:
+    scene = Scene()
+    scene.receive(SMALL, SMALL)
+    scene.answer()
+    assert scene.connection.busy
+    # The transport reports only now that the first reply did not fit into the socket.
+    scene.connection.pause_writing()
+    assert scene.connection.deadline == scene.handler.now + LIMITS.timeouts.request
+    scene.connection.resume_writing()
+    assert scene.connection.deadline == NEVER
+
+
+def test_a_request_that_began_behind_another_has_the_time_of_a_request() -> None:
+    scene = Scene()
+    scene.receive(SMALL + SMALL[:9])
+    scene.answer()
+    assert scene.connection.deadline == scene.handler.now + LIMITS.timeouts.request
+    scene.receive(SMALL[9:])
+    scene.answer()
+    assert scene.connection.deadline == scene.handler.now + LIMITS.timeouts.idle
