@@ -11,6 +11,7 @@ from http import HTTPStatus
 
 import msgspec
 
+from strongroom.audit.cloudtrail import MAX_USER_AGENT
 from strongroom.clock import Clock
 from strongroom.http.connection import Connection
 from strongroom.http.message import HttpRequest, HttpResponse
@@ -113,7 +114,7 @@ class XksFront:
                 now=self._clock.now(),
                 request_id=reply_id,
                 source_ip=request.peer,
-                user_agent=request.headers.get("user-agent", ""),
+                user_agent=request.headers.get("user-agent", "")[:MAX_USER_AGENT],
                 secure=request.secure,
             )
             self._submit(Job(connection, request, reply_id, facts))

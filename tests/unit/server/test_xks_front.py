@@ -228,6 +228,22 @@ def test_what_is_no_call(run: Callable[[Scenario], None], raw: bytes, status: in
     run(scenario)
 
 
+def test_a_request_without_a_signature_leaves_a_small_record_however_large_it_is(
+    proxy: LocalXksProxy, run: Callable[[Scenario], None]
+) -> None:
+    long = "x" * 30_000
+
+    async def scenario(loopback: Loopback) -> None:
+        for line in (f"User-Agent: {long}", f"Authorization: {long}", f"X-Forwarded-For: {long}", f"{long}: x"):
+            head = f"POST /{PREFIX}/kms/xks/v1/keys/fast/encrypt HTTP/1.1\r\nHost: x\r\nContent-Length: 30000\r\n{line}"
+            assert (await loopback.send(f"{head}\r\n\r\n{long}".encode()))[0] == 401
+
+    run(scenario)
+    sizes = [len(json.dumps(record)) for record in proxy.records()]
+    assert len(sizes) == 4
+    assert max(sizes) < 3_000
+
+
 def test_a_request_without_a_signature(proxy: LocalXksProxy, run: Callable[[Scenario], None]) -> None:
     async def scenario(loopback: Loopback) -> None:
         head = f"POST /{PREFIX}/kms/xks/v1/health HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n"
