@@ -205,8 +205,8 @@ def open_existing(  # noqa: PLR0913 - as ``OpenFolder``
     """Open a data folder that a server has made, whether the server runs or not.
 
     ``serving`` is for a process that caches what it reads.
-    ``also_older`` is for commands that tell of a database that was set back, ``every_region`` for those that read the
-    key material of all Regions. Raises DataFolderError if there is no data
+    ``also_older`` is for commands that tell of a database that was rolled back, ``every_region`` for those that read
+    the key material of all Regions. Raises DataFolderError if there is no data
     folder, or if a server of another release is using it.
     """
     database_of(settings, clock, entropy).require_current()

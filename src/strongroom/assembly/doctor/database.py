@@ -1,4 +1,4 @@
-"""Checks of the database: its schema, its pages, its keys, its rows, and whether it was set back."""
+"""Checks of the database: its schema, its pages, its keys, its rows, and whether it was rolled back."""
 
 from collections.abc import Iterator
 from itertools import islice
