@@ -9,7 +9,6 @@ from ctypes import byref, c_ulong, create_string_buffer
 from enum import StrEnum
 
 from strongroom.crypto.pkcs11.constants import (
-    CKA_ID,
     CKA_KEY_TYPE,
     CKA_NSS_DB,
     CKK_EC,
@@ -25,7 +24,7 @@ from strongroom.crypto.pkcs11.constants import (
 )
 from strongroom.crypto.pkcs11.cryptoki import Attributes, FunctionList, GcmParameters, Mechanism, Template
 from strongroom.crypto.pkcs11.mechanisms import Chosen
-from strongroom.crypto.pkcs11.return_codes import REFUSALS, CryptokiError, Kind
+from strongroom.crypto.pkcs11.return_codes import REFUSALS, CryptokiError
 
 _TAG_LENGTH = 16
 _SLACK = 64
@@ -98,23 +97,14 @@ class Calls:
         self._call("GetAttributeValue", self.session, handle, template.array, 1)
         return ctypes.string_at(template.array[0].value, template.array[0].length)
 
-    def ids_of(self, attributes: Attributes) -> list[bytes]:
-        """Return the ids (CKA_ID) of objects with these attributes."""
-        return [self.attribute(handle, CKA_ID) for handle in self.find_objects(attributes)]
-
     # --- cryptography
-
-    def encrypt_gcm(self, key: int, iv: bytes, associated_data: bytes, plaintext: bytes) -> bytes:
-        """Return ciphertext and 16-byte tag: AES-GCM (NIST SP 800-38D)."""
-        found, ciphertext = self.seal_gcm(key, iv, associated_data, plaintext, IvSource.OURS)
-        if found != iv:
-            raise CryptokiError("C_Encrypt", CKR_MECHANISM_PARAM_INVALID)
-        return ciphertext
 
     def seal_gcm(
         self, key: int, iv: bytes, associated_data: bytes, plaintext: bytes, source: IvSource
     ) -> tuple[bytes, bytes]:
-        """Return the initialization vector that was used, and ciphertext and tag. ``iv`` is used if it is to be ours.
+        """Encrypt by AES-GCM (NIST SP 800-38D); return the initialization vector that was used, and ciphertext and tag.
+
+        ``iv`` is used if it is to be ours.
 
         A token that is to draw one, and uses zeros, is refused: MECHANISM_PARAM_INVALID.
         """
@@ -259,11 +249,6 @@ class Calls:
         length = c_ulong(len(output))
         self._call(name, self.session, data, len(data), output, byref(length))
         return output.raw[: length.value]
-
-
-def is_callers(error: CryptokiError) -> bool:
-    """Tell whether a call failed because of the data that it was given."""
-    return error.kind is Kind.CALLER
 
 
 class _Gcm:

@@ -13,9 +13,7 @@ from softhsm import MODULE, PIN, new_token
 from strongroom.assembly.open_folder import open_existing
 from strongroom.assembly.record_check import check_records
 from strongroom.clock import DAY, ManualClock
-from strongroom.crypto.pkcs11 import constants as c
 from strongroom.crypto.pkcs11.aes_keys import TokenAesKey
-from strongroom.crypto.pkcs11.connection import TokenSession
 from strongroom.crypto.token_errors import TokenFaultError, TokenTimeoutError, TokenUnavailableError
 from strongroom.errors import CustomKeyStoreInvalidStateException, DependencyTimeoutException
 from strongroom.settings import CloudHsmCluster, SettingsError
@@ -27,6 +25,7 @@ from strongroom.store.subjects.destructions import ErasedDomainKey
 FIRST, SECOND = "cluster-aaaaaaaaaaa", "cluster-bbbbbbbbbbb"
 DATA = "ZGF0YQ=="
 
+from token_objects import ids_of_secret_keys
 
 @pytest.fixture
 def local(tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalDeployment]:
@@ -61,12 +60,8 @@ def new_key(local: LocalDeployment, store_id: str) -> str:
 
 def objects(local: LocalDeployment, store_id: str) -> list[str]:
     """Return the ids of the objects in the token of a store."""
-
-    def work(session: TokenSession) -> list[bytes]:
-        return session.calls.ids_of({c.CKA_CLASS: c.CKO_SECRET_KEY, c.CKA_TOKEN: True})
-
     clusters: Any = local.deployment.backends.clusters
-    found: list[bytes] = clusters.token_of("000000000000", "us-east-1", store_id).run(work)
+    found: list[bytes] = clusters.token_of("000000000000", "us-east-1", store_id).run(ids_of_secret_keys)
     return [each.hex() for each in found]
 
 
