@@ -164,7 +164,7 @@ class ModuleToken:
                 met.append(Kind.LOST)
             except CryptokiError as error:
                 met.append(error.kind)
-                if not self._may_try_again(error, met.count(error.kind)):
+                if self._closed or not self._may_try_again(error, met.count(error.kind)):
                     raise self._given_up(error) from None
         raise self._failed(TokenUnavailableError(f"{self._described()}: its connection is lost again and again"))
 
@@ -178,8 +178,10 @@ class ModuleToken:
                 return work(session)
             except CryptokiError as error:
                 connection.drop_session()
+            # It may have waited at the gate until the sessions were closed. Finding them lost would end everyone's.
+            self._require_open()
                 if error.kind is Kind.LOST:
-                    self._module.lose(connection.generation)
+                    self._lose(connection.generation)
                 elif error.kind is Kind.FULL:
                     connection.make_room()
                 elif error.kind is Kind.HANDLE and session is not None:
@@ -198,7 +200,7 @@ class ModuleToken:
         if error.kind is Kind.HANDLE and self._timer() >= self._next_search:
             # SoftHSM finds no token object any more after its folder was away for a moment.
             self._next_search = self._timer() + _LONGEST_PAUSE
-            self._module.lose(self._module.generation)
+            self._lose(self._module.generation)
             return True
         return False
 
@@ -209,6 +211,15 @@ class ModuleToken:
         if error.kind is Kind.LOST:
             return self._failed(TokenUnavailableError(f"{self._described()}: {error}"))
         text = f"{self._described()}: {error}"
+    def _lose(self, generation: int) -> None:
+        """Have the next call connect again; a token that is closed leaves the module as it is for the others."""
+        if not self._closed:
+            self._module.lose(generation)
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise TokenUnavailableError(f"{self._described()}: it is closed")
+
         if text != self._logged or self._timer() >= self._next_log:
             self._logged, self._next_log = text, self._timer() + _LOGGED_EVERY
             logger.error("%s", text)
@@ -233,12 +244,13 @@ class ModuleToken:
             why = self._why
             raise why.again() if why else TokenUnavailableError(f"{self._described()}: it is being connected")
         try:
+        self._require_open()
             connection = self._connection
             if connection is not None and self._module.is_current(connection.generation):
                 return connection
             if self._why is not None and (isinstance(self._why, TokenRefusedError) or self._timer() < self._next_try):
                 raise self._why.again()
-            connection = self._connection = self._connect()
+            connection = self._connect()
             if self._why is not None:
                 logger.warning("%s: it is back", self._described())
             self._pause, self._why = 0.0, None
@@ -257,7 +269,11 @@ class ModuleToken:
         except ModuleBusyError:
             why = TokenUnavailableError(f"{self._described()}: calls inside the module do not return")
         except WrongAnswerError as error:
+                # It may have waited long, and the PIN may be another one by now.
+                self._require_open()
             why = TokenRefusedError(
+                # Before it is asked whether it is closed: from here on, ``close`` ends these sessions.
+                self._connection = made
                 f"{self._described()}: it computes {error} wrongly, so it is not used", Absence.UNFIT
             )
         except TokenUnavailableError as error:
@@ -271,8 +287,11 @@ class ModuleToken:
         if self._module.users:
             self._module.close_sessions(made.slot)
         else:
+        if self._closed:
+            # It may have claimed the token after ``close`` gave it up, which nothing would do again.
+            release(self)
+            raise why
             self._module.finalize()
-        release(self)
         return TokenUnavailableError(f"{self._described()}: it is closed")
 
     def _failed(self, why: TokenUnavailableError) -> TokenUnavailableError:
@@ -280,7 +299,8 @@ class ModuleToken:
         self._pause = min(max(2 * self._pause, _FIRST_PAUSE), _LONGEST_PAUSE)
         self._next_try = self._timer() + self._pause
         self._why = why.again()
-        self._report(why.explanation)
+        if not self._closed:
+            self._report(why.explanation)
         return why
 
     def _described(self) -> str:
