@@ -16,6 +16,7 @@ from strongroom.crypto.pkcs11.module import Module, text_of
 from strongroom.crypto.pkcs11.return_codes import CryptokiError
 
 _MOST_FOUND = 4096
+_MOST_EVICTED = 64
 _STRIPES = 16
 _MOST_MAKERS = 4
 """Some tokens have few sessions, and each thread needs one, too."""
@@ -159,8 +160,11 @@ class Connection:
         return handle
 
     def make_room(self) -> None:
-        """Destroy half of the session objects, those that were used least recently."""
-        self._evict(len(self._objects) // 2)
+        """Destroy half of the session objects, those that were used least recently, and no more than 64.
+
+        The call that waits for the room has a few seconds.
+        """
+        self._evict(min(len(self._objects) // 2, _MOST_EVICTED))
 
     def drop_handles(self, names: Iterable[bytes]) -> None:
         """Forget handles of which one was not valid: the token may have lost an object."""

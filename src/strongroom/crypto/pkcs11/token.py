@@ -39,6 +39,8 @@ _CONNECTING = 1.0
 """Seconds that a call waits while another one makes the first connection."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 _ATTEMPTS = 4
+_DESTROYING = 0.5
+"""Seconds in which a check destroys objects that are not needed any more."""
 _DISCARDED_AT_ONCE = 4
 """How many objects that are not needed any more a call destroys beside its own work."""
 _LOGGED_EVERY = 60.0
@@ -129,11 +131,16 @@ class ModuleToken:
         return len(self._discarded)
 
     def check(self) -> None:
-        """Ask the token for random bytes, and destroy what was discarded; raises as ``run``."""
+        """Ask the token for random bytes, and destroy what was discarded; raises as ``run``.
+
+        What cannot be destroyed in half a second is left to later calls: it is no sign that the token does not answer.
+        """
 
         def work(session: TokenSession) -> None:
             session.calls.random(1)
-            self._destroy_discarded(session, self.discarded)
+            until = self._timer() + _DESTROYING
+            while self.discarded and self._timer() < until:
+                self._destroy_discarded(session, 1)
 
         self.run(work, patience=_OTHERS_LEAVE)
 
@@ -171,6 +178,8 @@ class ModuleToken:
     def _attempt(self, work: Callable[[TokenSession], T]) -> T:
         connection = self._connected()
         with self._module.entered(connection.generation):
+            # It may have waited at the gate until the sessions were closed. Finding them lost would end everyone's.
+            self._require_open()
             self._destroy_discarded(connection, _DISCARDED_AT_ONCE)
             session: TokenSession | None = None
             try:
@@ -178,8 +187,6 @@ class ModuleToken:
                 return work(session)
             except CryptokiError as error:
                 connection.drop_session()
-            # It may have waited at the gate until the sessions were closed. Finding them lost would end everyone's.
-            self._require_open()
                 if error.kind is Kind.LOST:
                     self._lose(connection.generation)
                 elif error.kind is Kind.FULL:
@@ -204,13 +211,6 @@ class ModuleToken:
             return True
         return False
 
-    def _given_up(self, error: CryptokiError) -> Exception:
-        """Return what a failure means to the one who called."""
-        if error.kind is Kind.CALLER:
-            return error
-        if error.kind is Kind.LOST:
-            return self._failed(TokenUnavailableError(f"{self._described()}: {error}"))
-        text = f"{self._described()}: {error}"
     def _lose(self, generation: int) -> None:
         """Have the next call connect again; a token that is closed leaves the module as it is for the others."""
         if not self._closed:
@@ -220,6 +220,13 @@ class ModuleToken:
         if self._closed:
             raise TokenUnavailableError(f"{self._described()}: it is closed")
 
+    def _given_up(self, error: CryptokiError) -> Exception:
+        """Return what a failure means to the one who called."""
+        if error.kind is Kind.CALLER:
+            return error
+        if error.kind is Kind.LOST:
+            return self._failed(TokenUnavailableError(f"{self._described()}: {error}"))
+        text = f"{self._described()}: {error}"
         if text != self._logged or self._timer() >= self._next_log:
             self._logged, self._next_log = text, self._timer() + _LOGGED_EVERY
             logger.error("%s", text)
@@ -237,6 +244,7 @@ class ModuleToken:
 
     def _connected(self) -> Connection:
         """Return the present connection, made now if there is none; raises TokenUnavailableError."""
+        self._require_open()
         connection = self._connection
         if connection is not None and self._module.is_current(connection.generation):
             return connection
@@ -244,7 +252,6 @@ class ModuleToken:
             why = self._why
             raise why.again() if why else TokenUnavailableError(f"{self._described()}: it is being connected")
         try:
-        self._require_open()
             connection = self._connection
             if connection is not None and self._module.is_current(connection.generation):
                 return connection
@@ -262,24 +269,28 @@ class ModuleToken:
     def _connect(self) -> Connection:
         try:
             with self._module.alone(_OTHERS_LEAVE):
+                # It may have waited long, and the PIN may be another one by now.
+                self._require_open()
                 made = connect(self._module, self.address, self, first=self._connection is None and self._why is None)
+                # Before it is asked whether it is closed: from here on, ``close`` ends these sessions.
+                self._connection = made
                 if self._closed:
                     raise self._end(made)
                 return made
         except ModuleBusyError:
             why = TokenUnavailableError(f"{self._described()}: calls inside the module do not return")
         except WrongAnswerError as error:
-                # It may have waited long, and the PIN may be another one by now.
-                self._require_open()
             why = TokenRefusedError(
-                # Before it is asked whether it is closed: from here on, ``close`` ends these sessions.
-                self._connection = made
                 f"{self._described()}: it computes {error} wrongly, so it is not used", Absence.UNFIT
             )
         except TokenUnavailableError as error:
             why = error
         except CryptokiError as error:
             why = TokenUnavailableError(f"{self._described()}: {error}")
+        if self._closed:
+            # It may have claimed the token after ``close`` gave it up, which nothing would do again.
+            release(self)
+            raise why
         raise self._failed(why)
 
     def _end(self, made: Connection) -> TokenUnavailableError:
@@ -287,10 +298,6 @@ class ModuleToken:
         if self._module.users:
             self._module.close_sessions(made.slot)
         else:
-        if self._closed:
-            # It may have claimed the token after ``close`` gave it up, which nothing would do again.
-            release(self)
-            raise why
             self._module.finalize()
         return TokenUnavailableError(f"{self._described()}: it is closed")
 
