@@ -22,6 +22,7 @@ from strongroom.crypto.pkcs11.module import Module
 from strongroom.crypto.pkcs11.return_codes import CryptokiError, Kind
 from strongroom.crypto.pkcs11.start_lock import start_lock
 from strongroom.crypto.pkcs11.token_address import TokenAddress
+from strongroom.crypto.pkcs11.witnesses import witnesses_in
 from strongroom.crypto.token_errors import Absence, TokenRefusedError, TokenUnavailableError
 
 _ATTEMPTS, _PAUSE = 3, 0.1
@@ -67,6 +68,7 @@ def _connect(module: Module, address: TokenAddress, owner_of_claim: object) -> C
             _log_in(module, owner, address)
         connection = Connection(module, slot, name_of(info), owner, address.handles)
         connection.known_answers = test_known_answers(owner, address.wrap_mechanism)
+        connection.witnesses = witnesses_in(owner)
     except BaseException:
         # Nothing else would close it while another token uses the module. The last session also ends the login.
         module.close_session(owner.session)

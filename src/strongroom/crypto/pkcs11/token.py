@@ -39,6 +39,8 @@ _CONNECTING = 1.0
 """Seconds that a call waits while another one makes the first connection."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 _ATTEMPTS = 4
+_SEARCHING_AGAIN = 10.0
+"""Seconds that a search on a new connection may take, the connection included."""
 _DESTROYING = 0.5
 """Seconds in which a check destroys objects that are not needed any more."""
 _DISCARDED_AT_ONCE = 4
@@ -60,6 +62,14 @@ class Token(Protocol):
 
         Raises CryptokiError if the token says that the data are not valid, TokenUnavailableError if it does not answer,
         TokenTimeoutError if it does not answer in time, TokenFaultError if it refuses.
+        """
+        ...
+
+    def search(self, work: Callable[[TokenSession], T], is_whole: Callable[[T], bool]) -> T:
+        """Run a search and return its result.
+
+        Unless the result ``is_whole``, or the session sees a witness (``witnesses``), the search is run once more, on a
+        new connection. Raises as ``run``.
         """
         ...
 
@@ -111,6 +121,19 @@ class ModuleToken:
     def run(self, work: Callable[[TokenSession], T], *, patience: float = PATIENCE) -> T:
         """Run work on a thread of the token; raises as ``Token`` says."""
         return self._threads.run(lambda: self._perform(work), patience)
+
+    def search(self, work: Callable[[TokenSession], T], is_whole: Callable[[T], bool]) -> T:
+        """Run a search, on a new connection too if something is missing; raises as ``Token`` says."""
+
+        def judged(session: TokenSession) -> tuple[T, int, bool]:
+            found = work(session)
+            return found, session.generation, is_whole(found) or session.sees_witness()
+
+        found, generation, is_certain = self.run(judged)
+        if is_certain:
+            return found
+        self._lose(generation)
+        return self.run(work, patience=_SEARCHING_AGAIN)
 
     def require(self, *, patience: float = PATIENCE) -> Connection:
         """Connect now, and return the connection; raises as ``run``."""

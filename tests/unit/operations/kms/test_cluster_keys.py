@@ -331,6 +331,20 @@ def test_a_call_that_has_seen_an_earlier_connection_of_its_store_opens_none(
             clusters.token_of(*place)
 
 
+def test_material_that_a_lost_login_hides_is_destroyed(local: LocalDeployment) -> None:
+    """The token says OK, and has no object, and the note of what is to be destroyed would go."""
+    store_id = new_store(local)
+    schedule(local, new_key(local, store_id))
+    clusters: Any = local.deployment.backends.clusters
+    token = clusters.token_of("000000000000", "us-east-1", store_id)
+    functions = token.require().module.functions
+    token.run(lambda session: functions.call("Logout", session.calls.session))
+    assert objects(local, store_id) == []
+    assert "backingKeysDeletionStatus" not in deletion(local)
+    token.require().module.lose(token.generation)
+    assert objects(local, store_id) == []
+
+
 CLUSTER = '[[cloudhsm-clusters]]\nid = "cluster-aaaaaaaaaaa"\nmodule = "/lib/m.so"\ntoken = "one"\n'
 
 
