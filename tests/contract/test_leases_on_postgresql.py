@@ -31,6 +31,7 @@ from strongroom.store.postgresql.connection import NotConfirmed
 from strongroom.store.postgresql.engine import open_postgresql
 from strongroom.store.postgresql.member_connection import MemberConnection, NotAdmitted
 from strongroom.store.postgresql.members import read_members
+from strongroom.store.postgresql.schema_version import SCHEMA
 from strongroom.store.postgresql.settler import Settler
 from strongroom.store.records import MemberRecord
 
@@ -87,6 +88,24 @@ def test_a_retired_node_gets_no_lease(connection: MemberConnection, address: str
     connection.perform(Leave(NODE, b"i" * 16))
     with pytest.raises(NotAdmitted, match=f"node {NODE} was retired"):
         connection.perform(join)
+
+
+def test_an_agent_that_cannot_join_says_why_and_asks_with_pauses(postgresql: Cluster, tmp_path: Path) -> None:
+    with (
+        postgresql.database() as name,
+        closing(RunningAgent(postgresql.address(name, SERVER), tmp_path / "page")) as node,
+    ):
+        until(lambda: node.membership.is_member)
+        postgresql.run("DELETE FROM schema_window", database=name)
+        # It has to join anew for that.
+        node.agent.change_lease(2 * LEASE)
+        until(lambda: any("`schema_window` has lost its row" in each.text for each in node.problems.current()))
+        made = node.agent.counters.connections
+        until(lambda: node.agent.counters.connections >= made + 3)
+        assert len(node.membership._own) < 100
+        postgresql.run(f"INSERT INTO schema_window (oldest, newest) VALUES ('{SCHEMA}', '{SCHEMA}')", database=name)  # noqa: S608 - ours
+        until(lambda: node.membership.is_member)
+        until(lambda: not node.problems.current())
 
 
 def test_members_are_found_with_their_workers_and_whether_they_live(connection: MemberConnection, address: str) -> None:

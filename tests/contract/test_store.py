@@ -140,8 +140,12 @@ def test_keys_due_for_rotation_and_deletion_are_found(store: Store) -> None:
     with store.read() as reader:
         assert reader.keys_to_rotate(NOW + 90 * DAY - 1, 10) == []
         assert reader.keys_to_rotate(NOW + 90 * DAY, 10) == [rotating.locator]
+        assert reader.keys_to_rotate(NOW + 90 * DAY, 10, {rotating.region, "x"}) == [rotating.locator]
+        assert reader.keys_to_rotate(NOW + 90 * DAY, 10, {"x"}) == []
         assert reader.keys_to_delete(NOW + 7 * DAY - 1, 10) == []
         assert reader.keys_to_delete(NOW + 7 * DAY, 10) == [leaving.locator]
+        assert reader.keys_to_delete(NOW + 7 * DAY, 10, {leaving.region}) == [leaving.locator]
+        assert reader.keys_to_delete(NOW + 7 * DAY, 10, {"x"}) == []
 
 
 def test_imported_material_is_read_as_it_was_saved_after_every_change(store: Store) -> None:
@@ -176,6 +180,8 @@ def test_keys_with_expired_material_are_found_earliest_first(store: Store) -> No
         assert reader.keys_with_expired_material(NOW + 10, 10) == [locator(2)]
         assert reader.keys_with_expired_material(NOW + 20, 10) == [locator(2), locator(1)]
         assert reader.keys_with_expired_material(NOW + 20, 1) == [locator(2)]
+        assert reader.keys_with_expired_material(NOW + 20, 10, {locator(1).region}) == [locator(2), locator(1)]
+        assert reader.keys_with_expired_material(NOW + 20, 10, {"x"}) == []
 
 
 def test_the_primary_is_due_for_rotation_and_its_replicas_are_not(store: Store) -> None:
@@ -279,17 +285,6 @@ def test_a_commit_of_another_process_changes_the_version_too(store: Store, other
     assert store.version() != seen
     assert [each.name for each in store.changes(start).entries] == [key.key_id]
     assert load(store, key.locator) == key
-
-
-def test_changes_before_a_trimmed_change_log_are_incomplete(store: Store) -> None:
-    for number in range(10):
-        add(store, make_key(number))
-    last = store.changes(0).last
-    store.trim_changes(3)
-    assert not store.changes(0).complete
-    assert store.changes(last - 3).complete
-    assert len(store.changes(last - 3).entries) == 3
-    assert store.changes(last).complete
 
 
 def test_writers_on_many_threads_do_not_lose_each_others_changes(store: Store) -> None:

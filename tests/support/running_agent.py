@@ -4,12 +4,14 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import psycopg
 
 from strongroom.clock import SystemClock
 from strongroom.entropy import system_entropy
+from strongroom.problems import Problems
 from strongroom.store.leases.membership import Membership
 from strongroom.store.leases.page import PageFile, PageReader, PageWriter
 from strongroom.store.leases.view import View
@@ -33,7 +35,9 @@ class RunningAgent:
         self.view = View(reader, CLOCK.uptime, time.sleep)
         writer = PageWriter(self._file.memory, self._file.place)
         self.membership = Membership(node, lease, writer, CLOCK, system_entropy)
-        self.agent = Agent(self.membership, lambda: MemberConnection(address, lease / 2), CLOCK, lease, poll=poll)
+        self.problems = Problems()
+        connect = partial(MemberConnection, address, lease / 2)
+        self.agent = Agent(self.membership, connect, CLOCK, lease, poll=poll, problems=self.problems)
         self._thread = threading.Thread(target=self.agent.run)
         self._thread.start()
 

@@ -6,7 +6,7 @@ began while the clock was behind after a start of the machine.
 
 from strongroom.keys import lifecycle
 from strongroom.keys.arns import KeyLocator
-from strongroom.maintenance.duty import Duty
+from strongroom.maintenance.duty import Duty, Regions
 from strongroom.operations.kms.key_changes import NO_CHANGES, KeyChanges, Plan, PlannedEvent
 from strongroom.operations.kms.prepared_material import PreparedMaterial
 from strongroom.operations.kms.related_keys import KeyVersions, with_relatives
@@ -14,8 +14,8 @@ from strongroom.store.protocol import Reader
 from strongroom.trusted_time import Moment
 
 
-def _find(reader: Reader, moment: Moment, limit: int) -> list[KeyLocator]:
-    return reader.misdated_keys(moment.latest, lifecycle.MAX_AHEAD, moment.unsure_since, limit)
+def _find(reader: Reader, moment: Moment, limit: int, regions: Regions) -> list[KeyLocator]:
+    return reader.misdated_keys(moment.latest, lifecycle.MAX_AHEAD, moment.unsure_since, limit, regions)
 
 
 def _plan(locator: KeyLocator, moment: Moment) -> Plan:

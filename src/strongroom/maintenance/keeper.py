@@ -26,6 +26,7 @@ from strongroom.keys.arns import KeyLocator
 from strongroom.maintenance.clock_watch import ClockWatch
 from strongroom.maintenance.date_repair import DATE_REPAIR
 from strongroom.maintenance.destructions import Destructions, DomainKeyObjects
+from strongroom.maintenance.due_keys import DueKeys
 from strongroom.maintenance.duty import Duty
 from strongroom.maintenance.key_deletion import KEY_DELETION
 from strongroom.maintenance.key_rotation import AUTOMATIC_ROTATION
@@ -47,7 +48,11 @@ P = ParamSpec("P")
 logger = logging.getLogger(__name__)
 
 _DUTIES = (AUTOMATIC_ROTATION, MATERIAL_EXPIRY, KEY_DELETION)
-_BATCH = 100
+_DUTY_TIME = 2.0
+"""How long, in seconds, a round works on what is due for one duty: the other work of the round must not wait for more.
+
+It signs checkpoints of the audit log, watches the clock, and overwrites erased key material.
+"""
 _BEGIN_AGAIN = 600.0
 """Seconds after which what is done once is tried again if it has failed."""
 _LOOKS_EVERY = 600.0
@@ -94,7 +99,9 @@ class Keeper:
         """
         self._keep_domain_keys = keep_domain_keys
         self._at_start = at_start
-        self._scopes = scopes
+        self._due_keys = DueKeys(backends.store, scopes, clock.timer)
+        self.duty_time = _DUTY_TIME
+        """How long a round works on what is due for one duty, seconds. What is left is for the next round."""
         self._settle_events = settle_events
         self._notices = notices
         self._begin_after = -math.inf
@@ -194,22 +201,27 @@ class Keeper:
         if held is None:
             return
         for duty in _DUTIES:
-            for locator in self._due_keys(duty, moment):
-                if locator not in held:
-                    self._run_guarded(self._perform, duty, locator, moment)
+            self._run_guarded(self._do_duty, duty, moment, held)
+
+    def _do_duty(self, duty: Duty, moment: Moment, held: Collection[KeyLocator]) -> None:
+        def act(locator: KeyLocator) -> bool:
+            return locator in held or self._run_guarded(self._perform, duty, locator, moment)
+
+        self._due_keys.work(duty, moment, self.duty_time, act)
 
     def _repair_dates(self, moment: Moment) -> set[KeyLocator] | None:
         """Repair dates before anything is done by them; return the keys for which that failed, None if it may be any.
 
         It is tried again in the next round.
         """
-        failures, failed = self.counters.failures, set()
-        for locator in self._due_keys(DATE_REPAIR, moment):
-            before = self.counters.failures
-            self._run_guarded(self._perform, DATE_REPAIR, locator, moment)
-            if self.counters.failures > before:
-                failed.add(locator)
-        if self.counters.failures - failures > len(failed):
+        failed = set[KeyLocator]()
+
+        def repair() -> None:
+            for locator in self._due_keys.find(DATE_REPAIR, moment):
+                if not self._run_guarded(self._perform, DATE_REPAIR, locator, moment):
+                    failed.add(locator)
+
+        if not self._run_guarded(repair):
             return None
         if not failed:
             self._watch.checked()
@@ -219,25 +231,6 @@ class Keeper:
         if self._changes.make(locator, duty.plan(locator, moment), self._clock.now()):
             self.counters.keys[duty.counter] += 1
             logger.info("%s %s", duty.done, locator.arn)
-
-    def _due_keys(self, duty: Duty, moment: Moment) -> Iterator[KeyLocator]:
-        """Yield the keys that are due in batches, each key once. Keys that failed do not hide those after them."""
-        seen: set[KeyLocator] = set()
-        limit = _BATCH
-        while True:
-            batch: list[KeyLocator] = []
-            self._run_guarded(self._find, duty, moment, batch, limit)
-            fresh = [locator for locator in batch if locator not in seen]
-            seen.update(fresh)
-            # Those of other Regions are kept by the nodes that serve them.
-            yield from (each for each in fresh if self._scopes is None or each.region in self._scopes)
-            if len(batch) < limit:
-                return
-            limit = _BATCH + len(batch) - len(fresh)
-
-    def _find(self, duty: Duty, moment: Moment, batch: list[KeyLocator], limit: int) -> None:
-        with self._backends.store.read() as reader:
-            batch.extend(duty.find(reader, moment, limit))
 
     def _write_down(self, now: float) -> None:
         self._run_guarded(self._backends.snapshot.unload_keys)
@@ -256,8 +249,8 @@ class Keeper:
     def _scrub(self) -> None:
         self._backends.store.scrub()
 
-    def _run_guarded(self, act: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Run one piece of work. A failure is logged and counted, and the other work is still done."""
+    def _run_guarded(self, act: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Run one piece of work; return False if it has failed. That is logged and counted, and the rest still done."""
         try:
             act(*args, **kwargs)
         except NotSettled as error:
@@ -266,12 +259,15 @@ class Keeper:
         except (StoreUnavailable, StoreDamaged, WriteOutcomeUnknown, QuarantinedRecordException):
             # The store or the quarantine has said why, once.
             self.counters.failures += 1
+            return False
         except Exception as error:  # noqa: BLE001 - logged below
             self.counters.failures += 1
             self._log_failure(act.__name__, args, error)
+            return False
         else:
             if self._failing:
                 self._failing.pop(_identity(act.__name__, args), None)
+        return True
 
     def _log_failure(self, name: str, args: tuple[object, ...], error: Exception) -> None:
         """Log a failure; one that repeats in every round for the same reason, once an hour."""

@@ -12,7 +12,7 @@ from strongroom.keys.arns import KeyLocator
 from strongroom.keys.custom_key_stores import ConnectionState
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import Origin
-from strongroom.maintenance.duty import Duty
+from strongroom.maintenance.duty import Duty, Regions
 from strongroom.operations.kms.key_changes import NO_CHANGES, KeyChanges, Plan, PlannedEvent
 from strongroom.operations.kms.prepared_material import PreparedMaterial
 from strongroom.operations.kms.related_keys import KeyVersions, with_relatives
@@ -23,8 +23,8 @@ from strongroom.trusted_time import Moment
 _MORE_TIME = lifecycle.MIN_DELETION_WINDOW_DAYS * DAY
 
 
-def _find(reader: Reader, moment: Moment, limit: int) -> list[KeyLocator]:
-    return reader.keys_to_delete(moment.earliest, limit)
+def _find(reader: Reader, moment: Moment, limit: int, regions: Regions) -> list[KeyLocator]:
+    return reader.keys_to_delete(moment.earliest, limit, regions)
 
 
 def _plan(locator: KeyLocator, moment: Moment) -> Plan:

@@ -3,7 +3,7 @@
 from strongroom.keys import lifecycle
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import RotationType
-from strongroom.maintenance.duty import Duty
+from strongroom.maintenance.duty import Duty, Regions
 from strongroom.operations.kms.key_changes import NO_CHANGES, KeyChanges, Plan, PlannedEvent
 from strongroom.operations.kms.prepared_material import PreparedMaterial
 from strongroom.operations.kms.related_keys import KeyVersions, with_relatives
@@ -11,8 +11,8 @@ from strongroom.store.protocol import Reader
 from strongroom.trusted_time import Moment
 
 
-def _find(reader: Reader, moment: Moment, limit: int) -> list[KeyLocator]:
-    return reader.keys_to_rotate(moment.earliest, limit)
+def _find(reader: Reader, moment: Moment, limit: int, regions: Regions) -> list[KeyLocator]:
+    return reader.keys_to_rotate(moment.earliest, limit, regions)
 
 
 def _plan(locator: KeyLocator, moment: Moment) -> Plan:

@@ -2,7 +2,7 @@
 
 from strongroom.keys import imported
 from strongroom.keys.arns import KeyLocator
-from strongroom.maintenance.duty import Duty
+from strongroom.maintenance.duty import Duty, Regions
 from strongroom.operations.kms.key_changes import EXPIRED, NO_CHANGES, KeyChanges, Plan, PlannedEvent
 from strongroom.operations.kms.prepared_material import PreparedMaterial
 from strongroom.operations.kms.related_keys import KeyVersions, with_relatives
@@ -10,8 +10,8 @@ from strongroom.store.protocol import Reader
 from strongroom.trusted_time import Moment
 
 
-def _find(reader: Reader, moment: Moment, limit: int) -> list[KeyLocator]:
-    return reader.keys_with_expired_material(moment.earliest, limit)
+def _find(reader: Reader, moment: Moment, limit: int, regions: Regions) -> list[KeyLocator]:
+    return reader.keys_with_expired_material(moment.earliest, limit, regions)
 
 
 def _plan(locator: KeyLocator, moment: Moment) -> Plan:

@@ -215,6 +215,8 @@ class Dispatcher:
     def _back_from_thread(self, job: Job, step: Step) -> None:
         self.limits.leave(job.step.lane, job.step.caller)
         if isinstance(step, UnsettledStep):
+            # The change is durable. If this process is killed while its answer waits, there must be a record of it.
+            self._replies.write_records()
             self._unsettled.hold(step.unsettled, (job, step))
         else:
             self._go_on(job, step)

@@ -56,6 +56,8 @@ class ReplyQueue:
         self._observers = tuple(observers)
         self._cross_origin = cross_origin
         self._queued: list[Queued] = []
+        self._records_wait = False
+        """Whether there are records to write although no reply is queued."""
         self._failing: str | None = None
         """Why the audit log cannot be written; None while it can."""
         self._failure_logged_at = 0.0
@@ -64,17 +66,24 @@ class ReplyQueue:
         self._date = (0, "")
         self.draining = False
 
+    def write_records(self) -> None:
+        """Write the records of calls whose replies come later, in the next turn of the loop at the latest."""
+        if not self._queued and not self._records_wait:
+            self._loop.call_soon(self.flush)
+        self._records_wait = True
+
     def put(self, connection: Connection, request: HttpRequest | None, reply: Reply) -> None:
         """Queue a reply; it is sent in the next turn of the loop, if ``flush`` is not called before."""
-        if not self._queued:
+        if not self._queued and not self._records_wait:
             self._loop.call_soon(self.flush)
         self._queued.append((connection, request, reply))
 
     def flush(self) -> None:
         """Write the records of this turn, then its replies; without the records, the replies become errors."""
-        if not self._queued:
+        if not self._queued and not self._records_wait:
             return
         replies, self._queued = self._queued, []
+        self._records_wait = False
         flush_started_at = self._timer()
         fault = self._fault_of_flush(len(replies))
         if fault is None:

@@ -108,7 +108,7 @@ class ThreadWork:
         else:
             with settling.deferred() as unsettled:
                 followed_by = self._perform(request, job.step)
-            if not unsettled.is_settled:
+            if unsettled.is_lost or not unsettled.is_settled:
                 followed_by = UnsettledStep(followed_by, unsettled)
         request.finished_at = self._timer()
         return followed_by

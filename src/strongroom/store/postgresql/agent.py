@@ -121,8 +121,9 @@ class Agent:
         now = self._clock.uptime()
         if now >= self._next_renewal:
             self._renew(connection)
-            if self._membership.is_member or self._membership.waits_for_other:
-                self._next_renewal = now + self._lease / RENEWALS
+            waits = self._membership.is_member or self._membership.waits_for_other
+            # Without a lease it joins at once. Where that fails too, it must not ask without a pause.
+            self._next_renewal = now + (self._lease / RENEWALS if waits else _FIRST_PAUSE)
             return
         next_look = self._looked_at + (LONGEST_POLL if self._poll is None else self._poll)
         notified = connection.wait(min(self._next_renewal, next_look) - now, self._wake)

@@ -6,6 +6,7 @@ failover that lost commits, or a restore. Then everything may have changed.
 """
 
 from collections import OrderedDict
+from functools import partial
 from threading import Lock
 
 from sqlalchemy import Connection, bindparam, delete, func, select
@@ -14,7 +15,7 @@ from strongroom.store.leases.generation import NO_GENERATION, Generation
 from strongroom.store.postgresql.schema import change, generation, receipt
 from strongroom.store.postgresql.statements import Entry
 from strongroom.store.records import ChangeKind, Changes
-from strongroom.store.sql.change_log import read_change
+from strongroom.store.sql.change_log import read_change, remove_in_slices, trim_oldest
 from strongroom.store.sql.history import EmptiedTableError
 
 _MOST_REMEMBERED = 1024
@@ -24,8 +25,13 @@ RECEIPTS_KEPT = 3600.0
 _KINDS = frozenset(ChangeKind)
 _GENERATION = select(generation.c.number, generation.c.tag)
 _SINCE = select(change).where(change.c.sequence >= bindparam("after")).order_by(change.c.sequence)
-_TRIM = delete(change).where(change.c.sequence < bindparam("first"))
-_TRIM_RECEIPTS = delete(receipt).where(receipt.c.made_at < func.extract("epoch", func.now()) - RECEIPTS_KEPT)
+_OLD_RECEIPTS = (
+    select(receipt.c.tag)
+    .where(receipt.c.made_at < func.extract("epoch", func.now()) - RECEIPTS_KEPT)
+    .order_by(receipt.c.made_at)
+    .limit(bindparam("most"))
+)
+_TRIM_RECEIPTS = delete(receipt).where(receipt.c.tag.in_(_OLD_RECEIPTS))
 
 
 class CollectedChanges:
@@ -103,5 +109,6 @@ def trim(connection: Connection, keep: int) -> None:
 
     A reader that has seen that one still needs its tag.
     """
-    connection.execute(_TRIM, {"first": read_generation(connection).number - keep})
-    connection.execute(_TRIM_RECEIPTS)
+    first = read_generation(connection).number - keep
+    remove_in_slices(partial(trim_oldest, connection, first))
+    remove_in_slices(lambda most: connection.execute(_TRIM_RECEIPTS, {"most": most}).rowcount)

@@ -149,7 +149,9 @@ class MemberConnection:
             joined = self._execute(statements.REPLACE, values).rowcount == 1
         if not joined:
             found = self._execute(statements.WINDOW, ()).fetchone()
-            refusal = None if found is None else SchemaWindow(*found).refusal
+            if found is None:
+                raise NotAdmitted("the table `schema_window` has lost its row; stop the servers and restore a backup")
+            refusal = SchemaWindow(*found).refusal
             if refusal is not None:
                 raise NotAdmitted(refusal)
             if self._execute(statements.IS_RETIRED, (request.node,)).fetchone() is not None:

@@ -1,8 +1,9 @@
 """The change log: names what each commit changed, so that every worker evicts just that from its caches."""
 
+from collections.abc import Callable
 from typing import Protocol
 
-from sqlalchemy import Connection, bindparam, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
 from strongroom.store.records import Change, ChangeKind, Changes
 from strongroom.store.sql.rows import AnyRow
@@ -11,6 +12,12 @@ from strongroom.store.sql.schema import change
 _LOG = insert(change)
 _CHANGES = select(change).where(change.c.sequence > bindparam("after")).order_by(change.c.sequence)
 _NEWEST = select(func.max(change.c.sequence))
+_TRIM = delete(change).where(
+    change.c.sequence < bindparam("first"),
+    change.c.sequence < select(func.min(change.c.sequence)).scalar_subquery() + bindparam("most"),
+)
+_SLICE = 10_000
+_SLICES = 100
 
 
 class ChangeLog(Protocol):
@@ -60,6 +67,23 @@ def read_changes(connection: Connection, after: int) -> Changes:
 def newest_change(connection: Connection) -> int:
     """Return the sequence number of the newest entry, 0 if there is none."""
     return connection.execute(_NEWEST).scalar_one() or 0
+
+
+def trim_oldest(connection: Connection, first: int, most: int) -> int:
+    """Remove the ``most`` oldest entries, but none from the number ``first`` on; return how many were removed."""
+    return connection.execute(_TRIM, {"first": first, "most": most}).rowcount
+
+
+def remove_in_slices(remove: Callable[[int], int]) -> None:
+    """Call ``remove`` with the most rows that it may remove, until it has found fewer; it returns how many it has.
+
+    While no server ran, a command may have added millions. One statement for all of them would hold up writers, or
+    reach the limit of its time, in this round of the keeper and in every later one. What is left after a hundred calls
+    is for the next round.
+    """
+    for _ in range(_SLICES):
+        if remove(_SLICE) < _SLICE:
+            return
 
 
 def read_change(row: AnyRow) -> Change:

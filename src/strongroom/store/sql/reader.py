@@ -1,6 +1,6 @@
 """Reads of one consistent state, in SQL."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, func, or_, select, tuple_
@@ -176,7 +176,7 @@ class SqlReader(
 
         return self._guard.page(alias, fetch, limit, rows.read_alias)
 
-    def keys_to_rotate(self, now: float, limit: int) -> list[KeyLocator]:
+    def keys_to_rotate(self, now: float, limit: int, regions: Collection[str] | None = None) -> list[KeyLocator]:
         """List keys whose automatic rotation was due at ``now``, most overdue first."""
         due = and_(
             kms_key.c.next_rotation_at <= now,
@@ -184,21 +184,26 @@ class SqlReader(
             # Replicas rotate with their primary.
             kms_key.c.primary_region.in_(("", kms_key.c.region)),
         )
-        return self._due(due, kms_key.c.next_rotation_at, limit)
+        return self._due(due, kms_key.c.next_rotation_at, limit, regions)
 
-    def keys_with_expired_material(self, now: float, limit: int) -> list[KeyLocator]:
+    def keys_with_expired_material(
+        self, now: float, limit: int, regions: Collection[str] | None = None
+    ) -> list[KeyLocator]:
         """List keys with imported material that had expired at ``now``, first expired first."""
+        query = _EXPIRED if regions is None else _EXPIRED.where(key_material.c.region.in_(sorted(regions)))
 
         def fetch(most: int) -> Sequence[rows.AnyRow]:
-            return self._connection.execute(_EXPIRED, {"now": now, "limit": most}).all()
+            return self._connection.execute(query, {"now": now, "limit": most}).all()
 
         return self._guard.locators(fetch, limit)
 
-    def keys_to_delete(self, now: float, limit: int) -> list[KeyLocator]:
+    def keys_to_delete(self, now: float, limit: int, regions: Collection[str] | None = None) -> list[KeyLocator]:
         """List keys whose waiting period was over at ``now``, most overdue first."""
-        return self._due(kms_key.c.deletion_at <= now, kms_key.c.deletion_at, limit)
+        return self._due(kms_key.c.deletion_at <= now, kms_key.c.deletion_at, limit, regions)
 
-    def misdated_keys(self, now: float, margin: float, unsure_since: float, limit: int) -> list[KeyLocator]:
+    def misdated_keys(
+        self, now: float, margin: float, unsure_since: float, limit: int, regions: Collection[str] | None = None
+    ) -> list[KeyLocator]:
         """List keys that rotate later than a period from ``now`` on, or are deleted later than a window, by ``margin``.
 
         And those with a waiting period that began since ``unsure_since`` and ends before a window from ``now`` on.
@@ -221,10 +226,19 @@ class SqlReader(
             or_(and_(late_rotation, own), and_(kms_key.c.deletion_at > since, or_(late_deletion, early_deletion))),
             kms_key.c.key_id,
             limit,
+            regions,
         )
 
-    def _due(self, condition: ColumnElement[bool], order: ColumnElement[float], limit: int) -> list[KeyLocator]:
+    def _due(
+        self,
+        condition: ColumnElement[bool],
+        order: ColumnElement[float],
+        limit: int,
+        regions: Collection[str] | None,
+    ) -> list[KeyLocator]:
         query = _LOCATOR.where(condition).order_by(order)
+        if regions is not None:
+            query = query.where(kms_key.c.region.in_(sorted(regions)))
         return self._guard.locators(lambda most: self._connection.execute(query.limit(most)).all(), limit)
 
     def codes_under_older(self, version: int) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Engine, delete, func, select
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from strongroom.audit.database_history import DatabasePosition
@@ -26,11 +26,10 @@ from strongroom.store.records import Changes
 from strongroom.store.retries import run_with_retries
 from strongroom.store.row_authenticator import RowAuthenticator
 from strongroom.store.scopes import Scope
-from strongroom.store.sql.change_log import newest_change, read_changes
+from strongroom.store.sql.change_log import newest_change, read_changes, remove_in_slices, trim_oldest
 from strongroom.store.sql.domain_keys import newest_version
 from strongroom.store.sql.reader import SqlReader
 from strongroom.store.sql.row_guard import RowGuard
-from strongroom.store.sql.schema import change
 from strongroom.store.sql.sections import TableReader
 from strongroom.store.sql.transaction import SqlTransaction
 from strongroom.store.sqlite.engine import BUSY_TIMEOUT, truncate_log
@@ -223,9 +222,13 @@ class SqlStore:
 
     def trim_changes(self, keep: int) -> None:
         """Remove all but the newest ``keep`` entries of the change log. The newest one stays: it is the position."""
-        with self._typed_faults(writing=True), self._write() as connection:
-            last = connection.execute(select(func.max(change.c.sequence))).scalar_one()
-            connection.execute(delete(change).where(change.c.sequence <= (last or 0) - max(1, keep)))
+
+        def remove(most: int) -> int:
+            with self._write() as connection:
+                return trim_oldest(connection, newest_change(connection) - max(1, keep) + 1, most)
+
+        with self._typed_faults(writing=True):
+            remove_in_slices(remove)
 
     def close(self) -> None:
         """Close all connections."""

@@ -1,6 +1,6 @@
 """KMS keys with their key material and tags, their number, and their last uses."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
 
 from strongroom.keys.arns import KeyLocator
@@ -50,19 +50,23 @@ class KeyReader(Protocol):
         """Return the last use of a key that was saved."""
         ...
 
-    def keys_to_rotate(self, now: float, limit: int) -> list[KeyLocator]:
-        """List keys whose automatic rotation was due at ``now``, most overdue first."""
+    def keys_to_rotate(self, now: float, limit: int, regions: Collection[str] | None = None) -> list[KeyLocator]:
+        """List keys whose automatic rotation was due at ``now``, most overdue first; of some Regions or all."""
         ...
 
-    def keys_with_expired_material(self, now: float, limit: int) -> list[KeyLocator]:
-        """List keys with imported material that had expired at ``now``, first expired first."""
+    def keys_with_expired_material(
+        self, now: float, limit: int, regions: Collection[str] | None = None
+    ) -> list[KeyLocator]:
+        """List keys with imported material that had expired at ``now``, first expired first; of some Regions or all."""
         ...
 
-    def keys_to_delete(self, now: float, limit: int) -> list[KeyLocator]:
-        """List keys whose waiting period was over at ``now``, most overdue first."""
+    def keys_to_delete(self, now: float, limit: int, regions: Collection[str] | None = None) -> list[KeyLocator]:
+        """List keys whose waiting period was over at ``now``, most overdue first; of some Regions or all."""
         ...
 
-    def misdated_keys(self, now: float, margin: float, unsure_since: float, limit: int) -> list[KeyLocator]:
+    def misdated_keys(
+        self, now: float, margin: float, unsure_since: float, limit: int, regions: Collection[str] | None = None
+    ) -> list[KeyLocator]:
         """List keys that rotate later than a period from ``now`` on, or are deleted later than a window, by ``margin``.
 
         And those with a waiting period that began since ``unsure_since`` and ends before a window from ``now`` on.
