@@ -9,9 +9,10 @@ RUN python -m venv /build \
     && /build/bin/pip install --quiet --require-hashes -r requirements/build.txt \
     && python -m venv --without-pip /opt/strongroom \
     && /build/bin/pip --python /opt/strongroom/bin/python install --quiet --require-hashes -r requirements/image.txt
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md CHANGELOG.md LICENSE ./
 COPY deploy/man deploy/man
 COPY deploy/systemd deploy/systemd
+COPY docs docs
 COPY src src
 RUN /build/bin/python -m hatchling build --target wheel \
     && /build/bin/pip --python /opt/strongroom/bin/python install --quiet --no-deps dist/*.whl \

@@ -1,4 +1,4 @@
-"""The operations of ``key_depths.py``: each at the key back end's door, and bare."""
+"""The operations of ``key_depths.py``: each through the key back end's interface, and bare."""
 
 import time
 from collections.abc import Callable
@@ -41,7 +41,7 @@ Bare = Callable[[int], float]
 
 
 class Pair(NamedTuple):
-    """An operation: one call at the door, and a loop of so many bare ones, which returns its seconds."""
+    """An operation: one call through the interface, and a loop of so many bare ones, which returns its seconds."""
 
     name: str
     door: Callable[[], object]
@@ -65,7 +65,7 @@ def owner(spec: KeySpec) -> MaterialBinding:
 
 
 class Doors:
-    """One loaded key of each kind, and the operations at the back end's door."""
+    """One loaded key of each kind, and the operations through the back end's interface."""
 
     def __init__(self, backend: KeyBackend) -> None:
         def loaded(spec: KeySpec) -> object:

@@ -1,8 +1,8 @@
 """``make bench-hardware``: what key back ends add to the hardware, or to the network, that they call.
 
-Each operation is measured at the key back end's door, and as a bare loop of the same calls on the same token. Both take
-turns in short spans, so that other load on the machine affects both alike. Exits with 1 if an operation of half a
-millisecond or more in the token costs a quarter more at the door.
+Each operation is measured through the key back end's interface, and as a bare loop of the same calls on the same token.
+Both take turns in short spans, so that other load on the machine affects both alike. Exits with 1 if an operation of
+half a millisecond or more in the token costs a quarter more through the interface.
 """
 
 import argparse
@@ -35,11 +35,11 @@ never waits more than calls which pass from thread to thread; so the median woul
 LONG = 500.0
 """Microseconds in the token from which the overhead is bounded."""
 MOST = 1.25
-"""How much such an operation may cost at the door, as a multiple of the bare one."""
+"""How much such an operation may cost through the interface, as a multiple of the bare one."""
 
 
 class Result(NamedTuple):
-    """Microseconds of one operation at the door and bare."""
+    """Microseconds of one operation through the interface and bare."""
 
     depth: str
     name: str
@@ -69,7 +69,7 @@ def main() -> None:
                 results.append(result)
                 yield result.cells()
 
-    print_table(("Depth and token", "Operation", "bare µs", "at the door µs", "added µs", "ratio"), rows())
+    print_table(("Depth and token", "Operation", "bare µs", "through the interface µs", "added µs", "ratio"), rows())
     slow = [each for each in results if each.bare >= LONG and each.ratio > MOST]
     for each in slow:
         print(f"{each.depth}: {each.name} costs {each.ratio:.2f} times as much as the bare loop, more than {MOST}")

@@ -47,7 +47,8 @@ def page() -> str:
             ".SH FILES",
             *(line for name, text in _FILES.items() for line in (".TP", rf"\fB{_text(name)}\fR", _inline(text))),
             ".SH SEE ALSO",
-            r"The documents in the folder \fIdocs\fR of the source distribution.",
+            r"The documents that are named here, such as \fIdocs/commands.md\fR, are in \fIshare/doc/strongroom\fR",
+            "of the environment that has the program.",
             "",
         ]
     )

@@ -158,7 +158,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     seal_passphrase_file: FileName | None = None
     """A file with the passphrase of the seal ``passphrase`` in its first line."""
     allow_plaintext: bool = False
-    """Listen without TLS on an address that others can reach."""
+    """Listen without TLS on an address that others can reach. The XKS proxy has a setting of its own."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks (CIDR) of proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted."""
     cors_origins: tuple[str, ...] = ()
@@ -250,6 +250,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     xks_tls_key: FileName | None = None
     xks_tls_client_ca: FileName | None = None
     """A file (PEM) with authorities; AWS KMS must show a certificate of one of them to the XKS proxy."""
+    xks_allow_plaintext: bool = False
+    """Have the XKS proxy listen without TLS on an address that others can reach."""
     xks_client_names: tuple[str, ...] = ()
     """The common names that such a certificate may have; without any, that of the KMS of the proxy's AWS Region."""
     xks_serve_threads: Annotated[int, Meta(ge=1, le=256)] = 8

@@ -1,12 +1,15 @@
 """Every command has a form for programs, and says what its exit codes mean."""
 
+import gc
 import re
-from collections.abc import Iterator
+import sys
 from pathlib import Path
 
 import click
 import pytest
 
+from command_tree import commands
+from strongroom.__main__ import _loaded
 from strongroom.cli.main import main
 from strongroom.cli.output import Question
 
@@ -19,18 +22,6 @@ FOR_PEOPLE = {
     "xks-proxy export": "what it prints is a JSON document already, in the form that the AWS console takes",
 }
 """Commands without --json, with the reason."""
-
-
-def commands(group: click.Group = main, path: str = "") -> Iterator[tuple[str, click.Command]]:
-    """Yield all commands that do something, with their names as they are typed."""
-    for name, command in group.commands.items():
-        typed = f"{path} {name}".strip()
-        if isinstance(command, click.Group):
-            yield from commands(command, typed)
-            if command.invoke_without_command:
-                yield typed, command
-        else:
-            yield typed, command
 
 
 COMMANDS = dict(commands())
@@ -56,6 +47,24 @@ def test_each_command_and_option_is_explained(name: str) -> None:
     for each in command.params:
         if isinstance(each, click.Option):
             assert each.help, each.opts
+
+
+GROUPS = {" ".join(name.split()[:-1]) for name in COMMANDS}
+
+
+@pytest.mark.parametrize("name", sorted(GROUPS | set(COMMANDS)))
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_each_command_shows_its_help_as_the_program_runs_it(
+    name: str, option: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["strongroom", *name.split(), option])
+    run = _loaded()
+    # Loading has excluded all that there is now from garbage collections.
+    gc.unfreeze()
+    with pytest.raises(SystemExit) as ended:
+        run()
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith(f"Usage: strongroom {name}".rstrip())
 
 
 def test_the_help_of_a_group_has_whole_sentences() -> None:

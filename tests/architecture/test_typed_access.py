@@ -21,9 +21,7 @@ AT_COLONS = {
     "arns.py": "the parser of ARNs",
     "iam/principals.py": "the user id of a role session: ROLE-ID:SESSION",
     "operations/iam/granted_services.py": "a pattern of actions: SERVICE:NAME",
-    "service/caller_identity.py": "the user id of a role session: ROLE-ID:SESSION",
     "settings.py": "an address to listen at: HOST:PORT",
-    "snapshot/principals.py": "the user id of a role session: ROLE-ID:SESSION",
 }
 """Where text is split at a colon, and what it is."""
 

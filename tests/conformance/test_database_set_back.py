@@ -1,4 +1,4 @@
-"""A database that was set back, in whatever way, is refused by the server and the commands, and reported."""
+"""A database that was rolled back, in whatever way, is refused by the server and the commands, and reported."""
 
 import shutil
 import sqlite3
@@ -66,7 +66,7 @@ def test_nothing_is_served_from_it(set_back: Path) -> None:
         assert refused.returncode == (2 if command[0] == "who-can" else 1)
         (line,) = refused.stderr.splitlines()
         assert line.startswith(
-            f"Error: `{set_back}/strongroom.db` was set back: the database is older than the audit log"
+            f"Error: `{set_back}/strongroom.db` was rolled back: the database is older than the audit log"
         )
         assert "acknowledged changes are missing" in line
         assert "strongroom database accept-older" in line

@@ -1,4 +1,4 @@
-"""``strongroom doctor`` on a data folder that is in order, served, killed, set back, or damaged at random."""
+"""``strongroom doctor`` on a data folder that is in order, served, killed, rolled back, or damaged at random."""
 
 import json
 import os

@@ -13,7 +13,7 @@ from client_errors import error_code_of, error_of
 from clients import client_of
 from identities import ACCOUNT, ACCOUNT_ROOT, Identities, Person
 from local_server import RunningServer, running_server
-from policies import allow
+from policies import allow, deny, document
 from sessions import SessionClients, assume
 
 KEYS = f"arn:aws:kms:us-east-1:{ACCOUNT}:key/"
@@ -297,3 +297,38 @@ def test_the_state_of_the_key_counts(kms: KMSClient, user: Person, key_id: str) 
         assert len(kms.list_grants(KeyId=key_id)["Grants"]) == len(made)
         kms.revoke_grant(KeyId=key_id, GrantId=made.pop())
         kms.retire_grant(KeyId=arn, GrantId=made.pop())
+
+
+@pytest.mark.parametrize("member", ["GranteePrincipal", "RetiringPrincipal"])
+@pytest.mark.parametrize("operator", ["StringEquals", "ArnLike"])
+def test_a_denied_party_of_a_grant_is_denied_under_all_of_its_names(
+    kms: KMSClient, identities: Identities, user: Person, member: str, operator: str
+) -> None:
+    role = identities.role()
+    unwanted = {operator: {f"kms:{member}": [ACCOUNT_ROOT, role["Arn"]]}}
+    policy = document(allow(ACCOUNT_ROOT), deny(ACCOUNT_ROOT, do="kms:CreateGrant", when=unwanted))
+    key_id = kms.create_key(Policy=policy)["KeyMetadata"]["KeyId"]
+    asked: Any = {"KeyId": key_id, "GranteePrincipal": user.arn, "RetiringPrincipal": user.arn}
+    asked["Operations"] = ["Encrypt"]
+    denied, unknown = "AccessDeniedException", "InvalidArnException"
+    for name, code in {
+        ACCOUNT_ROOT: denied,
+        ACCOUNT: denied,
+        f"arn:aws-cn:iam::{ACCOUNT}:root": denied,
+        role["Arn"]: denied,
+        f"arn:x:iam::{ACCOUNT}:root": denied,
+        f"arn:x:s3:eu:{ACCOUNT}:root": denied,
+        role["RoleId"]: unknown,
+        f"arn:aws:sts::{ACCOUNT}:federated-user/visitor": unknown,
+        role["Arn"].replace("role/", "role//"): unknown,
+    }.items():
+        assert error_code_of(kms.create_grant, **asked | {member: name}) == code, name
+    assert kms.list_grants(KeyId=key_id)["Grants"] == []
+    kms.create_grant(**asked)
+
+
+def test_text_that_resembles_the_arn_of_an_account_is_no_principal(kms: KMSClient, key_id: str) -> None:
+    for name in (f"arn:x:iam::{ACCOUNT}:root", f"arn:aws:sts::{ACCOUNT}:root", f"arn:aws:iam:us-east-1:{ACCOUNT}:root"):
+        assert error_code_of(kms.create_grant, KeyId=key_id, GranteePrincipal=name, Operations=["Encrypt"]) == (
+            "InvalidArnException"
+        )

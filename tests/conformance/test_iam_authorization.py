@@ -213,6 +213,60 @@ def test_tags_decide_who_may_touch_a_user(identities: Identities) -> None:
     assert error_with_status(403, lead.iam.create_access_key, UserName=blue.name)["Code"] == "AccessDenied"
 
 
+PROTECTED = {"StringEquals": {"aws:ResourceTag/protected": "yes"}}
+NEW = {"CreateUser", "CreateRole", "CreatePolicy", "CreateInstanceProfile", "CreateOpenIDConnectProvider"}
+TAGGED = ("user", "role", "policy", "instance-profile", "oidc-provider")
+
+
+@pytest.fixture(scope="module")
+def tagged(iam: IAMClient) -> dict[str, tuple[str, str]]:
+    """Return the name and the ARN of a new entity with the tag, by its kind."""
+    name, tags = new_name("tagged"), iam_tags({"protected": "yes"})
+    trust, issuer = document(trusts(f"arn:aws:iam::{ACCOUNT}:root")), f"{name}.example"
+    provider = iam.create_open_id_connect_provider(Url=f"https://{issuer}", Tags=tags)["OpenIDConnectProviderArn"]
+    return {
+        "user": (name, iam.create_user(UserName=name, Tags=tags)["User"]["Arn"]),
+        "role": (name, iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust, Tags=tags)["Role"]["Arn"]),
+        "policy": (name, iam.create_policy(PolicyName=name, PolicyDocument=POLICY, Tags=tags)["Policy"]["Arn"]),
+        "instance-profile": (
+            name,
+            iam.create_instance_profile(InstanceProfileName=name, Tags=tags)["InstanceProfile"]["Arn"],
+        ),
+        "oidc-provider": (issuer, provider),
+    }
+
+
+@pytest.fixture(scope="module")
+def warned(identities: Identities) -> Person:
+    """Return a user who may do everything but to what has the tag."""
+    return identities.user(allow(do="iam:*"), deny(do="iam:*", when=PROTECTED))
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [name for name, (_, on) in OPERATIONS.items() if on.partition("/")[0] in TAGGED and name not in NEW],
+)
+def test_a_tag_protects_from_every_operation(
+    warned: Person, tagged: dict[str, tuple[str, str]], operation: str
+) -> None:
+    arguments, resource = OPERATIONS[operation]
+    name, arn = tagged[resource.partition("/")[0]]
+    placeholder = f"arn:aws:iam::{ACCOUNT}:{resource}"
+    named = {key: {"x": name, placeholder: arn}.get(str(value), value) for key, value in arguments.items()}
+    assert named != arguments
+    refusal = error_with_status(403, method(warned.iam, operation), **named)
+    assert refusal["Message"].endswith("with an explicit deny in an identity-based policy")
+
+
+def test_a_tag_protects_a_caller_that_does_not_name_itself(identities: Identities) -> None:
+    user = identities.user(allow(do="iam:*"), deny(do="iam:*", when=PROTECTED), tags={"protected": "yes"})
+    for call in (user.iam.get_user, user.iam.list_access_keys, user.iam.create_access_key, user.iam.list_mfa_devices):
+        refusal = error_with_status(403, call)
+        assert refusal["Message"].endswith("with an explicit deny in an identity-based policy")
+    allowed = identities.user(allow(do="iam:GetUser", when=PROTECTED), tags={"protected": "yes"})
+    assert allowed.iam.get_user()["User"]["Arn"] == allowed.arn
+
+
 @pytest.mark.parametrize(
     ("operation", "arguments"),
     [
@@ -271,3 +325,33 @@ def test_which_policies_may_be_attached(identities: Identities) -> None:
     admin.iam.attach_user_policy(UserName=user.name, PolicyArn=harmless)
     refusal = error_with_status(403, admin.iam.attach_user_policy, UserName=user.name, PolicyArn=ADMINISTRATOR)
     assert refusal["Code"] == "AccessDenied"
+
+
+@pytest.mark.parametrize("effect", ["Allow", "Deny"])
+def test_a_boundary_is_no_condition_of_what_it_does_not_limit(
+    identities: Identities, iam: IAMClient, effect: str
+) -> None:
+    """Who administers users within a boundary could else make an access key of a user, and act as that user."""
+    boundary, user = identities.policy(allow(do="kms:*")), identities.user()
+    key = {"iam:PermissionsBoundary": boundary}
+    where = [allow(do="iam:*", when={"StringEquals": key})]
+    elsewhere = [allow(do="iam:*"), deny(do="iam:*", when={"StringNotEquals": key})]
+    admin = identities.user(*(where if effect == "Allow" else elsewhere))
+    iam.put_user_permissions_boundary(UserName=user.name, PermissionsBoundary=boundary)
+    admin.iam.put_user_policy(UserName=user.name, PolicyName="p", PolicyDocument=POLICY)
+    for call in (admin.iam.create_access_key, admin.iam.get_user, admin.iam.list_user_policies, admin.iam.delete_user):
+        assert error_with_status(403, call, UserName=user.name)["Code"] == "AccessDenied"
+
+
+def test_who_may_attach_a_policy_may_not_rewrite_it(identities: Identities) -> None:
+    harmless, user = identities.policy(allow(do="kms:ListKeys")), identities.user()
+    admin = identities.user(allow(do="iam:*", when={"ArnEquals": {"iam:PolicyARN": harmless}}))
+    admin.iam.attach_user_policy(UserName=user.name, PolicyArn=harmless)
+    admin.iam.detach_user_policy(UserName=user.name, PolicyArn=harmless)
+    for call, more in (
+        (admin.iam.create_policy_version, {"PolicyDocument": POLICY, "SetAsDefault": True}),
+        (admin.iam.set_default_policy_version, {"VersionId": "v1"}),
+        (admin.iam.get_policy, {}),
+        (admin.iam.delete_policy, {}),
+    ):
+        assert error_with_status(403, call, PolicyArn=harmless, **more)["Code"] == "AccessDenied"

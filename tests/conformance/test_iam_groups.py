@@ -124,3 +124,15 @@ def test_a_group_is_not_deleted_while_something_is_attached(iam: IAMClient, iden
         undo()
     iam.delete_group(GroupName=group)
     assert error_with_status(404, iam.get_group, GroupName=group)["Code"] == "NoSuchEntity"
+
+
+@pytest.mark.parametrize("path", ["/x:user/y/", "/arn:aws:iam::000000000000:user/"])
+def test_a_group_whose_path_looks_like_a_users_arn_has_members(
+    iam: IAMClient, identities: Identities, path: str
+) -> None:
+    name, user = new_name("group"), identities.user().name
+    iam.create_group(GroupName=name, Path=path)
+    iam.add_user_to_group(GroupName=name, UserName=user)
+    assert [each["UserName"] for each in iam.get_group(GroupName=name)["Users"]] == [user]
+    iam.remove_user_from_group(GroupName=name, UserName=user)
+    assert iam.get_group(GroupName=name)["Users"] == []

@@ -291,6 +291,7 @@ def test_starts_that_fail_say_why(data: Path, tmp_path: Path) -> None:
     assert "`xks-tls-cert`" in ended(data, "--tls-cert", "x")
     assert "`none.pem`" in ended(data, "--tls-cert", "none.pem", "--tls-key", "none.key")
     assert "is not a data folder" in ended(tmp_path / "nothing")
+    assert "is not a data folder" in ended(tmp_path / "nothing", "--listen", "0.0.0.0:0", "--allow-plaintext")
 
 
 @pytest.mark.usefixtures("proxy")

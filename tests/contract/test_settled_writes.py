@@ -139,12 +139,12 @@ def test_what_rests_on_the_last_change_that_was_settled_waits_no_more(scene: Sce
 def test_a_change_that_the_database_does_not_know_fails(
     scene: Scene, postgresql: Cluster, domain_keys: DomainKeys
 ) -> None:
-    """It was set back, or the nodes are those of another database."""
+    """It was rolled back, or the nodes are those of another database."""
     with postgresql.database() as other:
         store = scene.store(domain_keys, postgresql.address(other, SERVER))
         with store.deferred() as unsettled:
             store.write(put_alias)
         wait_until(lambda: unsettled.is_settled)
         assert unsettled.is_lost
-        with pytest.raises(ChangeLost, match="was set back"):
+        with pytest.raises(ChangeLost, match="was rolled back"):
             store.write(lambda transaction: transaction.remove_alias(ALIAS))

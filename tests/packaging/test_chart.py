@@ -1,5 +1,7 @@
 """The Helm chart, rendered by Helm's own library, is valid Kubernetes, old and new, and refuses what cannot work."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -101,6 +103,26 @@ def test_nodes_have_a_budget_and_tables() -> None:
 def test_every_object_is_valid(values: Object, version: str) -> None:
     for document in rendered(values).values():
         kubernetes_validate.validate(document, version, strict=True)
+
+
+def test_the_values_of_the_documentation_find_the_authority_of_the_database() -> None:
+    page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"^```yaml\n(replicas: .*?)^```$", page, re.MULTILINE | re.DOTALL)
+    values = yaml.safe_load(text)
+    found = rendered(values)
+    for document in found.values():
+        kubernetes_validate.validate(document, NEWEST, strict=True)
+    for address in (values["database"]["address"], values["database"]["migrate"]["address"]):
+        assert "sslmode=verify-full" in address
+        (authority,) = re.findall(r"sslrootcert=([^&]+)", address)
+        for name in ("StatefulSet/kms-strongroom", "Job/kms-strongroom-tables"):
+            pod = found[name]["spec"]["template"]["spec"]
+            (container,) = pod["containers"]
+            mounts = {each["mountPath"]: each["name"] for each in container["volumeMounts"]}
+            volumes = {each["name"]: each for each in pod["volumes"]}
+            volume = volumes[mounts[str(Path(authority).parent)]]
+            made = f"kubectl create configmap {volume['configMap']['name']} --from-file={Path(authority).name}\n"
+            assert made in page
 
 
 @pytest.mark.parametrize("values", [ONE_NODE, NODES])

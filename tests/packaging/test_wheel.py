@@ -121,9 +121,19 @@ def test_the_installed_command_serves(installed: Installed, server: RunningServe
     )
 
 
-def test_the_manual_page_and_the_unit_are_installed(installed: Installed) -> None:
-    for name in ("man/man1/strongroom.1", "strongroom/strongroom.service", "strongroom/strongroom.sysusers"):
-        assert (installed.folder / "share" / name).is_file()
+def test_the_manual_page_and_the_units_are_installed(installed: Installed) -> None:
+    assert (installed.folder / "share" / "man" / "man1" / "strongroom.1").is_file()
+    for each in (ROOT / "deploy" / "systemd").iterdir():
+        assert (installed.folder / "share" / "strongroom" / each.name).read_bytes() == each.read_bytes()
+
+
+def test_the_pages_that_help_and_messages_name_are_installed(installed: Installed) -> None:
+    there = installed.folder / "share" / "doc" / "strongroom"
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
+    named = set(re.findall(r"docs/[\w-]+\.md", sources))
+    assert "docs/commands.md" in named
+    for name in (*sorted(named), "README.md", "CHANGELOG.md"):
+        assert (there / name).read_bytes() == (ROOT / name).read_bytes()
 
 
 def test_every_extra_is_documented() -> None:

@@ -41,7 +41,10 @@ from strongroom.iam import (
 PRINCIPALS = [ROOT, HOME, ALICE, BOB, ROLE, SESSION, CAROL, AWAY_ROOT, AWAY, "*"]
 ACTIONS = ["kms:Encrypt", "kms:Decrypt", "kms:enc*", "kms:*", "*", "kms:??crypt", "kms:Sign", "s3:*"]
 RESOURCES = ["*", KEY, KEY[:-1] + "?", "arn:aws:kms:*:*:key/*", "arn:aws:kms:us-east-1:*:alias/*", KEY[:-1] + "c"]
-VALUES = ["x", "y", "x*", "", "?"]
+RESOURCES += [KEY[:-1] + "${aws:PrincipalTag/end}", KEY[:-2] + "?${aws:PrincipalTag/End, 'b'}"]
+TEXTS = ["x", "y", "x*", "", "?"]
+VARIABLES = ["${aws:PrincipalTag/end}", "x${aws:PrincipalTag/End}*", "${a:two}", "${A:One, 'y'}", "${a:none}"]
+VALUES = TEXTS + VARIABLES
 KEYS = ["a:one", "A:Two", "aws:PrincipalAccount"]
 OPERATORS = [
     f"{qualifier}{name}{suffix}"
@@ -98,8 +101,11 @@ held = st.builds(
 def questions(draw: st.DrawFn) -> tuple[AuthorizationRequest, AccessRequest]:
     principal, role = draw(st.sampled_from(CALLERS))
     action = draw(st.sampled_from(["kms:Encrypt", "kms:Decrypt", "kms:Sign"]))
-    context = draw(st.dictionaries(st.sampled_from(["a:one", "a:two"]), st.lists(st.sampled_from(VALUES), max_size=3)))
-    caller = Caller(principal.arn, role, principal.account, {"aws:principalaccount": principal.account})
+    context = draw(st.dictionaries(st.sampled_from(["a:one", "a:two"]), st.lists(st.sampled_from(TEXTS), max_size=3)))
+    tags = draw(st.just({}) | st.fixed_dictionaries({"End": st.sampled_from(["b", "x", "*"])}))
+    principal = msgspec.structs.replace(principal, tags=tags)
+    keys = {"aws:principalaccount": principal.account} | {f"aws:principaltag/{key.lower()}": tags[key] for key in tags}
+    caller = Caller(principal.arn, role, principal.account, keys)
     return AuthorizationRequest(principal, action, KEY, context.get), AccessRequest(caller, action, KEY, context)
 
 
@@ -172,7 +178,7 @@ def test_order_is_irrelevant(
 
 
 @settings(max_examples=300)
-@given(questions(), held, st.dictionaries(st.sampled_from(["a:one", "a:two"]), st.lists(st.sampled_from(VALUES))))
+@given(questions(), held, st.dictionaries(st.sampled_from(["a:one", "a:two"]), st.lists(st.sampled_from(TEXTS))))
 def test_decisions_without_conditions_do_not_depend_on_the_circumstances(
     asked: tuple[AuthorizationRequest, AccessRequest], have: ApplicablePolicies, other: dict[str, list[str]]
 ) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from strongroom.iam import CompiledPolicy, PolicyKind, Principal, account_root, compile_policy, parse_policy
-from strongroom.iam.principals import assumed_role, federated_user, iam_user, service, web_identity
+from strongroom.iam.principals import assumed_role, iam_user, service, web_identity
 
 HOME, AWAY = "111122223333", "444455556666"
 KEY = f"arn:aws:kms:us-east-1:{HOME}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -17,7 +17,6 @@ BOB = f"arn:aws:iam::{HOME}:user/staff/bob"
 ROLE = f"arn:aws:iam::{HOME}:role/service/Worker"
 ROLE_ID = "AROAWORKERWORKERWORK1"
 SESSION = f"arn:aws:sts::{HOME}:assumed-role/Worker/job-1"
-FEDERATED = f"arn:aws:sts::{HOME}:federated-user/visitor"
 AWAY_ROOT = f"arn:aws:iam::{AWAY}:root"
 CAROL = f"arn:aws:iam::{AWAY}:user/carol"
 AWAY_ROLE = f"arn:aws:iam::{AWAY}:role/Reader"
@@ -30,7 +29,6 @@ alice = iam_user(ALICE, user_id=ALICE_ID, tags={"Team": "red", "cost": "42"})
 bob = iam_user(BOB)
 worker = assumed_role(ROLE, "job-1", role_id=ROLE_ID)
 other_worker = assumed_role(ROLE, "job-2", role_id=ROLE_ID)
-visitor = federated_user(ALICE, "visitor")
 away_root = account_root(AWAY)
 carol = iam_user(CAROL)
 away_reader = assumed_role(AWAY_ROLE, "r1")
@@ -98,8 +96,8 @@ def _principal(principals: tuple[str, ...]) -> Json:
 
 
 __all__ = [
-    "ALICE", "ALICE_ID", "AWAY", "AWAY_ROLE", "AWAY_ROOT", "AWAY_SESSION", "BOB", "CAROL", "FEDERATED", "HOME", "KEY",
+    "ALICE", "ALICE_ID", "AWAY", "AWAY_ROLE", "AWAY_ROOT", "AWAY_SESSION", "BOB", "CAROL", "HOME", "KEY",
     "PROVIDER", "ROLE", "ROLE_ID", "ROOT", "SERVICE", "SESSION", "Json", "Principal", "alice", "allow", "away_reader",
     "away_root", "backup", "bob", "carol", "compiled", "deny", "document", "other_worker", "others", "pod",
-    "pod_session", "root", "values_of", "visitor", "worker",
+    "pod_session", "root", "values_of", "worker",
 ]  # fmt: skip

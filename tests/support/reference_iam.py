@@ -1,14 +1,22 @@
 """A reference policy evaluator, written from the specification alone. It is slow, and works on the JSON as written.
 
-Source: IAM User Guide, "Policy evaluation logic", "IAM JSON policy elements". It shares no code with ``strongroom.iam``
-and supports only what the generated policies use.
+Source: IAM User Guide, "Policy evaluation logic", "IAM JSON policy elements", "Policy variables with no value". It
+shares no code with ``strongroom.iam`` and supports only what the generated policies use. What AWS leaves open is as
+``docs/divergences.md`` says: in no Allow, and in every Deny.
 """
 
-import fnmatch
 import re
 from typing import Any, NamedTuple
 
 Json = dict[str, Any]
+
+
+STAR, QUESTION = "\ue000", "\ue001"
+"""A star and a question mark of a variable's value, which are no wildcards."""
+
+
+class Unclear(Exception):
+    """It is not certain what a condition means."""
 
 
 class Caller(NamedTuple):
@@ -104,32 +112,71 @@ def _action(statement: Json, question: AccessRequest) -> bool:
 
 def _resource(statement: Json, question: AccessRequest) -> bool:
     negated = "NotResource" in statement
-    patterns = statement["NotResource" if negated else "Resource"]
-    return any(_wild(pattern, question.resource) for pattern in patterns) is not negated
+    patterns = [_filled(each, question) for each in statement["NotResource" if negated else "Resource"]]
+    if negated and statement["Effect"] == "Allow" and None in patterns and "*" not in patterns:
+        return False
+    return any(_wild(each, question.resource) for each in patterns if each is not None) is not negated
 
 
 def _wild(pattern: str, text: str) -> bool:
-    # fnmatch also knows [sets]; the specification does not.
-    return re.fullmatch(fnmatch.translate(pattern.replace("[", "[[]")), text) is not None
+    special = {"*": ".*", "?": ".", STAR: r"\*", QUESTION: r"\?"}
+    parts = (special.get(character, re.escape(character)) for character in pattern)
+    return re.fullmatch("".join(parts), text, re.DOTALL) is not None
+
+
+def _values(question: AccessRequest, key: str) -> list[str]:
+    if key in question.caller.keys:
+        return [question.caller.keys[key]]
+    return question.context.get(key, [])
+
+
+def _filled(pattern: str, question: AccessRequest) -> str | None:
+    """Return a pattern with the values of its variables, None if one has no value; raises Unclear for several."""
+    done = ""
+    while "${" in pattern:
+        before, _, rest = pattern.partition("${")
+        variable, _, pattern = rest.partition("}")
+        key, _, default = variable.partition(", ")
+        values = _values(question, key.lower())
+        if len(values) > 1:
+            raise Unclear
+        if not values and not default:
+            return None
+        value = values[0] if values else default.strip("'")
+        done += before + value.replace("*", STAR).replace("?", QUESTION)
+    return done + pattern
 
 
 def _conditions(statement: Json, question: AccessRequest) -> bool:
     return all(
-        _condition(operator, values, question, key.lower())
+        _certain(operator, values, question, key.lower(), statement["Effect"])
         for operator, keys in statement.get("Condition", {}).items()
         for key, values in keys.items()
     )
 
 
-def _condition(operator: str, wanted: list[str], question: AccessRequest, key: str) -> bool:
-    have = [question.caller.keys[key]] if key in question.caller.keys else question.context.get(key, [])
+def _certain(operator: str, wanted: list[str], question: AccessRequest, key: str, effect: str) -> bool:
+    try:
+        return _condition(operator, wanted, question, key)
+    except Unclear:
+        return effect == "Deny"
+
+
+def _condition(operator: str, written: list[str], question: AccessRequest, key: str) -> bool:
+    have = _values(question, key)
     if operator == "Null":
-        return (not have) == (wanted[0] == "true")
+        return (not have) == (written[0] == "true")
     qualifier, _, name = operator.rpartition(":")
     optional = name.endswith("IfExists")
     name = name.removesuffix("IfExists")
+    if not have and qualifier == "ForAnyValue":
+        if optional:
+            raise Unclear
+        return False
     if not have:
         return optional or qualifier == "ForAllValues" or (qualifier == "" and "Not" in name)
+    filled = [_filled(each, question) for each in written]
+    wanted = [each for each in filled if each is not None]
     each = [_one(name, value, wanted) for value in have]
     if qualifier == "ForAllValues":
         return all(each)
@@ -140,11 +187,12 @@ def _condition(operator: str, wanted: list[str], question: AccessRequest, key: s
 
 
 def _one(name: str, value: str, wanted: list[str]) -> bool:
+    texts = [each.replace(STAR, "*").replace(QUESTION, "?") for each in wanted]
     match name:
         case "StringEquals":
-            return value in wanted
+            return value in texts
         case "StringNotEquals":
-            return value not in wanted
+            return value not in texts
         case "StringLike":
             return any(_wild(each, value) for each in wanted)
         case "StringNotLike":

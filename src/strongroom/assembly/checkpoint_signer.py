@@ -28,8 +28,8 @@ class StoreSigner:
     """Signs with the audit key, and records writers in the store. See ``CheckpointSigner``. ``folder`` has the chains.
 
     Two processes that write one chain, because a data folder was copied, would each sign what they have. So a state is
-    recorded only in place of the one that this process has recorded or found at its start. A database that was set back
-    has an older one, which is in the log.
+    recorded only in place of the one that this process has recorded or found at its start. A database that was rolled
+    back has an older one, which is in the log.
     """
 
     def __init__(self, folder: Path, store: Store, key: AuditKey, clock: Clock) -> None:

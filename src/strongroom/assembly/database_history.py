@@ -30,11 +30,11 @@ def require_all_committed(database: Database, store: Readable) -> None:
     found = compare_with_log(folder, store)
     if found is not None:
         remedy = database.remedy_if_set_back()
-        raise DataFolderError(f"{folder.database_name} was set back: {found.text}. {remedy}")
+        raise DataFolderError(f"{folder.database_name} was rolled back: {found.text}. {remedy}")
 
 
 def accept_older(folder: DataFolder, store: Store, trail: CommandTrail, entropy: Entropy) -> SetBack:
-    """Go on with a database that was set back: record that, and begin another history. Returns how it was set back.
+    """Go on with a database that was rolled back: record that, and begin another history. Returns what was missing.
 
     From then on a copy from before is refused. What was announced when this state was saved is left in its token. If
     this is interrupted, the database is refused until it is done again.
@@ -47,7 +47,7 @@ def accept_older(folder: DataFolder, store: Store, trail: CommandTrail, entropy:
             raise DataFolderError(
                 f"{folder.database_name} has all that the audit log notes: there is nothing to accept"
             )
-        with folder.registering(), trail.recording(_event(found)):
+        with trail.changing(), trail.recording(_event(found)):
             history_id = entropy(HISTORY_ID_LENGTH).hex()
             # The end of the recording notes the new history in the audit log.
             tell_of_left(store.write(partial(_begin_history, history_id), AccountScope("")))

@@ -8,7 +8,7 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
-from strongroom.assembly.audit_log import end_idle_chains, idle_writers, open_audit_key, open_audit_log
+from strongroom.assembly.audit_log import end_idle_chains, idle_writers, open_audit_log
 from strongroom.assembly.audit_shipping import require_destinations, required_shipping
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.assembly.event_chores import notices_of, settling_of
@@ -84,7 +84,7 @@ class Deployment:
             undo.callback(opened.close)
             self.node = require_node_id(opened.folder)
             quotas = _quotas(settings, workers, opened.folder, undo)
-            audit_key = open_audit_key(opened.store, opened.backends.secrets, opened.entropy, opened.folder.audit)
+            audit_key = opened.audit_key()
             writer = WriterId(self.node, worker or 0).name
             self.log = open_audit_log(
                 opened.folder.audit, writer, settings, opened.store, audit_key, clock, problems=problems
@@ -233,7 +233,7 @@ def ready_folder(  # noqa: PLR0913 - as ``OpenFolder``
     with closing(
         OpenFolder(settings, clock, entropy, unsealing=unsealing, taken=True, first=first, development=development)
     ) as opened:
-        with opened.folder.registering(wait=False) as alone:
+        with opened.trail.changing(wait=False) as alone:
             if alone:
                 try:
                     opened.seals.finish()
@@ -286,4 +286,4 @@ def _ensure_account(opened: OpenFolder, settings: Settings, administrator: str |
             "strongroom init --admin (or move the file away)"
         )
     opened.registrar.create_account(settings.account, settings.regions[0], "default", administrator)
-    open_audit_key(opened.store, opened.backends.secrets, opened.entropy, opened.folder.audit)
+    opened.audit_key()

@@ -22,7 +22,7 @@ from strongroom.assembly.moves import NotMovableError, require_movable
 from strongroom.assembly.protections import object_id_of
 from strongroom.assembly.restored_objects import shared_objects, why_shared
 from strongroom.assembly.rewrapping import Rewrapping
-from strongroom.assembly.unsealing import Unsealing
+from strongroom.assembly.unsealing import Unsealing, while_resealed
 from strongroom.audit.operator_events import KEY_SOURCE, OperatorEvent
 from strongroom.clock import DAY, Clock
 from strongroom.crypto.domain_keys import DomainKeys
@@ -125,7 +125,7 @@ class DomainKeyRotation:
 
         Raises DataFolderError, UnsealError, SealUnavailableError, and NotMovableError before it changes anything.
         """
-        with self._folder.registering(wait=wait) as alone:
+        with self._trail.changing(wait=wait) as alone:
             fresh = [each.scope for each in self.status(scopes) if not each.remaining] if alone else []
             if fresh:
                 self._require_movable(fresh)
@@ -139,13 +139,14 @@ class DomainKeyRotation:
     def rewrap(self, scope: str, advance: Callable[[int], object] = lambda _: None) -> tuple[str, ...]:
         """Wrap anew all of a scope that an older version has wrapped; return what could not be, by name.
 
-        ``advance`` is called with the number that was done since the last call.
+        ``advance`` is called with the number that was done since the last call. Other commands take turns with it.
+        Raises DataFolderError if the deployment was moved elsewhere meanwhile.
         """
         version = self.status([scope])[0].version
         left = self._rewrapping.remaining(scope, version)
         refused: tuple[str, ...] = ()
         while left:
-            refused = self._rewrapping.run(scope, version, advance)
+            refused = self._rewrapping.run(scope, version, advance, turn=self._trail.changing)
             # What another writer has changed meanwhile is left.
             before, left = left, self._rewrapping.remaining(scope, version)
             if left >= before:
@@ -161,7 +162,7 @@ class DomainKeyRotation:
 
         Raises DataFolderError, and destroys nothing, if something stored still needs one.
         """
-        with self._folder.registering(wait=wait) as alone:
+        with self._trail.changing(wait=wait) as alone:
             found = [each for each in self.status(scopes) if each.older] if alone else []
             for each in found:
                 if each.remaining:
@@ -272,10 +273,9 @@ class DomainKeyRotation:
         return DomainKeyStatus(newest.scope, newest.version, newest.created_at, older, remaining, after)
 
     def _add_versions(self, scopes: Sequence[str]) -> None:
-        with self._store.read() as reader:
-            sealed = reader.domain_keys()
+        sealed, seal = while_resealed(self._store, lambda found: (found, self._unsealing.seal(self._folder, found)))
         # The time for which older versions are kept begins now, also if the clock was set back.
-        seal, now = self._unsealing.seal(self._folder, sealed), self._latest(self._clock.now())
+        now = self._latest(self._clock.now())
         newest = {each.scope: each.version for each in sealed}
         versions = {scope: newest[scope] + 1 for scope in scopes}
         announced = AnnouncedObjects(self._store, now)

@@ -45,7 +45,7 @@ def note_shared_objects(folder: DataFolder, store: Store, in_token: Iterable[Ope
 
 
 def leave_uncommitted(transaction: Transaction) -> list[ErasedObject]:
-    """Forget what was announced, but not committed, in a database that was set back, or restored from a backup.
+    """Forget what was announced, but not committed, in a database that was rolled back, or restored from a backup.
 
     It may have been given to a key since, so it must not be destroyed. Objects of domain keys are noted as shared.
     Returns what is left in its token or cluster, for ``tell_of_left``.

@@ -11,7 +11,7 @@ from contextlib import ExitStack, nullcontext
 
 from msgspec.structs import replace
 
-from strongroom.assembly.audit_log import open_audit_key, open_audit_log
+from strongroom.assembly.audit_log import open_audit_log
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.deployment import LAST_WRITES
 from strongroom.assembly.node import require_node_id
@@ -45,19 +45,22 @@ _HEALTH_INTERVAL = 5.0
 
 
 def listener_settings(settings: Settings) -> Settings:
-    """Return the settings with the address and the certificates of the XKS proxy; raises SettingsError."""
+    """Return the settings of the server, with the address and the TLS of the XKS proxy; raises SettingsError."""
     found = replace(
         settings,
         listen=settings.xks_listen,
         tls_cert=settings.xks_tls_cert,
         tls_key=settings.xks_tls_key,
         tls_client_ca=settings.xks_tls_client_ca,
+        # What does TLS in front of the server need not be in front of the proxy.
+        allow_plaintext=settings.xks_allow_plaintext,
         tls_ciphers=_SUITES if settings.tls_min_version == "1.2" else (),
     )
     try:
         require_listener(found)
     except SettingsError as error:
-        raise SettingsError(f"{error} (settings `xks-listen`, `xks-tls-cert`, `xks-tls-key`)") from None
+        names = "`xks-listen`, `xks-tls-cert`, `xks-tls-key`, `xks-allow-plaintext`"
+        raise SettingsError(f"{error} (settings {names})") from None
     if found.xks_client_names and found.tls_client_ca is None:
         raise SettingsError("`xks-client-names` needs `xks-tls-client-ca`: without it no client shows a certificate")
     return found
@@ -83,7 +86,7 @@ class XksServing:
             # The workers of the server show them, too.
             self._problems = Problems(opened.folder.problems, writer.worker_name)
             undo.callback(self._problems.close)
-            audit_key = open_audit_key(store, backends.secrets, opened.entropy, opened.folder.audit)
+            audit_key = opened.audit_key()
             log = open_audit_log(
                 opened.folder.audit, writer.name, settings, store, audit_key, clock, problems=self._problems
             )

@@ -48,7 +48,7 @@ class Lapse(StrEnum):
 
 
 class SetBack(msgspec.Struct, frozen=True):
-    """A database that was set back, and the newest note that shows it."""
+    """A database that was rolled back, and the newest note that shows it."""
 
     lapse: Lapse
     database: DatabasePosition

@@ -148,7 +148,7 @@ def open_data_folder(
 ) -> Iterator[tuple[OpenFolder, Settings]]:
     """Open the data folder of a server, whether the server runs or not; raises ClickException.
 
-    A database that was set back is refused, unless ``also_older``. Domain keys of Regions that other nodes serve are
+    A database that was rolled back is refused, unless ``also_older``. Domain keys of Regions that other nodes serve are
     opened only with ``every_region``. A command that looks at each key once needs few
     ``cached_keys``.
     """

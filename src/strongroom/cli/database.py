@@ -25,7 +25,7 @@ _PATIENCE = 60.0
 
 @click.group(cls=Group)
 def database() -> None:
-    """Make or upgrade the tables of a PostgreSQL database, and go on with a database that was set back."""
+    """Make or upgrade the tables of a PostgreSQL database, and go on with a database that was rolled back."""
 
 
 @database.command("migrate")

@@ -24,6 +24,7 @@ from strongroom.assembly.credentials import CredentialsFileError, add_profile, g
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.cli.client_environment import fish_quoted, write_client_environment
 from strongroom.cli.data_folder import readable_errors
+from strongroom.cli.groups import HELP_OPTIONS
 from strongroom.cli.options import FILE
 from strongroom.cli.standard_output import say
 from strongroom.crypto.access_keys import NewAccessKey
@@ -46,7 +47,7 @@ _STOP_SIGNALS = STOP_SIGNALS | {signal.SIGHUP}
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
-@click.command("dev")
+@click.command("dev", context_settings=HELP_OPTIONS)
 @click.option("--port", type=click.IntRange(0, 65_535), default=4599, show_default=True, help="0 takes a free port.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--region", "regions", multiple=True, help="Region to serve; repeat for more. Default: us-east-1.")

@@ -3,6 +3,9 @@
 import click
 from typing_extensions import override
 
+HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
+"""Settings of what a shell runs: the group of all commands, which hands them on, and commands that are loaded alone."""
+
 
 class Group(click.Group):
     """A group of commands. Its help wraps the first sentence of each, which click would cut at the end of a line."""

@@ -19,7 +19,7 @@ from strongroom.cli.doctor import doctor
 from strongroom.cli.domain_keys import domain_keys
 from strongroom.cli.events import events
 from strongroom.cli.explain import explain_command, who_can_command
-from strongroom.cli.groups import Group
+from strongroom.cli.groups import HELP_OPTIONS, Group
 from strongroom.cli.hsm import hsm
 from strongroom.cli.identity_provider import identity_provider
 from strongroom.cli.import_keys import import_command
@@ -37,7 +37,7 @@ from strongroom.cli.service import service
 from strongroom.cli.xks_proxy import xks_proxy
 
 
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Group, context_settings=HELP_OPTIONS)
 @click.version_option(__version__, prog_name="strongroom")
 def main() -> None:
     """Run a key management service that speaks the AWS KMS wire protocol."""

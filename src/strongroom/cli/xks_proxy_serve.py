@@ -49,6 +49,7 @@ _PATIENCE = 3.0
 )
 @click.option(
     "--allow-plaintext",
+    "xks_allow_plaintext",
     is_flag=True,
     default=None,
     help="Allow a listen address that other machines can reach without TLS.",

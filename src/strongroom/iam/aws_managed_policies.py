@@ -41,10 +41,12 @@ AWS_POLICIES = {
         _policy(
             "IAMReadOnlyAccess",
             "Provides read only access to IAM via the AWS Management Console.",
+            *("iam:GenerateCredentialReport", "iam:GenerateServiceLastAccessedDetails"),
             *("iam:Get*", "iam:List*", "iam:SimulateCustomPolicy", "iam:SimulatePrincipalPolicy"),
         ),
         _policy("ReadOnlyAccess", "Provides read-only access to AWS services and resources.",
-            *("iam:Get*", "iam:List*", "iam:Simulate*", "kms:Describe*", "kms:Get*", "kms:List*", "sts:Get*"),
+            *("iam:Generate*", "iam:Get*", "iam:List*", "iam:Simulate*"),
+            *("kms:Describe*", "kms:Get*", "kms:List*", "sts:Get*"),
         ),
         _policy("PowerUserAccess", "Provides full access to AWS services, but does not allow management of users.",
             *("kms:*", "sts:*", "iam:ListRoles"),

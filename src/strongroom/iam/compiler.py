@@ -216,15 +216,18 @@ def _resource(element: PatternElement, effect: Effect, withheld: tuple[str, ...]
 def _open_resource(fixed: PatternSet, open_patterns: Sequence[Resolve], effect: Effect, *, negated: bool) -> Applies:
     """Return the test of a resource element with policy variables.
 
-    A pattern whose variable has no value matches nothing, and excludes everything from a ``NotResource``.
+    A pattern whose variable has no value matches no resource (IAM User Guide, "Policy variables with no value"). So the
+    ``NotResource`` of a Deny does not spare anything by it. The ``NotResource`` of an Allow excludes everything by it:
+    what the variable was to protect is not known.
     """
+    excludes_all_if_unset = negated and effect is Effect.ALLOW
 
     def found(request: AuthorizationRequest) -> bool:
         if fixed.match(request.resource, request.work):
             return True
         for resolve in open_patterns:
             pieces = resolve(request)
-            if negated and pieces is None:
+            if excludes_all_if_unset and pieces is None:
                 return True
             if pieces is not None and matches(pattern(pieces), request.resource, request.work):
                 return True

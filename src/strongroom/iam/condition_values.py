@@ -10,14 +10,18 @@ import ipaddress
 import re
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
-from typing import Final
+from typing import Final, TypeAlias
 
 Network = tuple[int, int, int]
 """The first and the last address of a network, as integers, after the version of the protocol."""
 
+_Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,400}(?:\.[0-9]{0,400})?(?:[eE][+-]?[0-9]{1,6})?")
 _BYTE: Final = 255
 _IPV4_BITS: Final = 32
+_MAPPED_BITS: Final = 96
+"""So long is the prefix ``::ffff:0:0`` of IPv4-mapped addresses (RFC 4291, 2.5.5.2)."""
 _PART: Final = "(0|[1-9][0-9]{0,2})"
 _IPV4: Final = re.compile(rf"{_PART}\.{_PART}\.{_PART}\.{_PART}(?:/(0|[1-9][0-9]?))?")
 _EPOCH: Final = re.compile(r"[0-9]{1,19}(?:\.[0-9]{1,9})?")
@@ -61,7 +65,8 @@ def address(text: str) -> tuple[int, int] | None:
         found = ipaddress.ip_address(text)
     except ValueError:
         return None
-    return found.version, int(found)
+    mapped = _without_mapping(found)
+    return mapped.version, int(mapped)
 
 
 def _ipv4(text: str) -> tuple[int, int] | None:
@@ -88,7 +93,16 @@ def network(text: str) -> Network | None:
         found = ipaddress.ip_network(text, strict=False)
     except ValueError:
         return None
-    return found.version, int(found.network_address), int(found.broadcast_address)
+    if found.prefixlen < _MAPPED_BITS:
+        return found.version, int(found.network_address), int(found.broadcast_address)
+    lowest, highest = _without_mapping(found.network_address), _without_mapping(found.broadcast_address)
+    return lowest.version, int(lowest), int(highest)
+
+
+def _without_mapping(found: _Address) -> _Address:
+    """Return an address; for an IPv4 address that is mapped to IPv6 the address itself, which policies name."""
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return found if mapped is None else mapped
 
 
 def epoch_seconds(text: str) -> Decimal | None:

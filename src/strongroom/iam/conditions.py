@@ -1,14 +1,16 @@
 """Compiles conditions: a function of a request tells whether one operator on one key holds.
 
 Source: IAM User Guide, "Creating a condition with multiple keys or values" and "Single-valued vs. multivalued context
-keys". A key that is missing fails a positive operator, satisfies a negated one and every ``…IfExists``, satisfies
-``ForAllValues`` and fails ``ForAnyValue``.
+keys"; "IAM policy elements: Variables and tags", "Policy variables with no value". A key that is missing fails a
+positive operator, satisfies a negated one and every ``…IfExists``, satisfies ``ForAllValues`` and fails
+``ForAnyValue``. A policy variable without a value equals nothing: the other values of the condition still count, and a
+negated operator matches.
 """
 
 from collections.abc import Callable, Sequence
 
 from strongroom.iam.condition_operators import NULL, Test, operator
-from strongroom.iam.document import Condition, Effect, Operator, Qualifier
+from strongroom.iam.document import Condition, Effect, Qualifier
 from strongroom.iam.policy_variables import Resolve, template
 from strongroom.iam.request import AmbiguousConditionKey, AuthorizationRequest, KeyReader, key_reader
 from strongroom.iam.wildcards import Pieces
@@ -24,8 +26,9 @@ def compile_condition(
 ) -> Holds:
     """Return the function of one condition of a statement with the effect.
 
-    ``variables`` tells whether the document's version has policy variables. For ``withheld`` see ``key_reader``. A
-    condition that reads an ambiguous key holds in every Deny and in no Allow. The function raises TooMuchWork.
+    ``variables`` tells whether the document's version has policy variables. For ``withheld`` see ``key_reader``. Two
+    kinds of conditions hold in every Deny and in no Allow, because it is not certain what they mean: those that read an
+    ambiguous key, and ``ForAnyValue:…IfExists`` where the key is missing. The function raises TooMuchWork.
     """
     read = key_reader(condition.key, withheld)
     if condition.operator.base == NULL:
@@ -44,7 +47,7 @@ class _Comparison:
         """Take a condition; ``withheld`` is None where the document has no policy variables."""
         self._condition = condition
         self._read = read
-        self._holds_if_ambiguous = effect is Effect.DENY
+        self._holds_if_unclear = effect is Effect.DENY
         self._withheld = withheld
         self._compile, self._negated = operator(condition.operator.base)
         self._test: Test | None = None
@@ -57,13 +60,11 @@ class _Comparison:
         try:
             values = self._read(request)
             if not values:
-                return _when_missing(self._condition.operator, negated=self._negated)
+                return self._holds_when_missing()
             work.spend(len(values) + (sum(map(len, values)) >> 6))
             test = self._test_for(request)
         except AmbiguousConditionKey:
-            return self._holds_if_ambiguous
-        if test is None:
-            return False
+            return self._holds_if_unclear
         negated, qualifier = self._negated, self._condition.operator.qualifier
         results = (test(value, work) is not negated for value in values)
         return (
@@ -72,19 +73,24 @@ class _Comparison:
             else all(results)
         )
 
-    def _test_for(self, request: AuthorizationRequest) -> Test | None:
-        """Return the test of the policy's values for one request; None if a variable has no value."""
+    def _holds_when_missing(self) -> bool:
+        match self._condition.operator.qualifier:
+            case Qualifier.ALL:
+                return True
+            case Qualifier.ANY:
+                # AWS does not document what ForAnyValue and IfExists mean together.
+                return self._condition.operator.if_exists and self._holds_if_unclear
+            case Qualifier.NONE:
+                return self._condition.operator.if_exists or self._negated
+
+    def _test_for(self, request: AuthorizationRequest) -> Test:
+        """Return the test of the policy's values for one request: of those whose variables have a value."""
         fixed = self._test or self._compiled()
         if not self._open_values:
             return fixed
         request.work.spend(len(self._open_values) * _STEPS_PER_VARIABLE)
-        resolved: list[Pieces] = []
-        for resolve in self._open_values:
-            pieces = resolve(request)
-            if pieces is None:
-                return None
-            resolved.append(pieces)
-        of_request = self._compile(resolved)
+        resolved = (resolve(request) for resolve in self._open_values)
+        of_request = self._compile([pieces for pieces in resolved if pieces is not None])
         return lambda have, work: fixed(have, work) or of_request(have, work)
 
     def _compiled(self) -> Test:
@@ -100,18 +106,6 @@ class _Comparison:
         self._open_values = open_values
         self._test = self._compile(fixed)
         return self._test
-
-
-def _when_missing(used: Operator, *, negated: bool) -> bool:
-    if used.if_exists:
-        return True
-    match used.qualifier:
-        case Qualifier.ALL:
-            return True
-        case Qualifier.ANY:
-            return False
-        case Qualifier.NONE:
-            return negated
 
 
 def _null(read: KeyReader, values: Sequence[str], effect: Effect) -> Holds:

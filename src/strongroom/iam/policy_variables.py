@@ -6,15 +6,19 @@ Source: IAM User Guide, "IAM policy elements: Variables and tags". Only document
 import re
 from collections.abc import Callable
 
-from strongroom.iam.request import AuthorizationRequest, key_reader
+from strongroom.iam.request import AmbiguousConditionKey, AuthorizationRequest, key_reader
 from strongroom.iam.wildcards import Literal, Pieces
 
 _OPEN, _CLOSE = "${", "}"
-_DEFAULTED = re.compile(r"\s*([^,\s]+)\s*,\s*'([^']*)'\s*")
+_DEFAULT = re.compile(r"\s*'([^']*)'\s*")
 _ESCAPES = frozenset("*?$")
 
 Resolve = Callable[[AuthorizationRequest], Pieces | None]
-"""Returns the text for one request; None if a variable does not have exactly one value."""
+"""Returns the text for one request; None if a variable has no value.
+
+Raises AmbiguousConditionKey for a variable with several values: AWS lets only single-valued keys be variables, and who
+sends a second value must not choose what a policy compares with.
+"""
 
 _ReadVariable = Callable[[AuthorizationRequest], str | None]
 
@@ -66,14 +70,23 @@ def _resolver(parts: list[str | Literal | _ReadVariable]) -> Resolve:
 def _variable(name: str, withheld: tuple[str, ...]) -> Literal | _ReadVariable:
     if name in _ESCAPES:
         return Literal(name)
-    defaulted = _DEFAULTED.fullmatch(name)
-    key, default = defaulted.groups() if defaulted else (name.strip(), None)
+    key, default = _key_and_default(name)
     read = key_reader(key, withheld)
 
     def resolve(request: AuthorizationRequest) -> str | None:
         values = read(request)
         if not values:
             return default
-        return values[0] if len(values) == 1 else None
+        if len(values) > 1:
+            raise AmbiguousConditionKey(key)
+        return values[0]
 
     return resolve
+
+
+def _key_and_default(name: str) -> tuple[str, str | None]:
+    """Return the condition key of a variable and the text that stands for it where it has no value."""
+    # The key of a tag can have spaces, but no comma.
+    key, _, rest = name.partition(",")
+    default = _DEFAULT.fullmatch(rest)
+    return (name.strip(), None) if default is None else (key.strip(), default[1])

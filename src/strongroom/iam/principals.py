@@ -25,7 +25,6 @@ class PrincipalKind(StrEnum):
     ACCOUNT_ROOT = "Account"
     USER = "User"
     ASSUMED_ROLE = "AssumedRole"
-    FEDERATED_USER = "FederatedUser"
     WEB_IDENTITY = "WebIdentity"
     SERVICE = "Service"
 
@@ -36,7 +35,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     ``arn``: how messages and records show the caller (for a role session ``arn:aws:sts::A:assumed-role/ROLE/SESSION``;
     for a service its DNS name). ``account``: twelve digits; empty for services and web identities, which have no
     account. ``user_id``: ``aws:userid`` (``AIDA…``; ``AROA…:SESSION`` for a role session; the account id for the root).
-    ``issuer_arn``: CloudTrail's session issuer: the role (with its path) of a session, the user of a federated user.
+    ``issuer_arn``: CloudTrail's session issuer: the role (with its path) of a session.
     ``provider``: the identity provider (its ARN, or its DNS name) that authenticated a web identity, or the one that a
     session was made from. ``tags``: the principal's own tags, overridden by session tags.
     """
@@ -55,6 +54,11 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """The AWS partition of the caller's account. It does not depend on the Region that a request was signed for."""
         return known_arn(self.arn).partition if self.account else "aws"
 
+    @property
+    def unique_id(self) -> str:
+        """The unique id of a user, or of the role of a session; the account id for an account's root."""
+        return self.user_id.partition(":")[0]
+
     @cached_property
     def own_names(self) -> tuple[str, ...]:
         """The names by which a resource policy names this caller itself: ARN or unique id, account id for the root."""
@@ -63,7 +67,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, dict=True):
                 return (self.account,)
             case PrincipalKind.USER:
                 return (self.arn, self.user_id) if self.user_id else (self.arn,)
-            case PrincipalKind.ASSUMED_ROLE | PrincipalKind.FEDERATED_USER:
+            case PrincipalKind.ASSUMED_ROLE:
                 return (self.arn,)
             case PrincipalKind.SERVICE:
                 return (_SERVICE + self.arn,)
@@ -72,11 +76,10 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def issuer_names(self) -> tuple[str, ...]:
-        """The names of the role or user of a session. Boundary and session policies limit an allow for these."""
+        """The names of the role of a session. Boundary and session policies limit an allow for these."""
         names = [self.issuer_arn] if self.issuer_arn else []
         if self.kind is PrincipalKind.ASSUMED_ROLE:
-            role_id = self.user_id.partition(":")[0]
-            names += [role_id] if role_id else []
+            names += [self.unique_id] if self.unique_id else []
             names += [_FEDERATED + self.provider] if self.provider else []
         return tuple(names)
 
@@ -88,7 +91,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def condition_keys(self) -> Mapping[str, tuple[str, ...]]:
-        """The condition keys that depend on the principal alone, by lower-case name."""
+        """The condition keys that depend on the principal alone, by name without regard to case (``str.casefold``)."""
         is_service = self.kind is PrincipalKind.SERVICE
         keys = {"aws:principalisawsservice": ("true" if is_service else "false",)}
         if is_service:
@@ -107,13 +110,14 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def ambiguous_keys(self) -> frozenset[str]:
-        """The condition keys, by lower-case name, that two tags stand for whose keys differ only by case."""
+        """The condition keys, by the same names, that two tags stand for whose keys differ only by case."""
         counted = Counter(map(_tag_key, self.tags))
         return frozenset(name for name, count in counted.items() if count > 1)
 
 
 def _tag_key(tag: str) -> str:
-    return f"aws:principaltag/{tag.lower()}"
+    # As those of resources are compared (``keys.names.folded``): U+017F, the long s, is an S without regard to case.
+    return f"aws:principaltag/{tag.casefold()}"
 
 
 def is_principal_key(key: str) -> bool:
@@ -170,19 +174,6 @@ def assumed_role(
         user_id=f"{role_id}:{session_name}" if role_id else "",
         issuer_arn=role_arn,
         provider=provider,
-        tags=tags or {},
-    )
-
-
-def federated_user(user_arn: str, name: str, *, tags: Mapping[str, str] | None = None) -> Principal:
-    """Return the federated user ``name`` made by a user's GetFederationToken."""
-    user = known_arn(user_arn)
-    return Principal(
-        kind=PrincipalKind.FEDERATED_USER,
-        arn=f"arn:{user.partition}:sts::{user.account}:federated-user/{name}",
-        account=user.account,
-        user_id=f"{user.account}:{name}",
-        issuer_arn=user_arn,
         tags=tags or {},
     )
 

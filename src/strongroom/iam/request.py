@@ -23,7 +23,10 @@ KeyReader: TypeAlias = "Callable[[AuthorizationRequest], ConditionValues]"
 
 
 class AmbiguousConditionKey(Exception):
-    """Two names that differ only by case stand for the condition key, so it does not have one value."""
+    """The condition key does not have one value, although it must.
+
+    Two names that differ only by case stand for it, or a policy variable reads a key with several values.
+    """
 
 
 def empty_context(_key: str) -> ConditionValues:
@@ -52,14 +55,14 @@ def key_reader(key: str, withheld: tuple[str, ...] = ()) -> KeyReader:
 
     Keys that start with one of ``withheld`` (lower case) never have a value.
     """
-    name = key.lower()
+    name, folded = key.lower(), key.casefold()
     if name.startswith(withheld):
         return _absent
 
     def of_principal(request: AuthorizationRequest) -> ConditionValues:
-        if name in request.principal.ambiguous_keys:
+        if folded in request.principal.ambiguous_keys:
             raise AmbiguousConditionKey(name)
-        return request.principal.condition_keys.get(name)
+        return request.principal.condition_keys.get(folded)
 
     def of_context(request: AuthorizationRequest) -> ConditionValues:
         return request.context(name)

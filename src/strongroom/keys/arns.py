@@ -55,6 +55,10 @@ class AliasLocator(msgspec.Struct, frozen=True, gc=False):
         return f"arn:{partition(self.region)}:kms:{self.region}:{self.account}:{self.name}"
 
 
+PARTITIONS = ("aws", "aws-cn", "aws-us-gov")
+"""The partitions that Regions can belong to."""
+
+
 def partition(region: str) -> str:
     """Return the AWS partition a Region belongs to."""
     if region.startswith("cn-"):

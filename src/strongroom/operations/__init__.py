@@ -6,7 +6,7 @@ one row for each action. The modules here are shared:
 * ``operation``: the row of a table. ``targets``: the permissions that a call needs.
 * ``shapes``, ``validation``, ``paging``: requests and responses, decoded and checked.
 * ``context``: what an operation is given. ``authorization``: the decision on each target of a call.
-* ``condition_parameters``, ``condition_keys``: what policies can ask about a call.
+* ``condition_parameters``, ``condition_keys``, ``condition_key_actions``: what policies can ask about a call.
 * ``named_principals``, ``grant_tokens``, ``recipient``: principals in requests, grant tokens, attested recipients.
 
 An operation gets time, randomness and storage from its context. It knows neither HTTP nor signatures nor audit records.

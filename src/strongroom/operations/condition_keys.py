@@ -1,6 +1,6 @@
 """The condition keys of KMS, IAM and STS and the global ones, and where their values come from.
 
-Source: Service Authorization Reference, "Condition keys for AWS Key Management Service"; IAM User Guide, "AWS global
+Source: Service Authorization Reference, "Actions, resources, and condition keys"; IAM User Guide, "AWS global
 condition context keys". A value is computed when a policy asks for it. The policy engine itself has the keys that
 describe the principal (``iam/principals.py``).
 """
@@ -17,15 +17,15 @@ from strongroom.keys.grants import Constraints
 from strongroom.keys.multi_region import MultiRegionKeyType
 from strongroom.keys.names import folded
 from strongroom.keys.specs import KeySpec, KeyUsage
+from strongroom.operations.condition_key_actions import BOUNDARY_KEY, IAM_RESOURCE_TAG, exists_for
 from strongroom.operations.condition_parameters import ConditionParameters, GrantParameters
 from strongroom.operations.context import Context
+from strongroom.operations.named_principals import shown_name
 from strongroom.operations.recipient import attested_value
 from strongroom.operations.shapes import Request
 from strongroom.operations.targets import Target
 
 Values = tuple[str, ...] | None
-
-BOUNDARY_KEY = "iam:permissionsboundary"
 
 
 class DecisionContext(msgspec.Struct):
@@ -46,9 +46,11 @@ class DecisionContext(msgspec.Struct):
     def read(self, name: str) -> Values:
         """Return the values of a condition key, by its lower-case name; None if the call does not carry it.
 
-        Raises AmbiguousConditionKey for a tag, or a pair of the encryption context, of which there are two with
-        different values whose keys differ only by case.
+        A service's own keys exist for its own actions only. Raises AmbiguousConditionKey for a tag, or a pair of the
+        encryption context, of which there are two with different values whose keys differ only by case.
         """
+        if not exists_for(name, self.target.action):
+            return None
         reader = _KEYS.get(name)
         if reader is not None:
             return reader(self)
@@ -235,6 +237,16 @@ def _of_grant(read: Callable[[GrantParameters], str | None]) -> Callable[[Decisi
     return lambda context: None if context.parameters.grant is None else _text(read(context.parameters.grant))
 
 
+def _principal_of_grant(read: Callable[[GrantParameters], str | None]) -> Callable[[DecisionContext], Values]:
+    """Return the reader of a principal of a grant: whatever name of an account was sent, conditions see one."""
+
+    def named(context: DecisionContext) -> Values:
+        principal = None if context.parameters.grant is None else read(context.parameters.grant)
+        return None if principal is None else (shown_name(principal, context.call.region),)
+
+    return named
+
+
 def _grant_operations(context: DecisionContext) -> Values:
     grant = context.parameters.grant
     return None if grant is None else tuple(map(str, grant.operations))
@@ -265,7 +277,10 @@ def _multi_factor(context: DecisionContext) -> Values:
 
 
 def _permissions_boundary(context: DecisionContext) -> Values:
-    """Return the boundary that the request sets, else that of the user or role that the target is."""
+    """Return the boundary that the request sets, else that of the user or role that the target is.
+
+    A boundary that a request sets takes the place of the present one, so it is what the policy asks about.
+    """
     return _text(context.parameters.permissions_boundary) or context.target.claims.get(BOUNDARY_KEY)
 
 
@@ -310,7 +325,7 @@ _KEYS: dict[str, Callable[[DecisionContext], Values]] = {
     "kms:expirationmodel": lambda context: _text(context.parameters.expiration_model),
     "kms:grantconstraintsourcearn": lambda context: _text(context.grant_constraints().source_arn),
     "kms:grantconstrainttype": _grant_constraint_type,
-    "kms:granteeprincipal": _of_grant(lambda grant: grant.grantee_principal),
+    "kms:granteeprincipal": _principal_of_grant(lambda grant: grant.grantee_principal),
     "kms:granteeserviceprincipal": _of_grant(lambda grant: grant.grantee_service_principal),
     "kms:grantisforawsresource": lambda context: _flag(context.call.origin.via_service is not None),
     "kms:grantoperations": _grant_operations,
@@ -328,7 +343,7 @@ _KEYS: dict[str, Callable[[DecisionContext], Values]] = {
     "kms:replicaregion": _replica_region,
     "kms:requestalias": lambda context: _text(context.target.alias),
     "kms:resourcealiases": _resource_aliases,
-    "kms:retiringprincipal": _of_grant(lambda grant: grant.retiring_principal),
+    "kms:retiringprincipal": _principal_of_grant(lambda grant: grant.retiring_principal),
     "kms:retiringserviceprincipal": _of_grant(lambda grant: grant.retiring_service_principal),
     "kms:rotationperiodindays": lambda context: _text(context.parameters.rotation_period_in_days),
     "kms:schedulekeydeletionpendingwindowindays": lambda context: _text(context.parameters.pending_window_in_days),
@@ -346,7 +361,7 @@ _KEYS: dict[str, Callable[[DecisionContext], Values]] = {
 _FAMILIES: dict[str, Callable[[DecisionContext, str], Values]] = {
     "aws:requesttag/": lambda context, name: context.only("request tags", lambda: context.parameters.tags, name),
     "aws:resourcetag/": _resource_tag,
-    "iam:resourcetag/": _resource_tag,
+    IAM_RESOURCE_TAG: _resource_tag,
     "kms:encryptioncontext:": _encryption_context_pair,
     "kms:recipientattestation:": _recipient_attestation,
 }

@@ -1,18 +1,19 @@
-"""Principals in policies and grants: whether they exist, and the unique ids of the users and roles among them."""
+"""Principals in policies and grants: which parties they are, and the unique ids of the users and roles among them."""
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import cached_property
 from typing import Any
 
 import msgspec
 
-from strongroom.arns import account_in, parse_arn
+from strongroom.arns import account_in
 from strongroom.iam.document import NamedPrincipal, PrincipalType
-from strongroom.iam.entities import Entity, Role, User
-from strongroom.iam.principals import service_name
+from strongroom.iam.entities import Entity
+from strongroom.iam.principals import PrincipalKind, service_name
+from strongroom.keys.arns import root_arn
 from strongroom.keys.grants import Party
 from strongroom.keys.key_policy import pretty
+from strongroom.snapshot.principals import principal_named
 from strongroom.store.subjects.identities import IdentityReader
 
 _SERVICE = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.amazonaws\.com(\.cn)?")
@@ -28,14 +29,9 @@ def pin(reader: IdentityReader, principals: Iterable[NamedPrincipal]) -> tuple[t
     Raises UnknownPrincipal for one of type ``AWS`` that does not exist. Services and identity providers are not
     checked.
     """
-    pinned = []
-    accounts = _Accounts(reader)
-    for principal in principals:
-        if principal.type is PrincipalType.AWS:
-            entity = _existing(reader, principal.account or principal.value, accounts)
-            if entity is not None and principal.value == entity.arn:
-                pinned.append((entity.arn, entity.unique_id))
-    return tuple(pinned)
+    named = [each.value for each in principals if each.type is PrincipalType.AWS]
+    found = [(value, _name_of(reader, value)) for value in named]
+    return tuple((value, name) for value, name in found if is_unique_id(name) and name != value)
 
 
 def current_names(reader: IdentityReader, pinned: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -74,19 +70,28 @@ def _renamed(named: str | list[str], names: Mapping[str, str]) -> str | list[str
     return names.get(named, named) if isinstance(named, str) else [names.get(each, each) for each in named]
 
 
-def party(reader: IdentityReader, principal: str) -> Party:
-    """Return the party that a grant names: an account, a user, a role or one of its sessions, a federated user.
+def party(reader: IdentityReader, principal: str, region: str, *, by_id: bool = False) -> Party:
+    """Return the party that a grant on a key of a Region names: an account, a user, a role or one of its sessions.
 
-    AWS also takes a service by its name here, and shows it as it was named. Raises UnknownPrincipal if any other does
-    not exist.
+    ``by_id`` also takes the unique id of a user or role: to find grants, not to make one, because conditions on a
+    request compare ARNs. AWS also takes a service by its name here, and shows it as it was named. Raises
+    UnknownPrincipal if any other does not exist.
     """
     if _SERVICE.fullmatch(principal):
         return Party(principal, service_name(principal))
-    account = _whole_account(principal)
-    entity = _existing(reader, account or principal, _Accounts(reader))
-    if account is not None:
-        return Party(principal, account)
-    return Party(principal, entity.unique_id if entity is not None and entity.arn == principal else principal)
+    if is_unique_id(principal) and not by_id:
+        raise UnknownPrincipal(principal)
+    return Party(shown_name(principal, region), _name_of(reader, principal))
+
+
+def shown_name(principal: str, region: str) -> str:
+    """Return the name by which conditions and lists show a principal that a request for a key of a Region names.
+
+    An account has several names: its id, and its root's ARN in the partition of the Region or of the caller. Conditions
+    compare text, so they see one of these only: the root's ARN in the partition of the Region.
+    """
+    account = NamedPrincipal(PrincipalType.AWS, principal).account
+    return principal if account is None else root_arn(region, account)
 
 
 def service_party(name: str) -> Party:
@@ -106,49 +111,24 @@ def account_of(reader: IdentityReader, named: Party) -> str:
     return account_in(named.shown) or named.shown
 
 
-def _whole_account(principal: str) -> str | None:
-    if principal.isdecimal():
-        return principal
-    arn = parse_arn(principal)
-    return arn.account if arn is not None and arn.resource == "root" else None
+def _name_of(reader: IdentityReader, text: str) -> str:
+    """Return the name that is compared with callers' (``iam.Principal.own_names``): the one reading of such text.
 
-
-class _Accounts:
-    """The accounts that exist, read once for all principals of a policy."""
-
-    def __init__(self, reader: IdentityReader) -> None:
-        self._reader = reader
-
-    @cached_property
-    def _known(self) -> frozenset[str]:
-        return frozenset(record.account for record in self._reader.accounts())
-
-    def require(self, account: str) -> None:
-        """Raise UnknownPrincipal for an account that does not exist."""
-        if account not in self._known:
-            raise UnknownPrincipal(account)
-
-
-def _existing(reader: IdentityReader, name: str, accounts: _Accounts) -> Entity | None:
-    """Return the user or role with a name; None for roots and federated users; raises UnknownPrincipal."""
-    if is_unique_id(name):
-        return _required(reader.entity_by_id(name))
-    if name.isdecimal():
-        accounts.require(name)
-        return None
-    arn = parse_arn(name)
-    if arn is None or arn.service not in {"iam", "sts"}:
-        raise UnknownPrincipal(name)
-    account, kind = arn.account, arn.resource_type
-    accounts.require(account)
-    if kind == "assumed-role":
-        return _required(reader.entity(Role, account, arn.resource_id.partition("/")[0]))
-    if kind in {"federated-user", "root"}:
-        return None
-    entity: Entity | None = None
-    if kind in {"user", "role"}:
-        entity = reader.entity(User if kind == "user" else Role, account, arn.resource_name)
-    return _required(entity if entity is not None and entity.arn == name else None)
+    It is an account's id, the unique id of a user or role, or the ARN of a session. Raises UnknownPrincipal for
+    whatever does not exist, and for an ARN that is not exactly as this service shows it.
+    """
+    if is_unique_id(text):
+        return _required(reader.entity_by_id(text)).unique_id
+    if text.isdecimal():
+        if reader.account(text) is None:
+            raise UnknownPrincipal(text)
+        return text
+    found = principal_named(reader, text)
+    if found is None or found.kind is PrincipalKind.SERVICE:
+        raise UnknownPrincipal(text)
+    if found.kind is PrincipalKind.ASSUMED_ROLE and found.arn == text:
+        return text
+    return found.unique_id
 
 
 def _required(entity: Entity | None) -> Entity:

@@ -19,7 +19,6 @@ _TYPES = {
     PrincipalKind.ACCOUNT_ROOT: "Root",
     PrincipalKind.USER: "IAMUser",
     PrincipalKind.ASSUMED_ROLE: "AssumedRole",
-    PrincipalKind.FEDERATED_USER: "FederatedUser",
 }
 
 
@@ -49,4 +48,4 @@ def identity_of(credential: Credential, origin: Origin) -> UserIdentity:
 def _issuer(principal: Principal) -> Mapping[str, object] | None:
     if principal.kind is not PrincipalKind.ASSUMED_ROLE or principal.issuer_arn is None:
         return None
-    return session_issuer(principal.issuer_arn, principal.user_id.partition(":")[0], principal.account)
+    return session_issuer(principal.issuer_arn, principal.unique_id, principal.account)

@@ -30,6 +30,7 @@ from strongroom.iam import (
 from strongroom.iam.entities import Entity, Group, Holder, OpenIdConnectProvider, Role, User
 from strongroom.iam.principals import assumed_role, iam_user, service
 from strongroom.iam.session import Session
+from strongroom.keys.arns import PARTITIONS
 from strongroom.keys.names import folded
 from strongroom.snapshot.identity_policies import IdentityPolicies
 from strongroom.snapshot.read_through_cache import ReadThroughCache
@@ -267,7 +268,7 @@ def principal_named(reader: IdentityReader, arn: str) -> Principal | None:
         return service(arn) if ":" not in arn and arn.endswith(".amazonaws.com") else None
     account, kind = parsed.account, parsed.resource_type
     found: Principal | None = None
-    if kind == "root" and any(record.account == account for record in reader.accounts()):
+    if kind == "root" and parsed.partition in PARTITIONS and reader.account(account) is not None:
         found = account_root(account, partition=parsed.partition)
     elif kind == "user":
         user = reader.entity(User, account, parsed.resource_name)
@@ -321,6 +322,6 @@ def _bearer_of(session: Session, entity: Entity | None) -> Principal | None:
 
 
 def _entity_behind(reader: IdentityReader, principal: Principal) -> Holder | None:
-    unique_id = principal.user_id.partition(":")[0]
+    unique_id = principal.unique_id
     entity = reader.entity_by_id(unique_id) if unique_id else None
     return entity if isinstance(entity, Holder) else None

@@ -69,7 +69,7 @@ class Snapshot:
         self._materials: dict[tuple[str, str], KeyLocator] = {}
         self.key_stores = KeyStores(store) if key_stores is None else key_stores
         self.principals = Principals(store, secrets, self._quarantine)
-        self.grants = GrantCache(store, max_keys)
+        self.grants = GrantCache(store, max_grants=max_keys)
         self.xks_proxies = XksProxies(store, secrets, self._quarantine)
         self._forget: dict[ChangeKind, Forget] = {
             ChangeKind.KEY: self._forget_key,

@@ -31,7 +31,7 @@ class ChangeLost(WriteOutcomeUnknown):
     code = WriteOutcomeUnknown.code
 
     def __init__(self) -> None:
-        super().__init__("The key store was set back. Whether the change was made is not known.")
+        super().__init__("The key store was rolled back. Whether the change was made is not known.")
 
 
 class Unsettled:

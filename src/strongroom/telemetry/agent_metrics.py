@@ -34,7 +34,7 @@ def _lease(measured: AgentCounters) -> Iterator[Metric]:
     yield histogram("strongroom_lease_renewal_duration_seconds", about, {(): measured.renewal_duration})
     yield counter("strongroom_lease_joins", "How often this node has joined the others.", {(): measured.joins})
     yield counter("strongroom_changes_published", "Changes that workers were told of.", {(): measured.published})
-    about = "How often workers had to forget everything: at a start of the agent, or when the database was set back."
+    about = "How often workers had to forget everything: at a start of the agent, or when the database was rolled back."
     yield counter("strongroom_changes_forgotten", about, {(): measured.resets})
     yield gauge("strongroom_nodes", "Nodes that share the database, at the last renewal.", {(): measured.members})
     yield counter("strongroom_agent_connections", "Connections that the agent has made.", {(): measured.connections})

@@ -1,4 +1,4 @@
-"""A database that was set back and is accepted: what it knows of objects that were being made."""
+"""A database that was rolled back and is accepted: what it knows of objects that were being made."""
 
 import shutil
 from contextlib import closing

@@ -17,6 +17,7 @@ from strongroom.assembly.xks_lock import lock_xks_serving
 from strongroom.assembly.xks_serving import listener_settings
 from strongroom.clock import ManualClock
 from strongroom.settings import Settings, SettingsError
+from strongroom.settings_sources import load
 from strongroom.xks_proxy.registry import MOST_CREDENTIALS, Usage
 from xks_calls import PREFIX, decrypt_body, encrypt_body, metadata, policy
 from xks_local import LocalXksProxy
@@ -134,6 +135,8 @@ def test_only_one_process_serves_proxies(local: LocalDeployment) -> None:
     ("settings", "words"),
     [
         (Settings(xks_listen="0.0.0.0:443"), "xks-listen"),
+        # What is allowed to the server is not allowed to the proxy.
+        (Settings(xks_listen="0.0.0.0:443", allow_plaintext=True), "xks-allow-plaintext"),
         (Settings(xks_listen="nonsense"), "HOST:PORT"),
         (Settings(xks_tls_key="x"), "xks-tls-key"),
         (Settings(xks_tls_client_ca="x"), "needs TLS"),
@@ -143,6 +146,14 @@ def test_only_one_process_serves_proxies(local: LocalDeployment) -> None:
 def test_settings_that_cannot_be_served_with(settings: Settings, words: str) -> None:
     with pytest.raises(SettingsError, match=words):
         listener_settings(settings)
+
+
+def test_plaintext_is_allowed_to_the_proxy_by_a_setting_of_its_own() -> None:
+    found = listener_settings(Settings(xks_listen="192.0.2.1:443", xks_allow_plaintext=True))
+    assert (found.listen, found.scheme) == ("192.0.2.1:443", "http")
+    # The server still has none.
+    with pytest.raises(SettingsError, match="can be reached by others"):
+        load('listen = "192.0.2.1:443"\nxks-allow-plaintext = true', {}, {})
 
 
 def test_the_suites_are_those_that_kms_offers() -> None:

@@ -6,7 +6,9 @@ from policies import ALICE, KEY, Json, allow, compiled, deny
 from strongroom.iam import AmbiguousConditionKey, AuthorizationRequest, Policies, PolicyKind, decide
 from strongroom.iam.principals import iam_user
 
-two_teams = iam_user(ALICE, user_id="AIDAALICEALICEALICE12", tags={"team": "red", "Team": "blue"})
+two_teams = iam_user(
+    ALICE, user_id="AIDAALICEALICEALICE12", tags={"team": "red", "Team": "blue", "S": "1", "\u017f": "2"}
+)
 
 
 def context(name: str) -> tuple[str, ...] | None:
@@ -24,6 +26,8 @@ CONDITIONS: list[Json] = [
     {"Null": {"aws:ResourceTag/env": "true"}},
     {"StringEquals": {"aws:PrincipalTag/TEAM": "red"}},
     {"StringLike": {"aws:PrincipalTag/team": "*"}},
+    {"StringEquals": {"aws:PrincipalTag/s": "1"}},
+    {"StringNotEquals": {"aws:PrincipalTag/\u017f": "1"}},
     {"StringEquals": {"aws:PrincipalArn": "${aws:ResourceTag/env}"}},
     {"StringNotEquals": {"aws:PrincipalArn": "${aws:PrincipalTag/team}"}},
 ]

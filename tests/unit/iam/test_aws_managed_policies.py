@@ -28,11 +28,18 @@ def test_each_policy_has_its_arn_as_key_and_a_unique_id(arn: str) -> None:
     [
         ("AdministratorAccess", ["kms:Decrypt", "iam:CreateUser", "sts:AssumeRole"], []),
         ("IAMFullAccess", ["iam:CreateUser", "iam:GetUser"], ["kms:Decrypt", "kms:DescribeKey"]),
-        ("IAMReadOnlyAccess", ["iam:GetUser", "iam:ListUsers"], ["iam:CreateUser", "kms:DescribeKey"]),
+        (
+            "IAMReadOnlyAccess",
+            ["iam:GetUser", "iam:ListUsers", "iam:GenerateCredentialReport", "iam:GenerateServiceLastAccessedDetails"],
+            ["iam:CreateUser", "kms:DescribeKey"],
+        ),
         (
             "ReadOnlyAccess",
-            ["kms:DescribeKey", "kms:ListKeys", "iam:GetUser"],
-            ["kms:Encrypt", "kms:Decrypt", "iam:TagUser"],
+            [
+                *("kms:DescribeKey", "kms:ListKeys", "iam:GetUser"),
+                *("iam:GenerateCredentialReport", "iam:GenerateServiceLastAccessedDetails", "iam:SimulateCustomPolicy"),
+            ],
+            ["kms:Encrypt", "kms:Decrypt", "kms:GenerateDataKey", "kms:GenerateRandom", "iam:TagUser"],
         ),
         ("PowerUserAccess", ["kms:Decrypt", "iam:ListRoles"], ["iam:CreateUser", "iam:CreateAccessKey"]),
         (

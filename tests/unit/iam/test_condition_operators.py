@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from policies import ALICE, KEY, alice, allow, compiled, values_of
+from policies import ALICE, KEY, alice, allow, compiled, deny, values_of
 from strongroom.iam import AuthorizationRequest, Policies, PolicyKind, decide
 
 # fmt: off
@@ -82,6 +82,11 @@ OPERATORS: list[tuple[str, Any, str | list[str] | None, bool]] = [
     ("IpAddress", "2001:db8::/32", "2001:db8::1", True),
     ("IpAddress", "203.0.113.0/24", "2001:db8::1", False),
     ("IpAddress", "nowhere", "203.0.113.7", False),
+    ("IpAddress", "203.0.113.0/24", "::ffff:203.0.113.7", True),
+    ("IpAddress", "203.0.113.0/24", "::ffff:cb00:7107", True),
+    ("IpAddress", "::ffff:203.0.113.0/120", "203.0.113.7", True),
+    ("IpAddress", "::ffff:203.0.113.0/120", "203.0.114.7", False),
+    ("NotIpAddress", "203.0.113.0/24", "::ffff:203.0.113.7", False),
     ("NotIpAddress", "203.0.113.0/24", "203.0.113.7", False),
     ("NotIpAddress", "203.0.113.0/24", "198.51.100.1", True),
     ("NotIpAddress", ["203.0.113.0/24", "198.51.100.0/24"], "198.51.100.1", False),
@@ -112,7 +117,9 @@ OPERATORS: list[tuple[str, Any, str | list[str] | None, bool]] = [
     ("ForAnyValue:StringNotEquals", ["a"], ["a", "a"], False),
     ("ForAnyValue:StringLike", ["x*"], ["ax", "xa"], True),
     ("ForAllValues:StringEqualsIfExists", ["a"], None, True),
-    ("foranyvalue:stringlikeifexists", ["a"], None, True),
+    ("foranyvalue:stringlikeifexists", ["a"], ["a", "b"], True),
+    ("ForAnyValue:StringEqualsIfExists", ["a"], ["b"], False),
+    ("ForAnyValue:StringNotEqualsIfExists", ["a"], ["b"], True),
     ("ForAnyValue:Bool", ["true"], ["false", "true"], True),
 ]
 # fmt: on
@@ -125,6 +132,18 @@ def test_a_condition_operator(row: tuple[str, Any, str | list[str] | None, bool]
     context = {} if have is None else {"a:k": have}
     request = AuthorizationRequest(alice, "kms:Encrypt", KEY, values_of(context))
     assert decide(request, policies).allowed is holds
+
+
+@pytest.mark.parametrize("operator", ["ForAnyValue:StringEqualsIfExists", "foranyvalue:stringnotlikeifexists"])
+@pytest.mark.parametrize("context", [{}, {"a:k": []}])
+def test_if_exists_with_for_any_value_without_the_key_allows_nothing_and_denies(operator: str, context: Any) -> None:
+    """AWS does not document the combination, so what is not certain must not let anybody in."""
+    request = AuthorizationRequest(alice, "kms:Encrypt", KEY, values_of(context))
+    when = {operator: {"a:k": "x"}}
+    allowing = compiled(PolicyKind.RESOURCE, allow(ALICE, when=when))
+    denying = compiled(PolicyKind.RESOURCE, allow(ALICE), deny(ALICE, when=when))
+    assert not decide(request, Policies(resource=allowing)).allowed
+    assert not decide(request, Policies(resource=denying)).allowed
 
 
 def test_the_table_has_at_least_105_cases() -> None:

@@ -232,7 +232,7 @@ def test_tags_of_a_resource_that_differ_by_case(prefix: str) -> None:
     """They are refused now; a key that was tagged by an earlier version can have them."""
 
     def read(name: str, tags: dict[str, str]) -> tuple[str, ...] | None:
-        target = Target("kms:Encrypt", tags=tuple(tags.items()))
+        target = Target("iam:GetUser", tags=tuple(tags.items()))
         return DecisionContext(cast("Context", None), Request(), target, (target,)).read(f"{prefix}/{name}")
 
     with pytest.raises(AmbiguousConditionKey):
@@ -285,3 +285,10 @@ def test_audit_records_of_refusals_have_the_reason(local: LocalDeployment) -> No
     record = local.records()[-1]
     assert record["errorCode"] == "AccessDenied"
     assert record["errorMessage"].endswith("with an explicit deny in a resource-based policy")
+
+
+def test_lists_show_an_account_by_its_arn_whatever_name_was_sent(local: LocalDeployment) -> None:
+    key_id = local.call("CreateKey")["KeyMetadata"]["KeyId"]
+    local.call("CreateGrant", KeyId=key_id, GranteePrincipal=ROOT.split(":")[4], Operations=["Encrypt"])
+    (shown,) = local.call("ListGrants", KeyId=key_id)["Grants"]
+    assert shown["GranteePrincipal"] == ROOT

@@ -2,9 +2,11 @@
 
 import base64
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -303,5 +305,13 @@ def test_journals(tmp_path: Path) -> None:
         Journal(tmp_path / "text", "one task")
     with pytest.raises(PlaceError, match="cannot be opened"):
         Journal(tmp_path / "missing" / "journal", "one task")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(PlaceError, match="pipe` is not a regular file; name a file"):
+        Journal(tmp_path / "pipe", "one task")
+    with closing(sqlite3.connect(tmp_path / "application.db")) as database:
+        database.execute("CREATE TABLE secret (content BLOB)")
+        with pytest.raises(PlaceError, match="is a database of something else; name a new file"):
+            Journal(tmp_path / "application.db", "one task")
+        assert [name for (name,) in database.execute("SELECT name FROM sqlite_master")] == ["secret"]
     assert b"new content" not in path.read_bytes()
     assert path.stat().st_mode & 0o077 == 0

@@ -120,10 +120,6 @@ class ListEntitiesForPolicyRequest(PagedRequest, kw_only=True):
     path_prefix: Path | None = None
     policy_usage_filter: PolicyUsage | None = None
 
-    @override
-    def condition_parameters(self, action: str) -> ConditionParameters:
-        return ConditionParameters(policy_arn=self.policy_arn)
-
 
 class PolicyUser(msgspec.Struct, rename="pascal", frozen=True):
     """A user that has a policy."""

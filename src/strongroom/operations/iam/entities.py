@@ -1,12 +1,12 @@
 """Finds, names and changes entities, and refuses requests: shared by their operations."""
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from msgspec.structs import replace
 
-from strongroom.arns import known_arn
+from strongroom.arns import known_arn, parse_arn
 from strongroom.entropy import Entropy
 from strongroom.errors import (
     EntityAlreadyExistsException,
@@ -20,7 +20,7 @@ from strongroom.errors import (
 from strongroom.iam import MalformedPolicy, PolicyDocument, PolicyKind, accept_policy
 from strongroom.iam.entities import Entity, EntityKind, Group, Holder, InstanceProfile, Role, User
 from strongroom.keys.names import DUPLICATE_KEYS, MAX_TAGS, folded
-from strongroom.operations.condition_keys import BOUNDARY_KEY
+from strongroom.operations.condition_key_actions import BOUNDARY_KEY
 from strongroom.operations.condition_parameters import ConditionParameters
 from strongroom.operations.context import Context
 from strongroom.operations.iam.shapes import Tag
@@ -86,8 +86,9 @@ def authorized(context: Context, reader: IdentityReader, kind: type[E], name: st
     entity's, was changed in the meantime.
     """
     entity = required(reader, kind, context.caller.account, name)
-    resource_type = f":{entity.kind}/"
-    named = [arn for arn in context.authorized if resource_type in arn]
+    targets = filter(None, map(parse_arn, context.authorized))
+    # The resource type alone tells the kind: a path can contain ``:user/`` too.
+    named = [str(arn) for arn in targets if arn.resource_type == entity.kind]
     if named and entity.arn not in named:
         raise TargetChanged
     return entity
@@ -226,6 +227,19 @@ def target_of(context: Context, action: str, kind: type[Entity], name: str) -> T
     return Target(action, entity.arn, tags=entity.tags, claims=claims)
 
 
+def entity_called(reader: IdentityReader, arn: str, account: str, kinds: Iterable[type[Entity]]) -> Entity | None:
+    """Return the entity of an account that an ARN names, if it is of one of the kinds; None if there is none."""
+    parsed = parse_arn(arn)
+    if parsed is None or parsed.account != account:
+        return None
+    for kind in kinds:
+        if kind.kind == parsed.resource_type:
+            entity = reader.entity(kind, account, parsed.resource_name)
+            # Names are found whatever their case, and their paths are not looked at: an ARN means exactly one.
+            return entity if entity is not None and entity.arn == arn else None
+    return None
+
+
 def on_entity(
     kind: type[Entity], name_in: Callable[[N], str | None]
 ) -> Callable[[str], Callable[[Context, N], Sequence[Target]]]:
@@ -236,7 +250,7 @@ def on_entity(
 
     def locator(action: str) -> Callable[[Context, N], Sequence[Target]]:
         def locate(context: Context, request: N) -> Sequence[Target]:
-            name = name_in(request)
+            name = name_in(request) or (context.caller.user_name if kind is User else None)
             if name is None:
                 return (Target(action, context.caller.arn),)
             return (target_of(context, action, kind, name),)

@@ -163,7 +163,7 @@ def list_groups_for_user(context: Context, request: ListGroupsForUserRequest) ->
 def locate_update_group(context: Context, request: UpdateGroupRequest) -> Sequence[Target]:
     """Return the targets: the group under its present and under its new ARN."""
     now = target_of(context, "iam:UpdateGroup", Group, request.group_name)
-    return now, Target("iam:UpdateGroup", renamed_arn(now.resource, request.new_group_name, request.new_path))
+    return now, replace(now, resource=renamed_arn(now.resource, request.new_group_name, request.new_path))
 
 
 def update_group(context: Context, request: UpdateGroupRequest) -> Empty:

@@ -4,12 +4,10 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
-from typing_extensions import override
 
 from strongroom.errors import NoSuchEntityException
 from strongroom.iam import PolicyKind
 from strongroom.iam.entities import Group, InlinePolicy, Role, User
-from strongroom.operations.condition_parameters import ConditionParameters
 from strongroom.operations.context import Context
 from strongroom.operations.iam.entities import accepted_document, change, named, require_inline_size, required
 from strongroom.operations.iam.shapes import (
@@ -36,10 +34,6 @@ class PutUserPolicyRequest(Request):
     policy_name: PolicyName
     policy_document: PolicyText
 
-    @override
-    def condition_parameters(self, action: str) -> ConditionParameters:
-        return ConditionParameters(policy_name=self.policy_name)
-
 
 class PutGroupPolicyRequest(Request):
     """The request of PutGroupPolicy."""
@@ -47,10 +41,6 @@ class PutGroupPolicyRequest(Request):
     group_name: GroupName
     policy_name: PolicyName
     policy_document: PolicyText
-
-    @override
-    def condition_parameters(self, action: str) -> ConditionParameters:
-        return ConditionParameters(policy_name=self.policy_name)
 
 
 class PutRolePolicyRequest(Request):
@@ -60,20 +50,12 @@ class PutRolePolicyRequest(Request):
     policy_name: PolicyName
     policy_document: PolicyText
 
-    @override
-    def condition_parameters(self, action: str) -> ConditionParameters:
-        return ConditionParameters(policy_name=self.policy_name)
-
 
 class UserPolicyRequest(Request):
     """The request of GetUserPolicy and DeleteUserPolicy."""
 
     user_name: ExistingUserName
     policy_name: PolicyName
-
-    @override
-    def condition_parameters(self, action: str) -> ConditionParameters:
-        return ConditionParameters(policy_name=self.policy_name)
 
 
 class GroupPolicyRequest(Request):
@@ -82,20 +64,12 @@ class GroupPolicyRequest(Request):
     group_name: GroupName
     policy_name: PolicyName
 
-    @override
-    def condition_parameters(self, action: str) -> ConditionParameters:
-        return ConditionParameters(policy_name=self.policy_name)
-
 
 class RolePolicyRequest(Request):
     """The request of GetRolePolicy and DeleteRolePolicy."""
 
     role_name: RoleName
     policy_name: PolicyName
-
-    @override
-    def condition_parameters(self, action: str) -> ConditionParameters:
-        return ConditionParameters(policy_name=self.policy_name)
 
 
 class GetUserPolicyResponse(Response):

@@ -17,7 +17,7 @@ from strongroom.errors import InvalidInputException, NoSuchEntityException
 from strongroom.iam.aws_managed_policies import AWS_POLICIES, AwsPolicy
 from strongroom.iam.entities import Entity, EntityKind, Group, Holder, ManagedPolicy, Relation, Role, User
 from strongroom.operations.context import Context
-from strongroom.operations.iam.entities import required
+from strongroom.operations.iam.entities import entity_called, required
 from strongroom.operations.iam.granted_services import SERVICES, documents_of, granted
 from strongroom.operations.iam.groups import members
 from strongroom.operations.iam.last_used import uses_of
@@ -201,11 +201,8 @@ def _called(reader: IdentityReader, arn: str, account: str) -> Subject | None:
     """Return what an ARN names, None if there is no such entity in the account, and no such AWS managed policy."""
     if arn in AWS_POLICIES:
         return AWS_POLICIES[arn]
-    parsed = parse_arn(arn)
-    if parsed is None or parsed.account != account or parsed.resource_type not in _KINDS:
-        return None
-    entity = reader.entity(_KINDS[parsed.resource_type], account, parsed.resource_name)
-    return entity if entity is not None and entity.arn == arn else None
+    found = entity_called(reader, arn, account, _KINDS.values())
+    return found if isinstance(found, Subject) else None
 
 
 def _required_subject(reader: IdentityReader, arn: str, account: str) -> Subject:

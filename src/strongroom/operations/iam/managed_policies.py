@@ -77,7 +77,7 @@ class CreatePolicyRequest(Request):
 
     @override
     def condition_parameters(self, action: str) -> ConditionParameters:
-        return ConditionParameters(policy_name=self.policy_name, tags=tag_pairs(self.tags))
+        return ConditionParameters(tags=tag_pairs(self.tags))
 
 
 class PolicyShape(msgspec.Struct, rename="pascal", frozen=True, kw_only=True):
@@ -107,10 +107,6 @@ class PolicyRequest(Request):
     """The request of actions on one policy that need only its ARN."""
 
     policy_arn: Arn
-
-    @override
-    def condition_parameters(self, action: str) -> ConditionParameters:
-        return ConditionParameters(policy_arn=self.policy_arn)
 
 
 class ListPoliciesRequest(PagedRequest):

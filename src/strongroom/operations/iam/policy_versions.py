@@ -2,12 +2,10 @@
 
 import msgspec
 from msgspec.structs import replace
-from typing_extensions import override
 
 from strongroom.errors import DeleteConflictException, LimitExceededException, NoSuchEntityException
 from strongroom.iam.aws_managed_policies import AWS_POLICIES, AwsPolicy
 from strongroom.iam.entities import ManagedPolicy, PolicyVersion
-from strongroom.operations.condition_parameters import ConditionParameters
 from strongroom.operations.context import Context
 from strongroom.operations.iam.managed_policies import PolicyRequest, accept, change_policy, found_policy
 from strongroom.operations.iam.shapes import Arn, PagedRequest, PagedResponse, PolicyText, VersionId, cut, encoded
@@ -32,10 +30,6 @@ class CreatePolicyVersionRequest(PolicyRequest, kw_only=True):
     policy_document: PolicyText
     set_as_default: bool = False
 
-    @override
-    def condition_parameters(self, action: str) -> ConditionParameters:
-        return ConditionParameters(policy_arn=self.policy_arn)
-
 
 class PolicyVersionResponse(Response):
     """The response of CreatePolicyVersion and GetPolicyVersion."""
@@ -48,19 +42,11 @@ class PolicyVersionRequest(PolicyRequest, kw_only=True):
 
     version_id: VersionId
 
-    @override
-    def condition_parameters(self, action: str) -> ConditionParameters:
-        return ConditionParameters(policy_arn=self.policy_arn)
-
 
 class ListPolicyVersionsRequest(PagedRequest, kw_only=True):
     """The request of ListPolicyVersions."""
 
     policy_arn: Arn
-
-    @override
-    def condition_parameters(self, action: str) -> ConditionParameters:
-        return ConditionParameters(policy_arn=self.policy_arn)
 
 
 class ListPolicyVersionsResponse(PagedResponse, kw_only=True):

@@ -29,10 +29,11 @@ from strongroom.iam import (
     compile_policy,
     decide,
 )
+from strongroom.iam.entities import Group, Role, User
 from strongroom.iam.principals import assumed_role, iam_user
 from strongroom.operations.authorization import would_allow
 from strongroom.operations.context import Context
-from strongroom.operations.iam.entities import accepted_document
+from strongroom.operations.iam.entities import accepted_document, entity_called
 from strongroom.operations.iam.shapes import (
     Arn,
     PagedRequest,
@@ -207,9 +208,12 @@ def simulate_principal_policy(context: Context, request: SimulatePrincipalPolicy
     return _simulate(request, _caller(context, request, principal), policies)
 
 
-def locate_simulate_principal_policy(_context: Context, request: SimulatePrincipalPolicyRequest) -> Sequence[Target]:
-    """Return the target: the user, group or role that is simulated."""
-    return (Target("iam:SimulatePrincipalPolicy", request.policy_source_arn),)
+def locate_simulate_principal_policy(context: Context, request: SimulatePrincipalPolicyRequest) -> Sequence[Target]:
+    """Return the target: the user, group or role that is simulated. It need not exist."""
+    with context.read() as reader:
+        source = entity_called(reader, request.policy_source_arn, context.caller.account, (User, Group, Role))
+    tags = () if source is None else source.tags
+    return (Target("iam:SimulatePrincipalPolicy", request.policy_source_arn, tags=tags),)
 
 
 def account_user(context: Context) -> Principal:

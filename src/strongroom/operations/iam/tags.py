@@ -93,7 +93,7 @@ class TagPolicyRequest(Request):
 
     @override
     def condition_parameters(self, action: str) -> ConditionParameters:
-        return ConditionParameters(policy_arn=self.policy_arn, tags=tag_pairs(self.tags))
+        return ConditionParameters(tags=tag_pairs(self.tags))
 
 
 class UntagPolicyRequest(Request):
@@ -104,17 +104,13 @@ class UntagPolicyRequest(Request):
 
     @override
     def condition_parameters(self, action: str) -> ConditionParameters:
-        return ConditionParameters(policy_arn=self.policy_arn, tag_keys=self.tag_keys)
+        return ConditionParameters(tag_keys=self.tag_keys)
 
 
 class ListPolicyTagsRequest(PagedRequest, kw_only=True):
     """The request of ListPolicyTags."""
 
     policy_arn: Arn
-
-    @override
-    def condition_parameters(self, action: str) -> ConditionParameters:
-        return ConditionParameters(policy_arn=self.policy_arn)
 
 
 class ListTagsResponse(PagedResponse, kw_only=True):

@@ -159,7 +159,7 @@ def list_users(context: Context, request: ListUsersRequest) -> ListUsersResponse
 def locate_update_user(context: Context, request: UpdateUserRequest) -> Sequence[Target]:
     """Return the targets: the user under its present and under its new ARN."""
     now = target_of(context, "iam:UpdateUser", User, request.user_name)
-    return now, Target("iam:UpdateUser", renamed_arn(now.resource, request.new_user_name, request.new_path))
+    return now, replace(now, resource=renamed_arn(now.resource, request.new_user_name, request.new_path))
 
 
 def update_user(context: Context, request: UpdateUserRequest) -> Empty:

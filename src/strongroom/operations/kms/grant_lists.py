@@ -28,7 +28,7 @@ def list_grants(context: Context, request: ListGrantsRequest, active: ActiveKey)
     """List a key's grants."""
     asked = page(f"ListGrants {active.key.key_id}", request.limit, request.marker, _PAGE)
     with context.read() as reader:
-        which = GrantFilter(request.grant_id, _filter_name(reader, request))
+        which = GrantFilter(request.grant_id, _filter_name(reader, request, context.region))
         if request.grant_id is not None and reader.grant(active.key.locator, request.grant_id) is None:
             raise InvalidGrantIdException(f"Grant ID {request.grant_id} not found")
         found = reader.grants(active.key.locator, which, asked.after, asked.size + 1)
@@ -46,7 +46,7 @@ def list_retirable_grants(context: Context, request: ListRetirableGrantsRequest)
         raise ValidationException("Only services can list the grants that a service may retire.")
     asked = page(f"ListRetirableGrants {principal or service}"[:512], request.limit, request.marker, _PAGE)
     with context.read() as reader:
-        retiring = party_of(reader, principal, service)
+        retiring = party_of(reader, principal, service, context.region, by_id=True)
         if principal is not None and account_of(reader, retiring) != context.caller.account:
             raise invalid_principal(principal)
         found = reader.retirable_grants(context.region, retiring.name, asked.after, asked.size + 1)
@@ -55,19 +55,19 @@ def list_retirable_grants(context: Context, request: ListRetirableGrantsRequest)
     return ListGrantsResponse(grants=entries, truncated=marker is not None, next_marker=marker)
 
 
-def _name_to_find(reader: IdentityReader, principal: str | None, service: str | None) -> str:
+def _name_to_find(reader: IdentityReader, principal: str | None, service: str | None, region: str) -> str:
     """Return the name to search for. A unique id may be that of a deleted user or role."""
     if principal is not None and is_unique_id(principal):
         return principal
-    return party_of(reader, principal, service).name
+    return party_of(reader, principal, service, region).name
 
 
-def _filter_name(reader: IdentityReader, request: ListGrantsRequest) -> str | None:
+def _filter_name(reader: IdentityReader, request: ListGrantsRequest, region: str) -> str | None:
     if request.grantee_principal is not None and request.grantee_service_principal is not None:
         raise ValidationException("You cannot specify both GranteePrincipal and GranteeServicePrincipal.")
     if request.grantee_principal is None and request.grantee_service_principal is None:
         return None
-    return _name_to_find(reader, request.grantee_principal, request.grantee_service_principal)
+    return _name_to_find(reader, request.grantee_principal, request.grantee_service_principal, region)
 
 
 def _entry(reader: IdentityReader, grant: Grant) -> GrantListEntry:

@@ -57,8 +57,8 @@ def create_grant(context: Context, request: CreateGrantRequest, active: ActiveKe
             account=key.account,
             region=key.region,
             key_id=key.key_id,
-            grantee=party_of(transaction, request.grantee_principal, request.grantee_service_principal),
-            retiring=retiring_party(transaction, request),
+            grantee=party_of(transaction, request.grantee_principal, request.grantee_service_principal, key.region),
+            retiring=retiring_party(transaction, request, key.region),
             operations=tuple(dict.fromkeys(request.operations)),
             constraints=Constraints() if request.constraints is None else request.constraints.terms(),
             name=request.name or "",
@@ -184,12 +184,17 @@ def _require_constraints(request: CreateGrantRequest, key: KmsKey) -> None:
         raise ValidationException("An encryption context constraint names the same key twice.")
 
 
-def party_of(reader: IdentityReader, principal: str | None, service: str | None) -> Party:
-    """Return the principal of a request, or else its service principal; raises InvalidArnException."""
+def party_of(
+    reader: IdentityReader, principal: str | None, service: str | None, region: str, *, by_id: bool = False
+) -> Party:
+    """Return the principal of a request, or else its service principal; raises InvalidArnException.
+
+    For ``region`` and ``by_id`` see ``named_principals.party``.
+    """
     if service is not None:
         return service_party(service)
     try:
-        return party(reader, principal or "")
+        return party(reader, principal or "", region, by_id=by_id)
     except UnknownPrincipal:
         raise invalid_principal(principal) from None
 
@@ -199,8 +204,8 @@ def invalid_principal(principal: str | None) -> InvalidArnException:
     return InvalidArnException(f"ARN does not refer to a valid principal: {principal}")
 
 
-def retiring_party(reader: IdentityReader, request: CreateGrantRequest) -> Party | None:
-    """Return the retiring principal of a request; None without one; raises InvalidArnException."""
+def retiring_party(reader: IdentityReader, request: CreateGrantRequest, region: str) -> Party | None:
+    """Return the retiring principal of a grant on a key of a Region; None without one; raises InvalidArnException."""
     if request.retiring_principal is None and request.retiring_service_principal is None:
         return None
-    return party_of(reader, request.retiring_principal, request.retiring_service_principal)
+    return party_of(reader, request.retiring_principal, request.retiring_service_principal, region)

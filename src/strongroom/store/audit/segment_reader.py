@@ -94,7 +94,7 @@ def read_statements(segments: Sequence[Segment], verifies: Callable[[bytes, byte
 def is_archived(folder: Path, position: Position, verifies: Callable[[bytes, bytes], bool]) -> bool:
     """Tell whether the line after a position was archived, as the log states, with all lines up to those in ``folder``.
 
-    A database that was set back has such a position.
+    A database that was rolled back has such a position.
     """
     segments = segments_of(folder)
     oldest = next((each.first for each in segments if each.writer == position.writer), 0)

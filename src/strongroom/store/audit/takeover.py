@@ -44,7 +44,7 @@ def take_over(
     A chain continues at the end of the log, but only if the log has the last checkpoint. Otherwise it continues from
     that checkpoint. Then missing lines leave a gap and forged lines do not fit the chain, so that the next checkpoint
     covers neither. Lines after the checkpoint are kept and counted. A later checkpoint in the log, which the audit key
-    has signed, covers lines as well: a database that was set back has an earlier one.
+    has signed, covers lines as well: a database that was rolled back has an earlier one.
 
     Lines that are missing after the last checkpoint are known from what the last process noted (``end_file``).
     ``boot`` names this start of the machine.

@@ -204,8 +204,8 @@ class Settler:
             self._fail(error)
         if told:
             logger.error(
-                "%d changes that were committed are not in the database that this node's lease is of: it was set back, "
-                "or `store` and `store-direct` lead to different databases",
+                "%d changes that were committed are not in the database that this node's lease is of: it was rolled "
+                "back, or `store` and `store-direct` lead to different databases",
                 len(told),
             )
         else:

@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import RSAAlgorithm
 
 from issuers import Issuer, jwk
@@ -25,6 +28,21 @@ def test_what_an_issuer_publishes_is_accepted(issuer: Issuer) -> None:
 
 def test_keys_of_other_kinds_beside_a_usable_one(issuer: Issuer) -> None:
     require_public_keys(json.dumps({"keys": [jwk("rsa", issuer.keys["rsa"]), {"kty": "new"}]}))
+
+
+@pytest.mark.parametrize(("key", "usable"), [(Ed25519PrivateKey.generate(), True), (Ed448PrivateKey.generate(), False)])
+def test_of_edwards_curves_the_one_that_the_self_tests_know(
+    key: Ed25519PrivateKey | Ed448PrivateKey, *, usable: bool
+) -> None:
+    raw = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    curve = "Ed25519" if usable else "Ed448"
+    encoded = base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+    text = json.dumps({"keys": [{"kty": "OKP", "crv": curve, "alg": "EdDSA", "x": encoded}]})
+    if usable:
+        require_public_keys(text)
+    else:
+        with pytest.raises(UnusableKeys, match=r"none of them is for one of the algorithms .*, EdDSA \(Ed25519\)"):
+            require_public_keys(text)
 
 
 @pytest.mark.parametrize(

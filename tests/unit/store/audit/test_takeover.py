@@ -316,7 +316,7 @@ def test_lines_that_a_later_signed_checkpoint_covers_were_not_added(disk: Disk) 
     serve(disk, "one")
     before = dict(disk.signer.writers)
     serve(disk, "two", "three")
-    # The database was set back. What it does not know any more was signed all the same.
+    # The database was rolled back. What it does not know any more was signed all the same.
     for set_back in (before, {}):
         disk.signer.writers = dict(set_back)
         assert Kind.ADDED not in {finding.kind for finding in disk.verify_from(before).findings}
