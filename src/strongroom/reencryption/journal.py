@@ -9,7 +9,7 @@ import hashlib
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +25,16 @@ CREATE TABLE IF NOT EXISTS item (
     key BLOB PRIMARY KEY, old BLOB NOT NULL, new BLOB NOT NULL, done INTEGER NOT NULL
 ) WITHOUT ROWID;
 """
+
+
+def files_of_journal(path: Path) -> Sequence[Path]:
+    """Return the names that the files of a journal may have, links resolved: its own, and those that SQLite adds.
+
+    Until the journal is closed, nothing else in the process may open them. To close a file drops all locks that the
+    process has on it (POSIX, fcntl), and with them the one that keeps other migrations from the journal.
+    """
+    path = path.resolve()
+    return [path.with_name(path.name + suffix) for suffix in ("", "-journal", "-wal", "-shm")]
 
 
 class Journal:

@@ -3,6 +3,8 @@
 import base64
 import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,7 +18,7 @@ from strongroom.aws_clients import AwsError, AwsPlace
 from strongroom.reencryption.ciphertexts import Side
 from strongroom.reencryption.files import FileItem, Files
 from strongroom.reencryption.items import Item, ItemError, PlaceError
-from strongroom.reencryption.journal import Journal
+from strongroom.reencryption.journal import Journal, files_of_journal
 from strongroom.reencryption.migration import Tally
 
 
@@ -253,6 +255,35 @@ def test_a_file_that_is_changed_or_has_two_names_stays(folder: Path, services: S
         item.replace(item.read(), b"new")
     assert services.old.decrypt(CiphertextBlob=(folder / "a").read_bytes())["Plaintext"] == b"a"
     assert sorted(path.name for path in folder.iterdir()) == ["a", "below", "c", "second"]
+
+
+_SECOND_RUN = """
+import sys
+from pathlib import Path
+from strongroom.reencryption.journal import Journal
+Journal(Path(sys.argv[1]), "task")
+"""
+
+
+def test_a_journal_among_the_files_is_none_of_them_and_keeps_its_lock(
+    folder: Path, services: Services, tmp_path: Path
+) -> None:
+    """To read it would end the lock: a process that closes a file loses all its locks on it."""
+    (tmp_path / "link").symlink_to(folder, target_is_directory=True)
+    path, named = folder / "below" / "journal", tmp_path / "link" / "below" / "journal"
+    place = Files([folder, path, folder / "below"], files_of_journal(named))
+    for expected in (Tally(migrated=2, before=1, failed=1), Tally(before=3, failed=1)):
+        tally, failures = run(services, place, named)
+        assert tally == expected
+        assert [key for key, _ in failures] == [str(folder / "c")]
+    os.link(path, folder / "second-name")
+    with Journal(path, "task") as journal:
+        journal.begin("a", b"old", b"new")
+        assert (folder / "below" / "journal-journal").exists()
+        for item in place.items():
+            item.read()
+        second = subprocess.run([sys.executable, "-c", _SECOND_RUN, path], capture_output=True, text=True, check=False)
+    assert "another migration uses it" in second.stderr
 
 
 def test_journals(tmp_path: Path) -> None:
