@@ -22,7 +22,7 @@ from strongroom.crypto.hsm.kinds import kinds_of_keys
 from strongroom.crypto.key_backend import KeyBackend
 from strongroom.crypto.material import MaterialBinding
 from strongroom.crypto.pkcs11 import constants as c
-from strongroom.crypto.pkcs11.calls import Calls
+from strongroom.crypto.pkcs11.calls import Calls, IvSource
 from strongroom.crypto.pkcs11.mechanisms import Chosen
 from strongroom.crypto.seals.root_key import temporary_seal
 from strongroom.crypto.software.key_backend import SoftwareKeyBackend
@@ -119,7 +119,7 @@ def root_pairs(root: RootDepth) -> list[Pair]:
     attributes = {c.CKA_CLASS: c.CKO_SECRET_KEY, c.CKA_KEY_TYPE: c.CKK_AES, c.CKA_TOKEN: False, c.CKA_VALUE_LEN: 32}
     uses = {c.CKA_ENCRYPT: True, c.CKA_DECRYPT: True}
     key = root.token.run(lambda session: session.calls.generate_key({**attributes, **uses}))
-    sealed = root.token.run(lambda session: session.calls.encrypt_gcm(key, iv, data, TEXT))
+    _, sealed = root.token.run(lambda session: session.calls.seal_gcm(key, iv, data, TEXT, IvSource.OURS))
     bare = in_token(root.token, lambda calls: calls.decrypt_gcm(key, iv, data, sealed))
     return [Pair("load a key (AES-GCM)", lambda: root.backend.load(token, owner(spec)), bare)]
 

@@ -3,17 +3,16 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ipaddress import ip_address
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
+
+from strongroom.service_urls import is_confidential
 
 MISSING = "to call AWS, more must be installed: pip install 'strongroom[aws]'"
 _CONNECT_TIMEOUT = 10.0
 _READ_TIMEOUT = 60.0
 _ATTEMPTS = 5
-_LOCAL_NAMES = frozenset({"localhost", "ip6-localhost"})
 
 
 class AwsError(Exception):
@@ -105,18 +104,8 @@ def readable_refusals(place: AwsPlace) -> Iterator[None]:
 
 def _require_url(endpoint: str, *, confidential: bool) -> None:
     try:
-        parts = urlsplit(endpoint)
-        scheme, host, _ = parts.scheme, parts.hostname, parts.port
+        safe = is_confidential(endpoint)
     except ValueError:
-        scheme, host = "", None
-    if not host or scheme not in {"http", "https"}:
-        raise AwsError(f"`{endpoint}` is no URL of a service, such as https://kms.example.com")
-    if confidential and scheme == "http" and not _is_this_machine(host):
+        raise AwsError(f"`{endpoint}` is no URL of a service, such as https://kms.example.com") from None
+    if confidential and not safe:
         raise AwsError(f"`{endpoint}` would carry plaintext unencrypted over the network; give an https URL")
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() in _LOCAL_NAMES or host.lower().endswith(".localhost")

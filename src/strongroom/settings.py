@@ -236,7 +236,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     max_connections: Annotated[int, Meta(ge=1, le=_MOST)] = 16_384
     """The most connections of a worker; the limit of open files can allow fewer."""
     held_bytes: Annotated[int, Meta(ge=0, le=_MOST)] = 67_108_864
-    """The most memory of a worker for unanswered requests and unread answers, beyond 8 KB a connection."""
+    """The most memory of a worker for unanswered requests and unread answers, beyond 12 KiB a connection."""
     request_time: PositiveSeconds = 20.0
     """How long a client may take to send one request, or to read its answer."""
     idle_time: PositiveSeconds = 75.0

@@ -8,11 +8,13 @@ take turns: they would share the draft.
 import errno
 import os
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+_DRAFT = ".new"
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}
 """What link(2) says of a file system without hard links."""
 
@@ -33,6 +35,31 @@ def create_file(path: Path, content: bytes) -> None:
     with _draft_of(path, content, durable=True) as draft:
         name_new(draft, path)
     sync_path(path.parent)
+
+
+def write_named_file(path: Path, content: bytes, *, replace: bool) -> None:
+    """Write a file that an operator has named, mode 0600, content and name on disk when this returns.
+
+    It takes the place of one of that name only if it is to ``replace`` it. The folder is the operator's, so the draft
+    has a name that no other file there has. Raises FileExistsError, OSError, both with the ``path``.
+    """
+    try:
+        descriptor, name = tempfile.mkstemp(suffix=_DRAFT, prefix=".", dir=path.parent)
+        draft = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(descriptor)
+            if replace:
+                draft.replace(path)
+            else:
+                name_new(draft, path)
+        finally:
+            draft.unlink(missing_ok=True)
+        sync_path(path.parent)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def name_new(draft: Path, path: Path) -> None:
@@ -100,7 +127,7 @@ def sync_path(path: Path) -> None:
 @contextmanager
 def _draft_of(path: Path, content: bytes, *, durable: bool) -> Iterator[Path]:
     """Yield a draft with the content, to be given its name; remove what is left of it."""
-    draft = path.with_name(f"{path.name}.new")
+    draft = path.with_name(f"{path.name}{_DRAFT}")
     draft.unlink(missing_ok=True)
     try:
         # A link that another user may have put there is not followed.

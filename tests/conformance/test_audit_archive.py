@@ -5,6 +5,7 @@ import json
 import shutil
 import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -18,6 +19,8 @@ from clients import client_of
 from local_server import RunningServer, running_server
 
 SETTINGS = "audit-segment-size = 4096\nkeeper-interval = 0.1\n"
+APART = ("unshare", "--map-root-user", "--mount")
+"""Runs a command that can mount what no other process sees."""
 WHOLE = "The log is whole."
 
 
@@ -174,6 +177,30 @@ def test_only_what_is_old_enough_is_moved(scene: Scene) -> None:
     assert (own.returncode, "is the folder of the audit log itself" in own.stderr) == (1, True)
     own = strongroom(scene.data, "audit", "archive", "--to", str(scene.data))
     assert (own.returncode, "is the data folder itself" in own.stderr) == (1, True)
+
+
+def test_a_second_mount_of_the_log_is_no_archive(scene: Scene) -> None:
+    """The copies would be the files of the log themselves, and so be removed with them."""
+    if subprocess.run([*APART, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this user may not mount folders, also not in a namespace of its own")
+    before = scene.names()
+    scene.archive.mkdir()
+    for own, what in (("audit", "the folder of the audit log"), ("", "the data folder")):
+        for name, to in (
+            ("archive", ("--to", str(scene.archive))),
+            ("prune", (str(scene.archive), "--older-than", "0")),
+        ):
+            command = [sys.executable, "-m", "strongroom", "audit", name, *to, "--data", str(scene.data)]
+            script = 'mount --bind "$1" "$2" && shift 2 && exec "$@"'
+            mounted = ["sh", "-c", script, "sh", str(scene.data / own), str(scene.archive)]
+            done = subprocess.run([*APART, *mounted, *command], capture_output=True, text=True, check=False)
+            assert (done.returncode, done.stderr) == (
+                1,
+                f"Error: `{scene.archive}` is {what} itself; choose another one\n",
+            )
+    assert scene.names() == before
+    assert scene.archived() == []
+    assert WHOLE in scene.verify()
 
 
 def test_what_is_missing_and_was_not_moved_is_found(scene: Scene) -> None:

@@ -1,4 +1,5 @@
 import itertools
+from functools import partial
 from typing import Any
 
 import pytest
@@ -182,6 +183,22 @@ def test_a_dry_run_may_leave_the_ciphertext_out(kms: KMSClient, key_id: str) -> 
         error_code_of(kms.re_encrypt, SourceKeyId=key_id, DestinationKeyId=key_id, **ignore)
         == "DryRunOperationException"
     )
+    assert error_code_of(kms.re_encrypt, DestinationKeyId=key_id, **ignore) == "ValidationException"
+
+
+@pytest.mark.parametrize("source", ["KeyId", "SourceKeyId"])
+def test_a_dry_run_that_ignores_the_ciphertext_does_not_look_at_it(kms: KMSClient, key_id: str, source: str) -> None:
+    other = kms.create_key()["KeyMetadata"]["KeyId"]
+    of_other = kms.encrypt(KeyId=other, Plaintext=b"x")["CiphertextBlob"]
+    operation: Any = kms.decrypt if source == "KeyId" else partial(kms.re_encrypt, DestinationKeyId=key_id)
+    ignore = {"DryRun": True, "DryRunModifiers": ["IGNORE_CIPHERTEXT"]}
+    for blob, refused in ((b"dummy", "InvalidCiphertextException"), (of_other, "IncorrectKeyException")):
+        request: dict[str, Any] = {source: key_id, "CiphertextBlob": blob}
+        assert error_code_of(operation, **request, **ignore) == "DryRunOperationException"
+        assert error_code_of(operation, **request, DryRun=True) == refused
+        # The modifier is for dry runs only.
+        assert error_code_of(operation, **request, **{**ignore, "DryRun": False}) == refused
+        assert error_code_of(operation, CiphertextBlob=blob, **ignore) == "ValidationException"
 
 
 def test_grant_tokens_and_recipients_are_not_silently_ignored(kms: KMSClient, key_id: str) -> None:

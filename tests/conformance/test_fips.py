@@ -13,6 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from accounts import data_of, strongroom
+from client_errors import error_of
 from clients import client_of, credentials_of
 from local_server import RunningServer, running_server
 from tls_files import RSA, Pair, self_signed
@@ -40,16 +41,24 @@ def pair(folder: Path) -> Pair:
 
 
 @pytest.fixture(scope="module")
-def old_key(folder: Path) -> str:
-    """Return a key of a refused spec, which the server made before ``fips`` was set."""
+def old_keys(folder: Path) -> dict[str, str]:
+    """Return a key of each refused spec, by spec, which the server made before ``fips`` was set."""
+    usages: dict[str, Any] = {"ECC_SECG_P256K1": "SIGN_VERIFY", "ML_KEM_512": "ENCAPSULATE_DECAPSULATE"}
     with running_server(folder / "data", folder / "before") as server:
-        made = client_of(server).create_key(KeySpec="ECC_SECG_P256K1", KeyUsage="SIGN_VERIFY")
-    return str(made["KeyMetadata"]["KeyId"])
+        kms: Any = client_of(server)
+        return {
+            spec: kms.create_key(KeySpec=spec, KeyUsage=usage)["KeyMetadata"]["KeyId"] for spec, usage in usages.items()
+        }
 
 
 @pytest.fixture(scope="module")
-def server(folder: Path, pair: Pair, old_key: str) -> Iterator[RunningServer]:
-    assert old_key
+def old_key(old_keys: dict[str, str]) -> str:
+    return old_keys["ECC_SECG_P256K1"]
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path, pair: Pair, old_keys: dict[str, str]) -> Iterator[RunningServer]:
+    assert old_keys
     with running_server(folder / "data", folder / "log", "--fips", *pair.options) as server:
         yield server
 
@@ -102,6 +111,32 @@ def test_ed25519_signs_and_its_prehashed_form_is_refused(kms: Any) -> None:
         kms.sign(**prehashed)
     with pytest.raises(ClientError, match=r"UnsupportedOperationException.*ED25519_PH_SHA_512"):
         kms.verify(Signature=bytes(64), **prehashed)
+
+
+def test_a_dry_run_is_refused_as_the_call_is(kms: Any, old_keys: dict[str, str]) -> None:
+    made = kms.create_key()["KeyMetadata"]["KeyId"]
+    edwards = kms.create_key(KeySpec="ECC_NIST_EDWARDS25519", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
+    message = {"Message": bytes(64), "MessageType": "DIGEST"}
+    prehashed = {"KeyId": edwards, **message, "SigningAlgorithm": "ED25519_PH_SHA_512"}
+    on_curve = {"KeyId": old_keys["ECC_SECG_P256K1"], "Message": b"text", "SigningAlgorithm": "ECDSA_SHA_256"}
+    encapsulate = {"KeyId": old_keys["ML_KEM_512"], "EncapsulationAlgorithm": "ML_KEM"}
+    pairs = [{"KeyId": made, "KeyPairSpec": spec} for spec in old_keys]
+    for call, request in (
+        (kms.sign, prehashed),
+        (kms.verify, {**prehashed, "Signature": bytes(64)}),
+        (kms.sign, on_curve),
+        (kms.verify, {**on_curve, "Signature": bytes(64)}),
+        (kms.encapsulate, encapsulate),
+        (kms.decapsulate, {**encapsulate, "SharedSecretCiphertextBlob": bytes(768)}),
+        *((kms.generate_data_key_pair, each) for each in pairs),
+        *((kms.generate_data_key_pair_without_plaintext, each) for each in pairs),
+    ):
+        refused = error_of(call, **request)
+        assert refused["Code"] == "UnsupportedOperationException"
+        assert "its setting fips" in refused["Message"]
+        assert error_of(call, **request, DryRun=True) == refused
+    allowed = {"KeyId": edwards, "Message": b"text", "SigningAlgorithm": "ED25519_SHA_512", "DryRun": True}
+    assert error_of(kms.sign, **allowed)["Code"] == "DryRunOperationException"
 
 
 def test_a_key_that_was_made_before_can_be_described_and_not_used(kms: Any, old_key: str) -> None:

@@ -208,6 +208,14 @@ def test_one_bit_of_the_current_material_is_enough(server: RunningServer, kms: K
     assert current in refused(kms.encrypt, KeyId=key_id, Plaintext=b"x")
     assert current in refused(kms.decrypt, CiphertextBlob=second)
     assert kms.decrypt(CiphertextBlob=first)["Plaintext"] == b"x"
+    for call, request in (
+        (kms.encrypt, {"KeyId": key_id, "Plaintext": b"x"}),
+        (kms.re_encrypt, {"CiphertextBlob": first, "DestinationKeyId": key_id}),
+        (kms.generate_data_key, {"KeyId": key_id, "KeySpec": "AES_256"}),
+        (kms.generate_data_key_without_plaintext, {"KeyId": key_id, "KeySpec": "AES_256"}),
+        (kms.generate_data_key_pair, {"KeyId": key_id, "KeyPairSpec": "ECC_NIST_P256"}),
+    ):
+        assert current in refused(call, **request, DryRun=True)
 
 
 def test_what_was_changed_while_the_server_was_stopped(tmp_path: Path) -> None:

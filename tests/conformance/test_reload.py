@@ -12,9 +12,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from local_server import RunningServer, running_server
-from scrapes import scrape
+from scrapes import ScrapedMetrics, scrape, scrape_until
 from server_processes import wait_until
 from tls_files import Pair, self_signed
+
+ROUNDS = "strongroom_keeper_rounds_total"
 
 pytestmark = pytest.mark.parametrize("workers", [1, 2])
 
@@ -112,6 +114,21 @@ def test_a_certificate_or_setting_that_cannot_be_used_changes_nothing(
     reloading.config.unlink()
     reloading.reload(f"{kept} `{reloading.config}`")
     assert reloading.all_serve("first")
+
+
+def test_the_keeper_takes_on_its_interval_at_once(reloading: Reloading, workers: int) -> None:
+    reloading.config.write_text('log-level = "info"\nkeeper-interval = 3600\n')
+    reloading.reload("SIGHUP: took on keeper-interval")
+    reloading.config.write_text('log-level = "info"\nkeeper-interval = 0.1\n')
+    reloading.reload("SIGHUP: took on keeper-interval")
+    names = [f"w{number}" for number in range(workers)]
+    before = scrape(reloading.server)
+
+    def all_go_on(now: ScrapedMetrics) -> bool:
+        grown = (now.sum(ROUNDS, worker=name) - before.sum(ROUNDS, worker=name) for name in names)
+        return all(each > 5 for each in grown)
+
+    scrape_until(reloading.server, all_go_on)
 
 
 def test_the_log_says_what_was_taken_on_and_what_needs_a_restart(reloading: Reloading) -> None:

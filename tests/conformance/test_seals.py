@@ -351,7 +351,10 @@ def test_a_backup_is_restored_with_its_seals(data: Path, tmp_path: Path, passphr
                 check=False,
             )
             assert "verified with the root key" in verified.stdout, verified.stderr
-            succeed(restored, "restore", str(backup), *how, *audit)
+            said = succeed(restored, "restore", str(backup), *how, *audit)
+            assert "A new root key was made" not in said
+            assert (f"put a copy of it at {restored / 'root-2.key'}" in said) is not bool(how)
+            assert ("The seals in the backup open the restored keys" in said) is not bool(how)
             with running_server(restored, tmp_path / "log2") as again:
                 (restored / "credentials").write_bytes((data / "credentials").read_bytes())
                 assert decrypts(again, blob)

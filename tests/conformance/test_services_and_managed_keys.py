@@ -198,7 +198,7 @@ def test_who_cannot_call_on_behalf_of_others(server: RunningServer, identities: 
 
 
 def test_a_grant_to_a_service_names_the_resource_it_is_for(server: RunningServer, kms: KMSClient) -> None:
-    key_id = key_with(kms)
+    key_id = key_with(kms, allow(f"S:{SERVICE}", do="kms:ListGrants"))
     grant: Any = {
         "KeyId": key_id,
         "GranteeServicePrincipal": SERVICE,
@@ -215,8 +215,9 @@ def test_a_grant_to_a_service_names_the_resource_it_is_for(server: RunningServer
     for other in (calling(server), calling(server, source_arn=VAULT + "2")):
         assert error_code_of(other.encrypt, KeyId=key, Plaintext=b"x") == "AccessDeniedException"
     assert error_code_of(for_vault.generate_data_key, KeyId=key, KeySpec="AES_256") == "AccessDeniedException"
-    (shown,) = kms.list_grants(KeyId=key_id)["Grants"]
+    (shown,) = for_vault.list_grants(KeyId=key, GranteeServicePrincipal=SERVICE)["Grants"]
     assert shown["GranteeServicePrincipal"] == SERVICE
+    assert for_vault.list_grants(KeyId=key, GranteeServicePrincipal="s3.amazonaws.com")["Grants"] == []
     kms.revoke_grant(KeyId=key_id, GrantId=made["GrantId"])
     assert error_code_of(for_vault.encrypt, KeyId=key, Plaintext=b"x") == "AccessDeniedException"
 

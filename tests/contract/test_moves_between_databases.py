@@ -16,9 +16,12 @@ from audits import command_records
 from backup_scene import back_up, restore
 from local_deployment import LocalDeployment, Refused, entropy
 from postgresql import SERVER, Cluster
+from strongroom.assembly.audit_folders import AuditFolders
+from strongroom.assembly.audit_log import verify_log
 from strongroom.assembly.backups.maker import BackupMaker
 from strongroom.assembly.backups.restore import Restore, RestoreRequest
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
+from strongroom.assembly.database_history import accept_older
 from strongroom.assembly.databases.postgresql import PostgresqlDatabase
 from strongroom.assembly.open_folder import open_existing
 from strongroom.assembly.relocation.copying import Copied
@@ -158,6 +161,16 @@ def test_a_served_folder_is_not_moved(scene: Scene) -> None:
     assert read_mark(DataFolder(scene.folder)) is None
 
 
+def test_a_folder_in_which_a_command_changes_something_is_not_moved(scene: Scene) -> None:
+    with (
+        closing(open_existing(scene.here, scene.clock, entropy)) as opened,
+        opened.trail.changing(),
+        pytest.raises(DataFolderError, match="another command changes something"),
+    ):
+        scene.to_postgresql()
+    assert read_mark(DataFolder(scene.folder)) is None
+
+
 def test_a_served_database_is_not_left(scene: Scene) -> None:
     scene.to_postgresql()
     with closing(MemberConnection(scene.address, 5)) as member:
@@ -219,6 +232,38 @@ def test_a_write_on_another_host_after_a_move_is_refused(scene: Scene) -> None:
             opened.store.write(lambda _: None)
         with opened.store.read() as reader:
             assert record not in reader.accounts()
+
+
+def test_a_command_that_was_open_before_a_move_changes_nothing(scene: Scene) -> None:
+    """What it writes would be lost: it has the database open that was left, and from the first move back, none else."""
+    credentials = (scene.folder / "credentials").read_bytes()
+    moved = rf"nothing was changed.*was moved.*to SQLite, to `{scene.folder}`"
+    with closing(open_existing(scene.here, scene.clock, entropy)) as early:
+        scene.to_postgresql()
+        with pytest.raises(DataFolderError, match="has moved to the database"):
+            early.registrar.create_service("a.amazonaws.com")
+        with pytest.raises(DataFolderError, match="has moved to the database"):
+            # The audit log knows of a newer history, so there seems to be something to accept.
+            accept_older(early.folder, early.store, early.trail, entropy)
+        with closing(open_existing(scene.there, scene.clock, entropy)) as late:
+            scene.to_sqlite()
+            with pytest.raises(DataFolderError, match=moved):
+                late.registrar.create_service("b.amazonaws.com")
+            with pytest.raises(DataFolderError, match="another database was put in the place of"):
+                early.registrar.create_service("c.amazonaws.com")
+            with pytest.raises(DataFolderError, match=moved):
+                late.domain_keys.begin(())
+    assert (scene.folder / "credentials").read_bytes() == credentials
+    with closing(open_existing(scene.here, scene.clock, entropy)) as opened:
+        assert opened.registrar.services() == []
+        opened.registrar.create_service("d.amazonaws.com")
+        folders, key = AuditFolders((scene.folder / "audit",), ()), opened.audit_key().public()
+        report = verify_log(folders, None, key, opened.store, lambda _: None, boot=scene.clock.boot())
+    assert [each["eventName"] for each in command_records(scene.folder)] == [
+        *["BeginDatabaseMove", "CompleteDatabaseMove"] * 2,
+        "CreateService",
+    ]
+    assert report.findings == []
 
 
 def test_a_record_that_was_changed_moves_as_it_is_and_is_named(scene: Scene) -> None:

@@ -20,9 +20,8 @@ from softhsm import MODULE, PIN, new_token, pin_file
 from strongroom.assembly.hsm_status import hsm_status
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.clock import DAY, ManualClock
-from strongroom.crypto.pkcs11 import constants as c
-from strongroom.crypto.pkcs11.connection import TokenSession
 from strongroom.settings import CloudHsmCluster
+from token_objects import ids_of_secret_keys
 
 CLUSTER, LABEL = "cluster-aaaaaaaaaaa", "first"
 KILLED = """
@@ -109,12 +108,8 @@ def connected_store(local: LocalDeployment) -> str:
 
 
 def objects(local: LocalDeployment, store_id: str) -> int:
-    def work(session: TokenSession) -> int:
-        return len(session.calls.ids_of({c.CKA_CLASS: c.CKO_SECRET_KEY, c.CKA_TOKEN: True}))
-
     clusters: Any = local.deployment.backends.clusters
-    found: int = clusters.token_of("000000000000", "us-east-1", store_id, now=True).run(work)
-    return found
+    return len(clusters.token_of("000000000000", "us-east-1", store_id, now=True).run(ids_of_secret_keys))
 
 
 def test_the_material_of_an_erased_key_is_destroyed_by_the_next_start(

@@ -22,8 +22,6 @@ from postgresql import SERVER, Cluster
 from softhsm import PIN, new_token
 from strongroom.assembly.clock_record import ClockFiles
 from strongroom.clock import DAY, ManualClock, SystemClock
-from strongroom.crypto.pkcs11 import constants as c
-from strongroom.crypto.pkcs11.connection import TokenSession
 from strongroom.entropy import system_entropy
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KmsKey
@@ -32,6 +30,7 @@ from strongroom.problems import Subject
 from strongroom.store.postgresql.engine import open_postgresql
 from strongroom.store.postgresql.store import PostgresqlStore
 from strongroom.store.protocol import Readable
+from token_objects import ids_of_secret_keys
 
 ACCOUNT = "000000000000"
 LABEL = "keepers"
@@ -125,11 +124,8 @@ def objects(node: KeeperNode) -> list[str]:
     with node.store.read() as reader:
         (store,) = reader.all_custom_key_stores()
 
-    def work(session: TokenSession) -> list[bytes]:
-        return session.calls.ids_of({c.CKA_CLASS: c.CKO_SECRET_KEY, c.CKA_TOKEN: True})
-
     clusters: Any = node.deployment.backends.clusters
-    found: list[bytes] = clusters.token_of(ACCOUNT, EAST, store.store_id, now=True).run(work)
+    found: list[bytes] = clusters.token_of(ACCOUNT, EAST, store.store_id, now=True).run(ids_of_secret_keys)
     return [each.hex() for each in found]
 
 

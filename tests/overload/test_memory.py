@@ -1,6 +1,8 @@
 """The memory that clients can make a server use is bounded."""
 
 import json
+import select
+import socket
 import time
 from collections.abc import Callable
 
@@ -16,6 +18,12 @@ MIB = 1024 * 1024
 UNFINISHED = (
     b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-amz-json-1.1\r\nContent-Length: 1000000\r\n\r\n"
 )
+MANY_HEADERS = b"GET /healthz HTTP/1.1\r\n" + b"".join(b"a%d: %s\r\n" % (number, b"y" * 300) for number in range(98))
+
+
+def has_reply(connection: socket.socket) -> bool:
+    """Tell whether a connection has something to be read."""
+    return bool(select.select([connection], [], [], 0)[0])
 
 
 def padded(size: int) -> bytes:
@@ -66,6 +74,39 @@ def test_idle_connections_hold_nothing_of_their_last_requests(start: Start) -> N
             send_whole(each, large)
             assert replies([each])[0].status == 200
         assert resident_memory(server) < 140 * MIB
+
+
+@pytest.mark.parametrize("head", [b"GET /healthz?" + b"y" * 31_000 + b" HTTP/1.1\r\n", MANY_HEADERS])
+def test_idle_connections_hold_nothing_of_their_last_heads(start: Start, head: bytes) -> None:
+    server = start()
+    with open_connections(server, 500) as connections:
+        for each in connections:
+            send_whole(each, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert {reply.status for reply in replies(connections)} == {200}
+        before = resident_memory(server)
+        for each in connections:
+            send_whole(each, head + b"\r\n")
+            assert replies([each])[0].status == 200
+        assert resident_memory(server) - before < 10 * MIB
+
+
+def test_large_heads_whose_bodies_never_come(start: Start) -> None:
+    server = start(held_bytes=4 * MIB, request_time=60)
+    kms = client_of(server)
+    with open_connections(server, 500) as connections:
+        before = resident_memory(server)
+        for each in connections:
+            send_whole(each, b"POST / HTTP/1.1\r\nHost: x\r\nA: " + b"y" * 31_000 + b"\r\nContent-Length: 9\r\n\r\n")
+        kms.list_keys()
+        ended = [each for each in connections if has_reply(each)]
+        assert len(ended) > 200
+        assert all(reply.throttled and reply.closed for reply in replies(ended))
+        assert resident_memory(server) - before < 25 * MIB
+    # The memory is free again.
+    large = signed_request_bytes(server, "ListKeys", padded(900_000), "Connection: close")
+    with open_connections(server, 1) as one:
+        send_whole(one[0], large)
+        assert replies(one)[0].status == 200
 
 
 def test_a_body_in_the_smallest_pieces(start: Start) -> None:

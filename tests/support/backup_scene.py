@@ -39,7 +39,8 @@ def back_up(deployment: LocalDeployment, to: Path, encrypted: Encryption | None 
 def verify(path: Path, how: Decryption | None = None, **more: Any) -> VerifiedBackup:
     """Verify a backup."""
     root_key = more.pop("root_key", None)
-    source = None if root_key is None else RootKeySource(root_key, Unsealing(Settings(), entropy), entropy)
+    unsealing = more.pop("unsealing", None) or Unsealing(Settings(), entropy)
+    source = None if root_key is None else RootKeySource(root_key, unsealing, entropy)
     proof = {"root_key": source, "public_key": None} | more
     with path.open("rb") as file:
         return verify_backup(file, how, entropy=entropy, progress=lambda *_: None, **proof)
@@ -51,18 +52,17 @@ def restore(
     data: Path,
     *,
     audit: Sequence[Path] | None = None,
-    root_key: bool = True,
+    root_key: bool | Path = True,
     **more: Any,
 ) -> RestoredBackup:
-    """Restore a backup of a deployment, with a copy of its root key."""
-    key = deployment.folder / "root.key" if root_key else None
+    """Restore a backup of a deployment, with its ``root.key``, the file ``root_key``, or without either."""
+    key = root_key if isinstance(root_key, Path) else deployment.folder / "root.key" if root_key else None
     request = RestoreRequest(
         file=backup.path,
         data=data,
         root_key=key,
-        unsealing=Unsealing(deployment.settings, entropy),
         audit=audit,
-        **({"decryption": None} | more),
+        **({"decryption": None, "unsealing": Unsealing(deployment.settings, entropy)} | more),
     )
     return Restore(request, deployment.clock, entropy, lambda *_: lambda *_: None).run()
 

@@ -59,7 +59,10 @@ class FullDepth(msgspec.Struct):
 
     def temporary_objects(self) -> int:
         """Return how many keys that end with a session there are, after those that are not needed were destroyed."""
-        self.module_token.check()
+        while True:
+            self.module_token.check()
+            if not self.module_token.discarded:
+                break
         return len(self.token.run(lambda session: session.calls.find_objects(_TEMPORARY)))
 
     def wait_until_well(self) -> None:

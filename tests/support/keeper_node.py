@@ -100,7 +100,7 @@ class KeeperNode(LocalDeployment):
             domain_key_objects=opened.domain_keys,
             problems=problems,
             holder=folder.name,
-            turn=_NO_TURN,
+            turn=lambda: _NO_TURN,
             settle_events=settling_of(settings, opened.store, clock),
         )
         self.store = opened.store

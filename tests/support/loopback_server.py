@@ -66,10 +66,10 @@ async def status_of(reader: asyncio.StreamReader) -> int:
 async def loopback_server(direct: DirectClient, limits: Limits) -> AsyncIterator[LoopbackServer]:
     loop, deployment = asyncio.get_running_loop(), direct.local.deployment
     threads: dict[Lane, int] = {lane: 1 for lane in Lane if lane is not Lane.INLINE}
-    capacity = Capacity(threads, 100, 1 << 20, LEASE_WAIT)
+    capacity = Capacity(threads, 100, 1 << 20)
     parts = (loop, direct.gateway, deployment.service, deployment.log, capacity, direct.local.clock)
     counters = CallCounters()
-    with closing(Front(*parts, counters=counters)) as front:
+    with closing(Front(*parts, counters=counters, lease_wait=lambda: LEASE_WAIT)) as front:
         fast_parser = FastParser(limits.head, limits.body)
         server = await loop.create_server(
             lambda: Connection(front.connections, limits, fast_parser, secure=False), "127.0.0.1", 0

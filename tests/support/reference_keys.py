@@ -221,7 +221,8 @@ class ReferenceKey:
         if self.origin == "AWS_KMS" and self.rotates_at - self.now <= 20 * 60:
             raise Refusal("ConflictException")
         if self.origin == "EXTERNAL" and not (
-            self.has(self.regions[region], self.pending) and self.imported_in_all_regions()
+            self.imported_in_all_regions()
+            and all(self.has(regional, self.pending) for regional in self.regions.values())
         ):
             raise Refusal("KMSInvalidStateException")
         self.on_demand_rotations += 1
@@ -264,22 +265,43 @@ class ReferenceKey:
         self.prepare_import(region)
         if import_type is not None and self.spec != "SYMMETRIC_DEFAULT":
             raise Refusal("UnsupportedOperationException")
+        expired = self._expired_pending(region)
+        is_known = self.associates(name) and name != expired
         if import_type == "NEW_KEY_MATERIAL" or (import_type is None and not self.material_history):
             self._require_primary(region)
-            self._associate(name)
-        elif not self.associates(name):
+            if is_known:
+                raise Refusal("IncorrectKeyMaterialException")
+            if self.pending is not None and expired is None:
+                raise Refusal("KMSInvalidStateException")
+            self._forget(region, expired, name)
+            self._associate(name, again=name == expired)
+        elif is_known:
+            self._forget(region, expired, name)
+        else:
             raise Refusal("IncorrectKeyMaterialException")
         self.regions[region].held[name] = NEVER if valid_to is None else valid_to
 
-    def _associate(self, name: str) -> None:
-        if self.associates(name):
-            raise Refusal("IncorrectKeyMaterialException")
-        if self.pending is not None:
-            raise Refusal("KMSInvalidStateException")
+    def _expired_pending(self, region: str) -> str | None:
+        """Return the pending material of a primary if it has expired: an import takes it for erased."""
+        held = self.regions[region].held
+        return self.pending if region == self.primary and held.get(self.pending or "", NEVER) <= self.now else None
+
+    def _forget(self, region: str, expired: str | None, imported: str) -> None:
+        """Erase expired pending material; in the replicas too, unless the same is imported again."""
+        if expired is None:
+            return
+        if expired != imported:
+            self._remove_material(region, expired)
+        self.pending = None
+        self.events.append(("DeleteExpiredKeyMaterial", region, expired))
+
+    def _associate(self, name: str, *, again: bool) -> None:
         if self.material_history:
             self.pending = name
         else:
             self.material_history.append(Material(name))
+        if not again:
+            self._synchronized()
 
     def delete_material(self, region: str, name: str | None) -> str | None:
         """Delete material, by default the current one; return its name."""
@@ -299,6 +321,7 @@ class ReferenceKey:
             regional.held.pop(name, None)
         if from_all:
             self.pending = None
+            self._synchronized()
         self._clear_disabled_while_pending_import()
 
     # --- time and the keeper

@@ -43,6 +43,12 @@ class CountedToken:
             raise TokenUnavailableError("told not to answer")
         return self._token.run(work, patience=patience)
 
+    def search(self, work: Callable[[TokenSession], T], is_whole: Callable[[T], bool]) -> T:
+        self.calls += 1
+        if not self.answers:
+            raise TokenUnavailableError("told not to answer")
+        return self._token.search(work, is_whole)
+
     def discard(self, name: bytes) -> None:
         self._token.discard(name)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from strongroom.whole_files import create_file, replace_file
+from strongroom.whole_files import create_file, replace_file, write_named_file
 
 
 def test_a_file_is_whole_private_and_leaves_no_draft(tmp_path: Path) -> None:
@@ -17,6 +17,22 @@ def test_a_file_is_whole_private_and_leaves_no_draft(tmp_path: Path) -> None:
         assert path.read_bytes() == b"content"
         assert path.stat().st_mode & 0o777 == 0o600
     assert sorted(each.name for each in tmp_path.iterdir()) == ["create_file", "replace_file"]
+
+
+def test_a_file_that_an_operator_has_named_leaves_all_others_alone(tmp_path: Path) -> None:
+    path, other = tmp_path / "report", tmp_path / "report.new"
+    other.write_bytes(b"the operator's")
+    for number, replace in enumerate((False, True)):
+        write_named_file(path, b"content %d" % number, replace=replace)
+        assert path.read_bytes() == b"content %d" % number
+        assert path.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(FileExistsError, match=str(path)):
+        write_named_file(path, b"another", replace=False)
+    with pytest.raises(FileNotFoundError, match="missing/report"):
+        write_named_file(tmp_path / "missing" / "report", b"another", replace=True)
+    assert path.read_bytes() == b"content 1"
+    assert other.read_bytes() == b"the operator's"
+    assert sorted(tmp_path.iterdir()) == [path, other]
 
 
 def test_a_draft_that_is_a_link_is_not_followed(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from strongroom.api.other_services import TARGET_PREFIX, query_refusal, refusal,
 from strongroom.api.presigned import PRESIGNED, PresignedCall, presigned_call, verify_presigned
 from strongroom.api.reply import Reply, without_body
 from strongroom.api.sigv4 import Verifier, signed_service
+from strongroom.audit.cloudtrail import MAX_USER_AGENT
 from strongroom.clock import Clock
 from strongroom.entropy import Entropy, UuidBatch
 from strongroom.errors import (
@@ -47,7 +48,6 @@ logger = logging.getLogger(__name__)
 ON_BEHALF_OF = "x-strongroom-on-behalf-of"
 HEALTH = "/healthz"
 _NOT_FOUND = b"<UnknownOperationException/>\n"
-_MAX_USER_AGENT = 1024
 _MAX_UNSIGNED_BODY = 64 * 1024
 """Room for any AssumeRoleWithWebIdentity: a token of 20,000 characters, a policy, ten ARNs (STS API Reference)."""
 _TABLES = {"iam": IAM_TABLE, "sts": STS_TABLE}
@@ -247,7 +247,7 @@ class Gateway:
         origin = Origin(
             request_id=request_id,
             source_ip=source_ip,
-            user_agent=request.headers.get("user-agent", "")[:_MAX_USER_AGENT],
+            user_agent=request.headers.get("user-agent", "")[:MAX_USER_AGENT],
             secure=secure,
         )
         if signer.principal.kind is not PrincipalKind.SERVICE:

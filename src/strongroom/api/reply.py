@@ -32,6 +32,11 @@ class Reply(HttpResponse, frozen=True):
     outcome: str = SUCCESS
     more_headers: str = ""
 
+    @property
+    def is_recorded(self) -> bool:
+        """Whether it answers a call, which has a line in the audit log."""
+        return self.operation is not None
+
     def refused(self, error: KmsError) -> "Reply":
         """Return the reply to the same request that carries an error instead."""
         return self if self.writer is None else self.writer.reply(error, self.request_id, self.operation)

@@ -24,6 +24,7 @@ from strongroom.store.audit.archiving import (
     ArchiveError,
     complete_before,
     copy_segment,
+    is_same_folder,
     make_folder,
     remove_files,
     require_covered,
@@ -82,9 +83,10 @@ class AuditArchive:
         """
         to = self._usable(to)
         make_folder(to)
+        self._require_elsewhere(to)
         outcome, held_back = Outcome(), set[str]()
         while True:
-            with self._folder.registering():
+            with self._trail.changing():
                 batch = self._due(before, held_back)[:_AT_ONCE]
                 if not batch:
                     return outcome
@@ -135,8 +137,9 @@ class AuditArchive:
         archive = self._usable(archive)
         if not archive.is_dir():
             raise DataFolderError(f"`{archive}` does not exist, so there is nothing to prune")
+        self._require_elsewhere(archive)
         outcome = Outcome()
-        with self._folder.registering():
+        with self._trail.changing():
             known = self.statements()
             here = {segment.name for segment in segments_of(self._folder.audit)}
             due = list[Segment]()
@@ -173,11 +176,26 @@ class AuditArchive:
     def _usable(self, archive: Path) -> Path:
         """Return the absolute path of an archive; raises DataFolderError for the folder of the log or of the data."""
         found = archive.resolve()
-        if found == self._folder.audit.parent.resolve():
-            raise DataFolderError(f"`{archive}` is the data folder itself; choose another one")
-        if found == self._folder.audit.resolve():
-            raise DataFolderError(f"`{archive}` is the folder of the audit log itself; choose another one")
+        for own, what in self._own_folders():
+            if found == own.resolve():
+                raise _own_folder(archive, what)
         return found
+
+    def _require_elsewhere(self, archive: Path) -> None:
+        """Refuse the folder of the log or of the data under another path, such as a second mount of it.
+
+        What is moved there would be verified against itself, and removed. Raises DataFolderError, OSError.
+        """
+        for own, what in self._own_folders():
+            if is_same_folder(archive, own):
+                raise _own_folder(archive, what)
+
+    def _own_folders(self) -> tuple[tuple[Path, str], ...]:
+        return (self._folder.path, "the data folder"), (self._folder.audit, "the folder of the audit log")
+
+
+def _own_folder(archive: Path, what: str) -> DataFolderError:
+    return DataFolderError(f"`{archive}` is {what} itself; choose another one")
 
 
 def due_segments(

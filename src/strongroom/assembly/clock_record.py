@@ -86,7 +86,7 @@ def accept_clock(folder: DataFolder, trail: CommandTrail, reading: Reading) -> N
     if known is not None:
         details["trusted"] = event_time(known.trusted)
     event = OperatorEvent(name="AcceptClock", command="clock accept", source=KEY_SOURCE, details=details)
-    with folder.registering(), trail.recording(event):
+    with trail.changing(), trail.recording(event):
         ClockFiles(folder).accept(reading)
 
 

@@ -1,7 +1,7 @@
 """The audit records of commands: written, signed and on disk before a command changes anything.
 
 Commands run in processes of their own, also while the server runs, so they have an audit chain of their own. They take
-turns with it: ``DataFolder.registering`` is held by the one that writes.
+turns with it: the one that writes is inside ``CommandTrail.changing``.
 """
 
 import logging
@@ -13,7 +13,8 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from strongroom.assembly.audit_log import known_writers, open_audit_key, open_audit_log
-from strongroom.assembly.data_folder import DataFolder, DataFolderError
+from strongroom.assembly.data_folder import DataFolderError
+from strongroom.assembly.databases.database import Database
 from strongroom.assembly.node import require_node_id
 from strongroom.audit.operator_events import Circumstances, OperatorEvent, operator_event
 from strongroom.audit.user_identity import UserIdentity, operating_system_user
@@ -25,6 +26,7 @@ from strongroom.errors import KmsError
 from strongroom.file_owners import user_name
 from strongroom.settings import Settings
 from strongroom.store.audit.log import AuditLog
+from strongroom.store.faults import StoreDamaged, StoreUnavailable
 from strongroom.store.protocol import Store
 
 logger = logging.getLogger(__name__)
@@ -38,14 +40,16 @@ class CommandTrail:
 
     def __init__(
         self,
-        folder: DataFolder,
+        database: Database,
         store: Store,
         secrets: ServiceSecrets,
         settings: Settings,
         clock: Clock,
         entropy: Entropy,
     ) -> None:
-        self._folder = folder
+        """``store`` is that of ``database``, as this process has opened it."""
+        self._database = database
+        self._folder = database.folder
         self._store = store
         self._secrets = secrets
         self._settings = settings
@@ -53,8 +57,21 @@ class CommandTrail:
         self._entropy = entropy
 
     @contextmanager
+    def changing(self, *, wait: bool = True) -> Iterator[bool]:
+        """Keep other commands, and moves of the database, away from a block that changes something.
+
+        It waits for a command that changes something. If it is not to ``wait``, it gives False while there is one.
+        Raises DataFolderError if the deployment is not in the database any more that this process has opened: what
+        would be written there would be lost.
+        """
+        with self._folder.changing(wait=wait) as alone:
+            if alone:
+                self._database.require_in_place()
+            yield alone
+
+    @contextmanager
     def recording(self, event: OperatorEvent) -> Iterator[None]:
-        """Record a change, then let the body make it. ``registering`` must be held.
+        """Record a change, then let the body make it. This must be inside ``changing``.
 
         The record is signed and on disk before the body runs. If the body fails, a second record says so. Raises
         DataFolderError, and runs no body, if the record cannot be written.
@@ -79,7 +96,7 @@ class CommandTrail:
     def note_failure(self, event: OperatorEvent, error: BaseException) -> None:
         """Record, if possible, that a change was not made whose record was written before.
 
-        ``registering`` must be held.
+        This must be inside ``changing``.
         """
         with suppress(KmsError, OSError), closing(self._open()) as log:
             self._add(log, event, str(error) or type(error).__name__)
@@ -90,7 +107,7 @@ class CommandTrail:
         known = known_writers(self._store).get(writer)
         if known is None or known.stopped:
             return
-        with self._folder.registering(wait=False) as held:
+        with self.changing(wait=False) as held:
             if held:
                 try:
                     self._open().close()
@@ -116,6 +133,9 @@ class CommandTrail:
         log.checkpoint()
 
     def _not_recorded(self, error: Exception) -> DataFolderError:
+        if isinstance(error, StoreUnavailable | StoreDamaged):
+            # The log is in files, and how far it goes is in the database, too.
+            return DataFolderError(f"nothing was changed, because it cannot be recorded: {error.explanation}")
         reason = error.__cause__ or error
         return DataFolderError(
             f"nothing was changed, because its audit record cannot be written to `{self._folder.audit}`: {reason}"

@@ -62,13 +62,22 @@ def is_of_user(path: Path, profile: str) -> bool:
     return _parsed(path).has_option(profile, _USER)
 
 
+def require_editable(path: Path) -> None:
+    """Refuse a credentials file to which no profile can be added; raises CredentialsFileError.
+
+    One that does not exist is made. One that AWS clients would refuse, such as with a section twice, can be edited.
+    """
+    _lines(path)
+
+
 def add_profile(
     path: Path, profile: str, key: NewAccessKey, keep_as: str | None = None, *, user: str | None = None
 ) -> None:
     """Add a profile to a credentials file, mode 0600, on disk before this returns; other profiles are kept.
 
     A profile of the same name is replaced: AWS clients cannot read a file that has two. With ``keep_as`` it is not
-    lost, but gets that name. The profile says so if its access key is that of a ``user``.
+    lost, but gets that name. The profile says so if its access key is that of a ``user``. Raises CredentialsFileError
+    for a file that cannot be read, OSError for one that cannot be written.
     """
     lines = _lines(path)
     if keep_as is not None:
@@ -81,7 +90,10 @@ def add_profile(
 
 
 def remove_profile(path: Path, profile: str) -> None:
-    """Remove a profile from a credentials file if it is there; other profiles are kept."""
+    """Remove a profile from a credentials file if it is there; other profiles are kept.
+
+    Raises CredentialsFileError for a file that cannot be read, OSError for one that cannot be written.
+    """
     lines = _lines(path)
     kept = _without(lines, profile)
     if kept != lines:
@@ -94,12 +106,8 @@ def _parsed(path: Path) -> configparser.RawConfigParser:
     parser = configparser.RawConfigParser(default_section="")
     try:
         # ``RawConfigParser.read`` would take a file that cannot be read for one that does not exist.
-        parser.read_string(read_regular(path).decode())
-    except FileNotFoundError:
-        return parser
-    except OSError as error:
-        raise CredentialsFileError(f"`{path}` cannot be read: {error.strerror}") from None
-    except (configparser.Error, UnicodeDecodeError):
+        parser.read_string(_text(path))
+    except configparser.Error:
         # The parser's own message repeats lines of the file, secrets among them.
         raise CredentialsFileError(
             f"`{path}` is not a credentials file of AWS: sections such as [default], each once, of lines NAME = VALUE"
@@ -111,8 +119,25 @@ def _key_in(names: Mapping[str, str]) -> NewAccessKey:
     return NewAccessKey(names.get("aws_access_key_id", ""), names.get("aws_secret_access_key", ""))
 
 
+def _text(path: Path) -> str:
+    """Return the content of a credentials file, empty if there is none; raises CredentialsFileError."""
+    try:
+        content = read_regular(path)
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise CredentialsFileError(f"`{path}` cannot be read: {error.strerror}") from None
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        # The error itself shows what is around the byte, which may be a secret.
+        line = content.count(b"\n", 0, error.start) + 1
+        raise CredentialsFileError(f"`{path}` is not in UTF-8: correct line {line}") from None
+
+
 def _lines(path: Path) -> list[str]:
-    return read_regular(path).decode().splitlines() if path.exists() else []
+    # Unlike ``splitlines``, as AWS clients do: other characters that can end a line may be in a comment.
+    return _text(path).split("\n")
 
 
 def _header(line: str) -> str | None:

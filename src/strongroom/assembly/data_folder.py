@@ -91,8 +91,8 @@ class DataFolder:
         self.xks_serving = path / "xks-serving"
         self.clock = path / "clock"
         self.clock_accepted = path / "clock-accepted"
-        self._registering = path / "registering"
-        self.locks = (self.serving, self.xks_serving, self._registering)
+        self._changing = path / "registering"
+        self.locks = (self.serving, self.xks_serving, self._changing)
 
     def key_file(self, name: str) -> Path:
         """Return the path of a key file of a seal; raises UnsealError for a name that is none."""
@@ -210,12 +210,14 @@ class DataFolder:
         return descriptor
 
     @contextmanager
-    def registering(self, *, wait: bool = True) -> Iterator[bool]:
+    def changing(self, *, wait: bool = True) -> Iterator[bool]:
         """Keep other commands from changing anything at the same time.
 
         It waits for a command that does. If it is not to ``wait``, it gives False while another command has the lock.
+        A command that has opened the database takes this lock with ``CommandTrail.changing``, which also makes sure
+        that the deployment is still there.
         """
-        descriptor = os.open(self._registering, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self._changing, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)

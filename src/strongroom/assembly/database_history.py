@@ -47,7 +47,7 @@ def accept_older(folder: DataFolder, store: Store, trail: CommandTrail, entropy:
             raise DataFolderError(
                 f"{folder.database_name} has all that the audit log notes: there is nothing to accept"
             )
-        with folder.registering(), trail.recording(_event(found)):
+        with trail.changing(), trail.recording(_event(found)):
             history_id = entropy(HISTORY_ID_LENGTH).hex()
             # The end of the recording notes the new history in the audit log.
             tell_of_left(store.write(partial(_begin_history, history_id), AccountScope("")))

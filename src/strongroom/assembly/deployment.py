@@ -8,7 +8,7 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
-from strongroom.assembly.audit_log import end_idle_chains, idle_writers, open_audit_key, open_audit_log
+from strongroom.assembly.audit_log import end_idle_chains, idle_writers, open_audit_log
 from strongroom.assembly.audit_shipping import require_destinations, required_shipping
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.assembly.event_chores import notices_of, settling_of
@@ -45,7 +45,9 @@ logger = logging.getLogger(__name__)
 LAST_WRITES = 3.0
 """How long each write may take when a server stops, seconds."""
 _TURN = 30.0
-"""For how many seconds one of several nodes looks for what is due, before another may."""
+"""For how many seconds one of several nodes at least looks for what is due, before another may."""
+_ROUNDS = 3
+"""How many rounds of the keeper a turn has at least."""
 
 
 class Deployment:
@@ -70,6 +72,7 @@ class Deployment:
         Raises SettingsError, DataFolderError, UnsealError, UnknownSchemaError.
         """
         self.settings = settings
+        self._turn = _turn_of(settings)
         workers = 1 if worker is None else settings.workers
         with ExitStack() as undo:
             if release is not None:
@@ -84,7 +87,7 @@ class Deployment:
             undo.callback(opened.close)
             self.node = require_node_id(opened.folder)
             quotas = _quotas(settings, workers, opened.folder, undo)
-            audit_key = open_audit_key(opened.store, opened.backends.secrets, opened.entropy, opened.folder.audit)
+            audit_key = opened.audit_key()
             writer = WriterId(self.node, worker or 0).name
             self.log = open_audit_log(
                 opened.folder.audit, writer, settings, opened.store, audit_key, clock, problems=problems
@@ -135,7 +138,7 @@ class Deployment:
             domain_key_objects=opened.domain_keys,
             problems=problems,
             holder=str(self.node),
-            turn=max(_TURN, 3 * settings.keeper_interval),
+            turn=lambda: self._turn,
             at_start=partial(quarantine_damaged, opened.database, opened.store, opened.store.quarantine),
             scopes=opened_scopes(settings),
             settle_events=settling_of(settings, opened.store, clock),
@@ -157,6 +160,10 @@ class Deployment:
         self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def renew(self, settings: Settings) -> None:
+        """Take on what can change of the settings while they are served: the interval of the keeper."""
+        self._turn = _turn_of(settings)
 
     def hurry(self) -> None:
         """Have nothing wait for the database or for other nodes much longer: this process is about to end."""
@@ -187,6 +194,10 @@ def _quotas(settings: Settings, workers: int, folder: DataFolder, undo: ExitStac
         return None
     buckets = undo.enter_context(closing(SharedBuckets(folder.request_quotas))) if workers > 1 else None
     return RequestQuotas(settings.request_quotas, settings.regions, buckets)
+
+
+def _turn_of(settings: Settings) -> float:
+    return max(_TURN, _ROUNDS * settings.keeper_interval)
 
 
 def _chores(share: QuotaShare | None, keep: Callable[[], None]) -> None:
@@ -233,7 +244,7 @@ def ready_folder(  # noqa: PLR0913 - as ``OpenFolder``
     with closing(
         OpenFolder(settings, clock, entropy, unsealing=unsealing, taken=True, first=first, development=development)
     ) as opened:
-        with opened.folder.registering(wait=False) as alone:
+        with opened.trail.changing(wait=False) as alone:
             if alone:
                 try:
                     opened.seals.finish()
@@ -286,4 +297,4 @@ def _ensure_account(opened: OpenFolder, settings: Settings, administrator: str |
             "strongroom init --admin (or move the file away)"
         )
     opened.registrar.create_account(settings.account, settings.regions[0], "default", administrator)
-    open_audit_key(opened.store, opened.backends.secrets, opened.entropy, opened.folder.audit)
+    opened.audit_key()

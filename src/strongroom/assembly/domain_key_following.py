@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 _TRY_AGAIN = 5.0
 """The time after which a process tries again to open a domain key that it could not open: it may take a second."""
-_CLOSED = "the domain keys were rotated, and the server cannot open the new ones; if this does not end, restart it: {}"
+_CLOSED = "the domain keys were rotated, and the server cannot open the new ones ({}); if this does not end, restart it"
 
 
 def follow_domain_keys(

@@ -5,8 +5,10 @@
 2. What older versions have wrapped is wrapped anew, some of it in each transaction. What is left to do follows from the
    database alone, so an interrupted rotation goes on where it was.
 3. Import tokens, which live for a day, and sessions, which live for at most 36 hours, may still need an older version.
-   After that time nothing does, and it is destroyed. The transaction that does so finds out that nothing stored needs
-   it, and a later one that would store something under it fails (``store.sql.domain_keys``).
+   After that time it is destroyed. The transaction that does so finds out that nothing stored needs it, and a later
+   one that would store something under it fails (``store.sql.domain_keys``).
+4. Grant tokens have no end, so clients may still have some that an older version has sealed. They are good for nothing
+   but RetireGrant, which refuses them from then on (``operations.grant_tokens``).
 """
 
 import logging
@@ -22,7 +24,7 @@ from strongroom.assembly.moves import NotMovableError, require_movable
 from strongroom.assembly.protections import object_id_of
 from strongroom.assembly.restored_objects import shared_objects, why_shared
 from strongroom.assembly.rewrapping import Rewrapping
-from strongroom.assembly.unsealing import Unsealing
+from strongroom.assembly.unsealing import Unsealing, while_resealed
 from strongroom.audit.operator_events import KEY_SOURCE, OperatorEvent
 from strongroom.clock import DAY, Clock
 from strongroom.crypto.domain_keys import DomainKeys
@@ -125,7 +127,7 @@ class DomainKeyRotation:
 
         Raises DataFolderError, UnsealError, SealUnavailableError, and NotMovableError before it changes anything.
         """
-        with self._folder.registering(wait=wait) as alone:
+        with self._trail.changing(wait=wait) as alone:
             fresh = [each.scope for each in self.status(scopes) if not each.remaining] if alone else []
             if fresh:
                 self._require_movable(fresh)
@@ -139,13 +141,14 @@ class DomainKeyRotation:
     def rewrap(self, scope: str, advance: Callable[[int], object] = lambda _: None) -> tuple[str, ...]:
         """Wrap anew all of a scope that an older version has wrapped; return what could not be, by name.
 
-        ``advance`` is called with the number that was done since the last call.
+        ``advance`` is called with the number that was done since the last call. Other commands take turns with it.
+        Raises DataFolderError if the deployment was moved elsewhere meanwhile.
         """
         version = self.status([scope])[0].version
         left = self._rewrapping.remaining(scope, version)
         refused: tuple[str, ...] = ()
         while left:
-            refused = self._rewrapping.run(scope, version, advance)
+            refused = self._rewrapping.run(scope, version, advance, turn=self._trail.changing)
             # What another writer has changed meanwhile is left.
             before, left = left, self._rewrapping.remaining(scope, version)
             if left >= before:
@@ -161,7 +164,7 @@ class DomainKeyRotation:
 
         Raises DataFolderError, and destroys nothing, if something stored still needs one.
         """
-        with self._folder.registering(wait=wait) as alone:
+        with self._trail.changing(wait=wait) as alone:
             found = [each for each in self.status(scopes) if each.older] if alone else []
             for each in found:
                 if each.remaining:
@@ -272,10 +275,9 @@ class DomainKeyRotation:
         return DomainKeyStatus(newest.scope, newest.version, newest.created_at, older, remaining, after)
 
     def _add_versions(self, scopes: Sequence[str]) -> None:
-        with self._store.read() as reader:
-            sealed = reader.domain_keys()
+        sealed, seal = while_resealed(self._store, lambda found: (found, self._unsealing.seal(self._folder, found)))
         # The time for which older versions are kept begins now, also if the clock was set back.
-        seal, now = self._unsealing.seal(self._folder, sealed), self._latest(self._clock.now())
+        now = self._latest(self._clock.now())
         newest = {each.scope: each.version for each in sealed}
         versions = {scope: newest[scope] + 1 for scope in scopes}
         announced = AnnouncedObjects(self._store, now)

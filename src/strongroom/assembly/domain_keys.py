@@ -8,8 +8,8 @@ import msgspec
 from strongroom.assembly.data_folder import DataFolder, DataFolderError, left_by_earlier_start, served_before
 from strongroom.assembly.protections import FULL_DEPTH, SOFTWARE, newest_protection
 from strongroom.assembly.tokens import Announce, ConfiguredToken
-from strongroom.assembly.unsealing import Unsealing, not_its_root_key
-from strongroom.crypto.domain_keys import IAM_SCOPE, DomainKeys, create_domain_key
+from strongroom.assembly.unsealing import Unsealing, not_its_root_key, were_resealed
+from strongroom.crypto.domain_keys import FIRST_VERSION, IAM_SCOPE, DomainKeys, create_domain_key
 from strongroom.crypto.seal import Seal, SealedDomainKey, UnsealError
 from strongroom.crypto.seals.file import create_root_key
 from strongroom.crypto.seals.root_key import RootKeySeal, generation_of
@@ -20,7 +20,6 @@ from strongroom.store.scopes import AccountScope
 
 logger = logging.getLogger(__name__)
 
-_FIRST_VERSION = 1
 _STAYS = "keys that were made in the token do not leave it, so set it back, or restore a backup from before the move"
 
 
@@ -64,7 +63,9 @@ def open_domain_keys(  # noqa: PLR0913 - what opens them, and where they are
     try:
         seal = open_seal(folder, sealed, unsealing, entropy)
     except (UnsealError, DataFolderError):
-        if not _were_resealed(store, sealed):
+        with store.read() as reader:
+            now_sealed = reader.domain_keys()
+        if not were_resealed(sealed, now_sealed):
             raise
         return open_domain_keys(folder, store, regions, unsealing, entropy, protection, now=now, scopes=scopes)
     lost = used.intersection(missing)
@@ -79,7 +80,7 @@ def open_domain_keys(  # noqa: PLR0913 - what opens them, and where they are
     if protection.required:
         _require_protection(domain_keys, protection)
     if missing:
-        versions = dict.fromkeys(missing, _FIRST_VERSION)
+        versions = dict.fromkeys(missing, FIRST_VERSION)
         new = create_domain_keys(versions, seal, protection, entropy, now)
         sealed = _add_missing(folder, store, new, first=not sealed)
         domain_keys = DomainKeys(sealed, seal, entropy, protection.token.wrapper(entropy), scopes)
@@ -127,13 +128,6 @@ def _require_protection(domain_keys: DomainKeys, protection: Protection) -> None
                 kind,
                 _STAYS if kind == FULL_DEPTH else "to move them, run: strongroom domain-keys rotate",
             )
-
-
-def _were_resealed(store: Store, sealed: Sequence[SealedDomainKey]) -> bool:
-    """Tell whether a command has rotated the root key since domain keys were read."""
-    with store.read() as reader:
-        now = reader.domain_keys()
-    return bool(sealed and now) and generation_of(sealed[0]) != generation_of(now[0])
 
 
 def open_seal(

@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from strongroom.assembly.command_trail import CommandTrail
-from strongroom.assembly.data_folder import DataFolder, DataFolderError
+from strongroom.assembly.data_folder import DataFolderError
 from strongroom.audit.operator_events import KEY_SOURCE, OperatorEvent
 from strongroom.keys.arns import KeyLocator, locator_of, root_arn
 from strongroom.keys.key_policy import default_policy
@@ -16,8 +16,7 @@ from strongroom.store.scopes import KeyScope
 class KeyPolicies:
     """The key policies of an opened data folder."""
 
-    def __init__(self, folder: DataFolder, store: Store, trail: CommandTrail) -> None:
-        self._folder = folder
+    def __init__(self, store: Store, trail: CommandTrail) -> None:
         self._store = store
         self._trail = trail
 
@@ -37,7 +36,7 @@ class KeyPolicies:
             before = _require_customer_key(transaction, locator, arn)
             transaction.save_key(before, replace(before, policy=policy, pinned=()))
 
-        with self._folder.registering():
+        with self._trail.changing():
             with self._store.read() as reader:
                 earlier = _require_customer_key(reader, locator, arn).policy
             event = OperatorEvent(

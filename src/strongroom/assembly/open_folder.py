@@ -3,7 +3,7 @@
 from contextlib import ExitStack, closing
 from functools import partial
 
-from strongroom.assembly.audit_log import last_checkpoint
+from strongroom.assembly.audit_log import last_checkpoint, open_audit_key
 from strongroom.assembly.clock_record import ClockFiles
 from strongroom.assembly.command_trail import CommandTrail
 from strongroom.assembly.database_history import require_all_committed
@@ -28,6 +28,7 @@ from strongroom.assembly.tokens import ConfiguredToken, key_backend_of
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.audit.writer_id import parse_writer
 from strongroom.clock import Clock
+from strongroom.crypto.audit_key import AuditKey
 from strongroom.crypto.documents.attestation import Attestations
 from strongroom.crypto.documents.fetched_keys import FetchedKeys, fetch_keys
 from strongroom.crypto.documents.web_identity import WebIdentities
@@ -156,12 +157,12 @@ class OpenFolder:
                 latest_time=self.clock_watch.latest,
                 events=key_events_of(settings, clock),
             )
-            self.trail = CommandTrail(self.folder, store, secrets, settings, clock, entropy)
+            self.trail = CommandTrail(database, store, secrets, settings, clock, entropy)
             # What a first start makes is no change of an operator's.
             self.registrar = Registrar(self.folder, store, secrets, clock, entropy, None if taken else self.trail)
             self.root_keys = RootKeys(self.folder, store, secrets, clock, entropy, self.trail)
-            self.provider_keys = ProviderKeys(self.folder, store, self.trail)
-            self.key_policies = KeyPolicies(self.folder, store, self.trail)
+            self.provider_keys = ProviderKeys(store, self.trail)
+            self.key_policies = KeyPolicies(store, self.trail)
             self.seals = Seals(
                 self.folder, store, unsealing, self.trail, entropy, self.token, clock=clock, approved_only=settings.fips
             )
@@ -184,6 +185,10 @@ class OpenFolder:
         """Return every account."""
         with self.store.read() as reader:
             return [record.account for record in reader.accounts()]
+
+    def audit_key(self) -> AuditKey:
+        """Return the audit key, made at the first start; raises UnsealError if it was not wrapped here, or is lost."""
+        return open_audit_key(self.store, self.backends.secrets, self.entropy, self.folder.audit)
 
     def close(self) -> None:
         """Close the database, the connections to tokens, and those to external key store proxies."""

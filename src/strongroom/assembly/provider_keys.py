@@ -5,7 +5,7 @@ from hashlib import sha256
 from msgspec.structs import replace
 
 from strongroom.assembly.command_trail import CommandTrail
-from strongroom.assembly.data_folder import DataFolder, DataFolderError
+from strongroom.assembly.data_folder import DataFolderError
 from strongroom.audit.operator_events import OperatorEvent
 from strongroom.crypto.documents.issuer_keys import UnusableKeys, require_public_keys
 from strongroom.iam.entities import OpenIdConnectProvider
@@ -17,8 +17,7 @@ from strongroom.store.subjects.identities import IdentityReader
 class ProviderKeys:
     """The keys of the providers in an opened data folder."""
 
-    def __init__(self, folder: DataFolder, store: Store, trail: CommandTrail) -> None:
-        self._folder = folder
+    def __init__(self, store: Store, trail: CommandTrail) -> None:
         self._store = store
         self._trail = trail
 
@@ -45,7 +44,7 @@ class ProviderKeys:
             account=account,
             details={"url": url, "keysSha256": digest},
         )
-        with self._folder.registering():
+        with self._trail.changing():
             with self._store.read() as reader:
                 _require_provider(reader, account, url)
             with self._trail.recording(event):

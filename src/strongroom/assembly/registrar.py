@@ -1,10 +1,17 @@
 """Makes accounts, and services that are trusted to call on behalf of others, also while the server runs."""
 
+import logging
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from strongroom.assembly.command_trail import CommandTrail
-from strongroom.assembly.credentials import CredentialsFileError, add_profile, given_key, remove_profile
+from strongroom.assembly.credentials import (
+    CredentialsFileError,
+    add_profile,
+    given_key,
+    remove_profile,
+    require_editable,
+)
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.audit.operator_events import OperatorEvent
 from strongroom.clock import Clock
@@ -21,6 +28,8 @@ from strongroom.store.quarantine import printable
 from strongroom.store.records import AccessKeyRecord, AccountRecord
 from strongroom.store.scopes import AccountScope
 from strongroom.store.subjects.identities import IdentityReader
+
+logger = logging.getLogger(__name__)
 
 _ADMINISTRATOR_ACCESS = "arn:aws:iam::aws:policy/AdministratorAccess"
 
@@ -53,7 +62,7 @@ class Registrar:
         root access key is in ``root-credentials``. Raises DataFolderError if the account exists, or if an access key
         that was given cannot be used.
         """
-        with self._folder.registering():
+        with self._changing():
             now = self._clock.now()
             user = None if administrator is None else _administrator(account, region, administrator, now, self._entropy)
             owners = [(root_arn(region, account), self._folder.credentials)]
@@ -86,10 +95,17 @@ class Registrar:
                 self._store.write(add, AccountScope(""), AccountScope(account))
 
     def create_service(self, name: str) -> None:
-        """Make an access key for a service; raises DataFolderError if it has one."""
-        with self._folder.registering():
+        """Make an access key for a service.
+
+        Raises DataFolderError if it has one, or if the credentials file cannot be read.
+        """
+        with self._changing():
             with self._store.read() as reader:
                 _require_new_service(reader, name)
+            try:
+                require_editable(self._folder.credentials)
+            except CredentialsFileError as error:
+                raise DataFolderError(str(error)) from None
             key = new_access_key("AKIA", self._entropy)
             access_key = access_key_record(self._secrets, key, "", name, self._clock.now())
 
@@ -111,9 +127,9 @@ class Registrar:
         """End the access key of a service, also one that is quarantined: no call that begins after this uses it.
 
         Raises DataFolderError if it has none. Policies and grants that name the service stay, and so do the AWS managed
-        keys that were made for it.
+        keys that were made for it. A profile that cannot be removed from the credentials file stays, with a warning.
         """
-        with self._folder.registering():
+        with self._changing():
             with self._store.read() as reader:
                 ended = [*map(printable, _require_service(reader, name))]
 
@@ -123,7 +139,8 @@ class Registrar:
 
             with self._recording(_service_event("DeleteService", "service delete", name, ended)):
                 self._store.write(remove, AccountScope(""))
-                remove_profile(self._folder.credentials, name)
+            # The change that was recorded is made, also if the file cannot be written.
+            remove_useless_profile(self._folder.credentials, name)
 
     def _new_or_given(self, reader: IdentityReader, account: str, file: Path, profile: str) -> NewAccessKey:
         """Return the access key that a profile of a file has, or a new one if there is none."""
@@ -138,8 +155,30 @@ class Registrar:
         except CredentialsFileError as error:
             raise DataFolderError(str(error)) from None
 
+    def _changing(self) -> AbstractContextManager[bool]:
+        return self._folder.changing() if self._trail is None else self._trail.changing()
+
     def _recording(self, event: OperatorEvent) -> AbstractContextManager[None]:
         return nullcontext() if self._trail is None else self._trail.recording(event)
+
+
+def remove_useless_profile(file: Path, profile: str) -> bool:
+    """Remove a profile whose access key was deleted; if that is not possible, warn of it and return False."""
+    try:
+        remove_profile(file, profile)
+    except CredentialsFileError as error:
+        reason = str(error)
+    except OSError as error:
+        reason = f"{error.strerror} (`{error.filename or file}`)"
+    else:
+        return True
+    logger.warning(
+        "profile %s has no access key that works any more, but is still in `%s`: %s; remove it there",
+        profile,
+        file,
+        reason,
+    )
+    return False
 
 
 def _administrator(account: str, region: str, name: str, now: float, entropy: Entropy) -> User:

@@ -3,7 +3,6 @@
 That can be taken back: by mistake, or by one who can write the database, a node may be retired that is not lost.
 """
 
-from strongroom.assembly.audit_log import open_audit_key
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.node import require_node_id
 from strongroom.assembly.open_folder import OpenFolder
@@ -29,9 +28,9 @@ def retire_node(opened: OpenFolder, node: NodeId, now: float) -> Retirement:
     own = require_node_id(opened.folder)
     if node == own:
         raise DataFolderError(f"node {node} is the one of `{opened.folder.path}`; retire it with another node's folder")
-    key = open_audit_key(opened.store, opened.backends.secrets, opened.entropy, opened.folder.audit).public()
+    key = opened.audit_key().public()
     speaker = WriterId(own, None).name
-    with opened.folder.registering():
+    with opened.trail.changing():
         with opened.store.read() as reader:
             _require_gone(reader, node, speaker, opened.folder.database_name)
             records = [each for each in reader.audit_writer_records() if each.node == node]
@@ -60,7 +59,7 @@ def reinstate_node(opened: OpenFolder, node: NodeId) -> None:
     if node == own:
         raise DataFolderError(f"node {node} is the one of `{opened.folder.path}`; use another node's folder")
     speaker = WriterId(own, None).name
-    with opened.folder.registering():
+    with opened.trail.changing():
         with opened.store.read() as reader:
             is_retired = _may_reinstate(reader, node, speaker)
         if not is_retired and not _states(opened, node, speaker):
@@ -76,7 +75,7 @@ def reinstate_node(opened: OpenFolder, node: NodeId) -> None:
 
 def _states(opened: OpenFolder, node: NodeId, speaker: str) -> bool:
     """Tell whether the log of this node states that another one is lost."""
-    key = open_audit_key(opened.store, opened.backends.secrets, opened.entropy, opened.folder.audit).public()
+    key = opened.audit_key().public()
     return read_statements(segments_of(opened.folder.audit), key.verifies).retires(speaker, node)
 
 

@@ -6,6 +6,7 @@ left to the next transaction.
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 from msgspec.structs import replace
@@ -85,13 +86,21 @@ class Rewrapping:
         version: int,
         advance: Callable[[int], object] = lambda _: None,
         until: float = float("inf"),
+        turn: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> tuple[str, ...]:
         """Wrap anew what needs a domain key older than ``version``; return what could not be, by name.
 
-        It ends early when the timer reaches ``until``, and then returns nothing.
+        It ends early when the timer reaches ``until``, and then returns nothing. Each transaction, with the reads
+        before it, is made inside a ``turn``.
         """
         refused: list[str] = []
-        for done, names in self._secrets_of_service(version) if scope == IAM_SCOPE else self._material(scope, version):
+        steps = self._secrets_of_service(version) if scope == IAM_SCOPE else self._material(scope, version)
+        while True:
+            with turn():
+                step = next(steps, None)
+            if step is None:
+                break
+            done, names = step
             advance(done)
             refused += names
             if self._timer() >= until:

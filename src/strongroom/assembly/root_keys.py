@@ -14,10 +14,9 @@ from strongroom.assembly.credentials import (
     has_profile,
     is_of_user,
     long_term_keys,
-    remove_profile,
 )
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
-from strongroom.assembly.registrar import access_key_record
+from strongroom.assembly.registrar import access_key_record, remove_useless_profile
 from strongroom.audit.operator_events import OperatorEvent
 from strongroom.clock import Clock
 from strongroom.crypto.access_keys import NewAccessKey, new_access_key
@@ -107,7 +106,7 @@ class RootKeys:
         of the profile is kept under another name unless its access key does not exist (any more). Raises
         DataFolderError if there is no such account, or if it has two root access keys that are not replaced.
         """
-        with self._folder.registering():
+        with self._trail.changing():
             with self._store.read() as reader:
                 profile = _profile_of(reader, account)
                 before = reader.access_keys(account, root := _root_of(reader, account))
@@ -132,7 +131,9 @@ class RootKeys:
             )
             with self._trail.recording(event):
                 self._change(record, key, (file, profile), kept_as, replace=replace, deactivate=deactivate)
-        return NewRootKey(key.access_key_id, profile, file, before, None if replace else kept_as)
+            if replace and kept_as is not None and remove_useless_profile(file, kept_as):
+                kept_as = None
+        return NewRootKey(key.access_key_id, profile, file, before, kept_as)
 
     def _change(
         self,
@@ -159,8 +160,6 @@ class RootKeys:
         file, profile = place
         add_profile(file, profile, key, kept_as)
         self._store.write(add, AccountScope(record.account))
-        if replace and kept_as is not None:
-            remove_profile(file, kept_as)
 
     def _file_for(self, reader: Reader, profile: str, root: str) -> Path:
         """Return the file for the root access keys of an account: another one if its profile is an administrator's.

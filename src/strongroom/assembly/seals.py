@@ -24,11 +24,11 @@ from strongroom.assembly.restored_objects import shared_objects, why_shared
 from strongroom.assembly.seal_documents import FileDocuments, SealDocuments, StoredDocuments
 from strongroom.assembly.seal_remnants import wipe
 from strongroom.assembly.tokens import ConfiguredToken
-from strongroom.assembly.unsealing import Unsealing
+from strongroom.assembly.unsealing import Unsealing, while_resealed
 from strongroom.audit.operator_events import KEY_SOURCE, OperatorEvent
 from strongroom.clock import Clock
 from strongroom.crypto.domain_keys import reseal_domain_keys
-from strongroom.crypto.seal import SealUnavailableError, UnsealError
+from strongroom.crypto.seal import SealedDomainKey, SealUnavailableError, UnsealError
 from strongroom.crypto.seals.document import (
     MOST_ENTRIES,
     SealDocument,
@@ -173,9 +173,7 @@ class Seals:
 
     def finish(self) -> None:
         """Finish a change that was interrupted; the caller keeps others from making one. Raises OSError."""
-        with self._store.read() as reader:
-            sealed = reader.domain_keys()
-        if self._documents.finish(sealed):
+        if while_resealed(self._store, self._documents.finish):
             # What the old root key has sealed is in free pages and in the log of the database.
             self._store.scrub()
 
@@ -204,7 +202,7 @@ class Seals:
 
     def _change(self, event: OperatorEvent, act: Callable[[SealDocument, RootKey], None]) -> None:
         """Make a change while no other command makes one, and record it."""
-        with self._folder.registering():
+        with self._trail.changing():
             self.finish()
             document, root_key = self._present()
             with self._trail.recording(event):
@@ -213,8 +211,9 @@ class Seals:
 
     def _present(self) -> tuple[SealDocument | None, RootKey]:
         """Return the document, None if the root key is in a file alone, and the root key."""
-        with self._store.read() as reader:
-            sealed = reader.domain_keys()
+        return while_resealed(self._store, self._opened)
+
+    def _opened(self, sealed: Sequence[SealedDomainKey]) -> tuple[SealDocument | None, RootKey]:
         root_key = self._unsealing.seal(self._folder, sealed).root_key
         document = self._unsealing.document_of(self._folder, root_key.generation)
         if document is not None:

@@ -40,9 +40,9 @@ _YOUNG_OBJECTS = 20_000
 class Serving(msgspec.Struct, frozen=True):
     """A server that accepts connections: its URL, and how to give it settings that were read anew.
 
-    ``renew`` takes the settings of ``settings.reloaded``. It reads files, so it is not for the event loop. It raises
-    SettingsError, and changes nothing, if a certificate cannot be used. ``when_stopping`` takes what shall be called,
-    on the event loop, when the server begins to stop.
+    ``renew`` takes the settings of ``settings_sources.reloaded``. It reads files, so it is not for the event loop. It
+    raises SettingsError, and changes nothing, if a certificate cannot be used. ``when_stopping`` takes what shall be
+    called, on the event loop, when the server begins to stop.
     """
 
     url: str
@@ -119,6 +119,7 @@ def serve_as(
         def renew(renewed: Settings) -> None:
             tls.renew(renewed)
             set_log_level(renewed)
+            deployment.renew(renewed)
             server.renew(renewed)
 
         server.run(lambda url: ready(Serving(url, renew, server.when_stopping)))

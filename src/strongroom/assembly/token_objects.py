@@ -83,7 +83,7 @@ class TokenObjects:
         opened = self._opened
         serial = opened.token.require().name.serial
         # No other command of this node makes or stores a domain key or a seal meanwhile.
-        with opened.folder.registering():
+        with opened.trail.changing():
             # In this order: what is in the token was announced before, and what is announced no more was committed.
             there = wrapping_keys_in(opened.token)
             noted = destructions_of_objects(opened)

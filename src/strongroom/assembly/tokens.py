@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
+from strongroom.assembly.lost_objects import LostObjects
 from strongroom.assembly.protections import FULL_DEPTH, object_id_of
 from strongroom.assembly.unsealing import Unsealing
 from strongroom.crypto.domain_keys import DomainKeys, OpenDomainKey, full_depth_domain_key, token_domain_key
@@ -29,8 +30,8 @@ from strongroom.crypto.pkcs11.wrapping import (
     create_key_encryption_key,
     create_wrapping_key,
     destroy_wrapping_key,
+    is_in_token,
     label_of,
-    wrapping_keys_in,
 )
 from strongroom.crypto.seal import Seal, SealedDomainKey, SealUnavailableError, UnsealError
 from strongroom.crypto.software.aes import NONCES_LENGTH
@@ -77,6 +78,7 @@ class ConfiguredToken:
         self._lock = threading.Lock()
         self._token: ModuleToken | None = None
         self._lost: str | None = None
+        self._lost_objects = LostObjects(self, timer)
         # Each key that is tried encrypts once.
         kinds = kinds_of_keys(lambda: bytes(NONCES_LENGTH))
         self._keeps, self._importing = KeyCapabilities(self, kinds), Importing(kinds)
@@ -98,6 +100,10 @@ class ConfiguredToken:
         """Run work with a session; raises as ``Token`` says, and SettingsError if no token is set."""
         return self._loaded().run(work, patience=patience)
 
+    def search(self, work: Callable[[TokenSession], T], is_whole: Callable[[T], bool]) -> T:
+        """Run a search, on a new connection too if something is missing; raises as ``run``."""
+        return self._loaded().search(work, is_whole)
+
     def discard(self, name: bytes) -> None:
         """Have a session object destroyed soon, if the token was loaded."""
         if self._token is not None:
@@ -114,18 +120,12 @@ class ConfiguredToken:
         Those of its objects that are destroyed would be missed only when a key is loaded.
         """
         if self._token is not None:
-            named = domain_keys.in_token
             try:
                 self._token.check()
-                there = wrapping_keys_in(self) if named else {}
+                lost = self._lost_objects.look(domain_keys)
             except (TokenUnavailableError, TokenTimeoutError, TokenFaultError) as error:
                 self._report(error.explanation)
                 return
-            lost = [each for each in named if each.object_id not in there]
-            if lost:
-                # Another process may have destroyed it with its domain key: the row goes first.
-                domain_keys.reread()
-                lost = [each for each in lost if each in domain_keys.in_token]
             self._lost = f"the token has lost {_named(lost)}; restore it from its backup" if lost else None
             self._report(None)
 
@@ -256,10 +256,10 @@ class ConfiguredToken:
         self._warn_if_keys_leave(connection)
         if any(each.key_encryption_key for each in keys):
             self._require_wrap(connection)
-        with _as_errors_of_a_start():
-            there = wrapping_keys_in(self)
         for each in keys:
-            if each.object_id not in there:
+            with _as_errors_of_a_start():
+                is_there = is_in_token(self, object_id_of(each))
+            if not is_there:
                 what = "key encryption key" if each.key_encryption_key else "domain key"
                 raise UnsealError(
                     f"the token {connection.name.label!a} (serial number {connection.name.serial}) has no object "
@@ -361,7 +361,7 @@ class _SealKey:
         except SettingsError as error:
             raise UnsealError(str(error)) from None
         with _as_errors_of_a_start():
-            if self._id not in wrapping_keys_in(self._token):
+            if not is_in_token(self._token, self._id):
                 raise UnsealError(
                     f"the token {connection.name.label!a} (serial number {connection.name.serial}) has no object "
                     f"{self._id.hex()}, the key of the seal; name the right token in `pkcs11-token`"

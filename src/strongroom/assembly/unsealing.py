@@ -8,6 +8,7 @@ rotation was interrupted.
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.crypto.seal import SealedDomainKey, SealUnavailableError, Unsealed, UnsealError
@@ -21,10 +22,23 @@ from strongroom.crypto.seals.root_key import FIRST_GENERATION, RootKey, RootKeyS
 from strongroom.crypto.seals.tpm import TpmKeeper
 from strongroom.entropy import Entropy
 from strongroom.settings import Settings
+from strongroom.store.protocol import Readable
 from strongroom.whole_files import read_regular
+
+T = TypeVar("T")
 
 _ORDER = tuple(SealKind)
 _MOST_PASSPHRASE = 4096
+
+
+class NoSealOpensError(UnsealError):
+    """No seal of a document opens. ``failures`` says of each why; some of them say what to do about it."""
+
+    def __init__(self, failures: Sequence[str], document: str = "") -> None:
+        """Take the failures, and what messages call the document."""
+        self.failures = tuple(failures)
+        words = "; ".join(failures)
+        super().__init__(f"{document}: {words}" if document else words)
 
 
 class Unsealing:
@@ -94,6 +108,8 @@ class Unsealing:
         try:
             root_key = self.open_document(folder, document)
             document.require_authentic(root_key)
+        except NoSealOpensError as error:
+            raise NoSealOpensError(error.failures, folder.seal_name) from None
         except UnsealError as error:
             raise UnsealError(f"{folder.seal_name}: {error}") from None
         except SealUnavailableError as error:
@@ -106,7 +122,7 @@ class Unsealing:
         return RootKey(_plain_root_key(folder))
 
     def open_document(self, folder: DataFolder, document: SealDocument) -> RootKey:
-        """Return the root key, opened by the first seal that can; raises UnsealError, SealUnavailableError."""
+        """Return the root key, opened by the first seal that can; raises NoSealOpensError, SealUnavailableError."""
         failures: list[str] = []
         unavailable = False
         for entry in sorted(document.entries, key=lambda each: _ORDER.index(each.kind)):
@@ -120,8 +136,7 @@ class Unsealing:
             else:
                 self.opened_by = entry.name
                 return root_key
-        words = "; ".join(failures)
-        raise SealUnavailableError(words) if unavailable else UnsealError(words)
+        raise SealUnavailableError("; ".join(failures)) if unavailable else NoSealOpensError(failures)
 
     def open_entry(self, folder: DataFolder, document: SealDocument, entry: SealEntry) -> RootKey:
         """Return the root key as one seal opens it; raises UnsealError, SealUnavailableError."""
@@ -156,6 +171,31 @@ class Unsealing:
     def give_passphrase(self, name: str, passphrase: str) -> None:
         """Take the passphrase of a seal that is being made."""
         self._passphrases[name] = passphrase
+
+
+def while_resealed(store: Readable, act: Callable[[list[SealedDomainKey]], T]) -> T:
+    """Return what ``act`` returns for the domain keys of a store, whose root key it opens.
+
+    It may read them, and then the seals, which another command has replaced meanwhile: a rotation of the root key
+    replaces both. Where it fails because of that, it is called again.
+    """
+    while True:
+        sealed = _domain_keys(store)
+        try:
+            return act(sealed)
+        except (UnsealError, SealUnavailableError, DataFolderError):
+            if not were_resealed(sealed, _domain_keys(store)):
+                raise
+
+
+def were_resealed(before: Sequence[SealedDomainKey], after: Sequence[SealedDomainKey]) -> bool:
+    """Tell whether the root key was rotated between two readings of the domain keys."""
+    return bool(before and after) and generation_of(before[0]) != generation_of(after[0])
+
+
+def _domain_keys(store: Readable) -> list[SealedDomainKey]:
+    with store.read() as reader:
+        return reader.domain_keys()
 
 
 def read_passphrase(file: str, named_by: str = "`seal-passphrase-file`", what: str = "passphrase") -> str:

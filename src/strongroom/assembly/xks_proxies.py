@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from strongroom.assembly.command_trail import CommandTrail
-from strongroom.assembly.data_folder import DataFolder, DataFolderError
+from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.open_folder import OpenFolder
 from strongroom.audit.operator_events import KEY_SOURCE, OperatorEvent
 from strongroom.clock import Clock
@@ -48,7 +48,6 @@ def xks_proxies_of(opened: OpenFolder, clock: Clock) -> "XksProxies":
     """Return what changes the XKS proxies of a data folder that a command has opened."""
     backends = opened.backends
     return XksProxies(
-        opened.folder,
         opened.store,
         backends.secrets,
         backends.snapshot,
@@ -69,9 +68,8 @@ class DescribedProxy(msgspec.Struct, frozen=True):
 class XksProxies:
     """The XKS proxies of an opened data folder."""
 
-    def __init__(  # noqa: PLR0913 - what changes need
+    def __init__(
         self,
-        folder: DataFolder,
         store: Store,
         secrets: ServiceSecrets,
         snapshot: Snapshot,
@@ -80,7 +78,6 @@ class XksProxies:
         clock: Clock,
         entropy: Entropy,
     ) -> None:
-        self._folder = folder
         self._store = store
         self._secrets = secrets
         self._snapshot = snapshot
@@ -179,7 +176,7 @@ class XksProxies:
                 f"XKS proxy {_shown(prefix)} has no credential; to make one, run: strongroom xks-proxy credential add"
             )
         chosen = access_key_id or found.credentials[-1].access_key_id
-        with self._folder.registering():
+        with self._trail.changing():
             with self._store.read() as reader:
                 credential = _require_credential(reader, prefix, chosen)
             details = {"prefix": prefix, "accessKeyId": chosen}
@@ -251,7 +248,7 @@ class XksProxies:
             require(transaction)
             act(transaction)
 
-        with self._folder.registering():
+        with self._trail.changing():
             with self._store.read() as reader:
                 require(reader)
             with self._trail.recording(event):

@@ -11,7 +11,7 @@ from contextlib import ExitStack, nullcontext
 
 from msgspec.structs import replace
 
-from strongroom.assembly.audit_log import open_audit_key, open_audit_log
+from strongroom.assembly.audit_log import open_audit_log
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.deployment import LAST_WRITES
 from strongroom.assembly.node import require_node_id
@@ -86,7 +86,7 @@ class XksServing:
             # The workers of the server show them, too.
             self._problems = Problems(opened.folder.problems, writer.worker_name)
             undo.callback(self._problems.close)
-            audit_key = open_audit_key(store, backends.secrets, opened.entropy, opened.folder.audit)
+            audit_key = opened.audit_key()
             log = open_audit_log(
                 opened.folder.audit, writer.name, settings, store, audit_key, clock, problems=self._problems
             )

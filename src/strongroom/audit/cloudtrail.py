@@ -24,6 +24,11 @@ _EVENT_VERSION = "1.11"
 _EVENT_SOURCE = "kms.amazonaws.com"
 _MAX_MESSAGE = 1024
 
+MAX_USER_AGENT = 1024
+"""Characters of a user agent that a record has. A request may have 32 KB, and even one without a signature leaves one.
+
+What keeps origins of requests cuts them to this, too.
+"""
 MAX_CHANGED = 4_194_304
 """The bound of a record's parameters in bytes, and of its other parts that a caller can fill; each has it by itself.
 
@@ -96,7 +101,13 @@ _encoder = msgspec.json.Encoder()
 
 
 def encode_head(head: RecordHead) -> bytes:
-    """Return the beginning of a line. It is shared by all records of one caller and operation within a second."""
+    """Return the beginning of a line. It is shared by all records of one caller and operation within a second.
+
+    Of a user agent it has the first 1,024 characters.
+    """
+    agent = head.user_agent
+    if agent is not UNSET and len(agent) > MAX_USER_AGENT:
+        head = msgspec.structs.replace(head, user_agent=agent[:MAX_USER_AGENT])
     return _encoder.encode(head)[:-1] + b","
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from strongroom.assembly.audit_folders import AuditFolders, require_log
-from strongroom.assembly.audit_log import open_audit_key, size_of_log, verify_log
+from strongroom.assembly.audit_log import size_of_log, verify_log
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.assembly.databases.chosen import database_of
 from strongroom.assembly.databases.database import Database
@@ -52,7 +52,7 @@ def audit() -> None:
 def public_key(*, as_json: bool, data: str | None, config: Path | None) -> None:
     """Print the public key that checkpoints are signed for. Keep it elsewhere, for ``audit verify``."""
     with open_data_folder(config, data, also_older=True) as (opened, _):
-        key = open_audit_key(opened.store, opened.backends.secrets, system_entropy, opened.folder.audit)
+        key = opened.audit_key()
         pem = key.public().pem()
     show({"public_key": pem}, [pem.removesuffix("\n")], as_json=as_json)
 
@@ -145,7 +145,7 @@ def _to_verify(
     """Open the audit log and the database, if it exists. Without a public key, also open the keys to get it."""
     if pem is None:
         with open_data_folder(config, data, also_older=True) as (opened, settings):
-            key = open_audit_key(opened.store, opened.backends.secrets, system_entropy, opened.folder.audit)
+            key = opened.audit_key()
             yield settings, key.public(), opened.store
         return
     with readable_errors():

@@ -8,7 +8,6 @@ from pathlib import Path
 import click
 
 from strongroom.assembly.audit_archive import AuditArchive, Outcome
-from strongroom.assembly.audit_log import open_audit_key
 from strongroom.assembly.audit_shipping import owed_to
 from strongroom.audit.chain import name_time
 from strongroom.cli.data_folder import open_data_folder
@@ -17,7 +16,6 @@ from strongroom.cli.output import json_option, show
 from strongroom.cli.progress import progress_bar
 from strongroom.cli.times import event_time_of
 from strongroom.clock import DAY, SystemClock
-from strongroom.entropy import system_entropy
 
 _MEGABYTE = 1_000_000
 
@@ -94,7 +92,7 @@ def _moment(days: int | None, before: str | None) -> str:
 @contextmanager
 def _open(config: Path | None, data: str | None) -> Iterator[AuditArchive]:
     with open_data_folder(config, data) as (opened, settings):
-        key = open_audit_key(opened.store, opened.backends.secrets, system_entropy, opened.folder.audit).public()
+        key = opened.audit_key().public()
         yield AuditArchive(opened.folder, opened.store, opened.trail, key, partial(owed_to, settings))
 
 

@@ -95,6 +95,6 @@ class _Shipping:
             elif status.lag > self._settings.audit_ship_lag + each.interval:
                 found.append(f"the audit log is shipped to {each.to} with a delay that is too long")
         if found:
-            self._problems.report(Subject.AUDIT_SHIPPING, "; ".join(found))
+            self._problems.report(Subject.AUDIT_SHIPPING, ", and ".join(found))
         else:
             self._problems.resolve(Subject.AUDIT_SHIPPING)

@@ -88,8 +88,8 @@ def rotate(*, regions: tuple[str, ...], as_json: bool, data: str | None, config:
 def destroy_old(*, regions: tuple[str, ...], as_json: bool, data: str | None, config: Path | None) -> None:
     """Destroy the older versions of domain keys now, and not a day and a half after the rotation.
 
-    Sessions, grant tokens and import tokens from before the rotation are refused after that. Copies of the data folder
-    that were made before contain the older versions.
+    Sessions and import tokens from before the rotation are refused after that, and RetireGrant refuses grant tokens
+    from before it. Copies of the data folder that were made before contain the older versions.
     """
     with open_data_folder(config, data) as (opened, _):
         rotation = opened.domain_keys

@@ -8,18 +8,18 @@ from msgspec.structs import replace
 
 from strongroom.assembly.key_imports.importer import import_keys
 from strongroom.assembly.key_imports.one_key import Scene, Target
-from strongroom.assembly.key_imports.report import ImportReport, Outcome, earlier_of, encode
+from strongroom.assembly.key_imports.report import ImportReport, Outcome, earlier_of, encode, is_report
 from strongroom.aws_clients import AwsError, AwsPlace, client_of
 from strongroom.cli.data_folder import open_data_folder, readable_errors
 from strongroom.cli.groups import Group
-from strongroom.cli.options import FILE, PATH, config_option, data_option
+from strongroom.cli.options import FILE, WRITTEN_FILE, config_option, data_option
 from strongroom.cli.output import json_option, printable, show
 from strongroom.cli.progress import progress_bar
 from strongroom.clock import SystemClock
 from strongroom.key_exports import document
 from strongroom.key_exports.aws import read_keys
 from strongroom.key_exports.document import ExportError, KeyExport
-from strongroom.whole_files import replace_file
+from strongroom.whole_files import open_regular, write_named_file
 
 _MAX_MATERIAL = 16 * 1024
 
@@ -35,7 +35,9 @@ def import_command() -> None:
 @click.option("--endpoint-url", help="Another service than AWS: moto, LocalStack, another Strongroom.")
 @click.option("--ca-bundle", type=FILE, help="Certificates that the endpoint's is checked against.")
 @click.option("--from", "source", type=FILE, help="Read an export rather than a service.")
-@click.option("--export", "target_file", type=PATH, help="Only write what was read to this file, and import nothing.")
+@click.option(
+    "--export", "target_file", type=WRITTEN_FILE, help="Only write what was read to this file, and import nothing."
+)
 @click.option("--account", help="Account to import into. Default: that of the settings.")
 @click.option("--to-region", help="Region to import into. Default: the Region that was read.")
 @click.option(
@@ -51,7 +53,7 @@ def import_command() -> None:
     metavar="REPORT",
     help="Report of an earlier import: what was here after it, and was removed since, is not made again.",
 )
-@click.option("--report", type=PATH, help="Write the report (JSON) to this file as well.")
+@click.option("--report", type=WRITTEN_FILE, help="Write the report (JSON) to this file as well.")
 @click.option("--dry-run", is_flag=True, help="Change nothing; report what would be done.")
 @json_option
 @data_option
@@ -86,6 +88,7 @@ def import_aws(  # noqa: PLR0913, PLR0917 - options
         raise click.UsageError(
             "--from reads a file: --profile, --region, --endpoint-url and --ca-bundle do not go with it"
         )
+    _require_replaceable(target_file, report, dry_run=dry_run)
     place = AwsPlace(profile, region, endpoint_url, None if ca_bundle is None else str(ca_bundle))
     try:
         given = _materials(materials)
@@ -94,20 +97,45 @@ def import_aws(  # noqa: PLR0913, PLR0917 - options
         raise click.ClickException(printable(str(error))) from None
     if target_file is not None:
         with readable_errors():
-            replace_file(target_file, document.encode(export))
+            write_named_file(target_file, document.encode(export), replace=True)
         written = {"file": str(target_file), "account": export.account, "region": export.region}
         words = f"Wrote {len(export.keys)} keys of account {export.account} in {export.region} to {target_file}."
         show({**written, "keys": len(export.keys)}, (words,), as_json=as_json)
         return
     with open_data_folder(config, data) as (opened, settings):
-        scene = Scene(opened.folder, opened.backends, opened.trail, SystemClock().now())
+        scene = Scene(opened.backends, opened.trail, SystemClock().now())
         target = Target(account or settings.account, to_region or export.region)
         known = None if earlier is None else earlier_of(earlier.read_bytes(), str(earlier), *target)
         with progress_bar("Importing", len(export.keys)) as advance:
             found = import_keys(export, scene, target, given, advance, dry_run=dry_run, earlier=known)
-        if report is not None:
-            replace_file(report, encode(found))
-        show(found, _lines(found), as_json=as_json)
+        try:
+            if report is not None:
+                write_named_file(report, encode(found), replace=True)
+        finally:
+            # Also if the report cannot be written: the keys are made.
+            show(found, _lines(found), as_json=as_json)
+
+
+def _require_replaceable(export: Path | None, report: Path | None, *, dry_run: bool) -> None:
+    """Refuse to replace a file that is something else than what would be written; raises ClickException.
+
+    A dry run does not replace the report of an import either, which --earlier goes by.
+    """
+    if export is not None and export.exists() and not document.is_export(_beginning(export)):
+        raise click.BadParameter(
+            f"`{export}` is there, and is no export of keys; name another file", param_hint="--export"
+        )
+    if report is not None and report.exists() and not is_report(_beginning(report), dry_run=dry_run):
+        kind = "a dry run" if dry_run else "an import"
+        raise click.BadParameter(
+            f"`{report}` is there, and is no report of {kind}; name another file", param_hint="--report"
+        )
+
+
+def _beginning(path: Path) -> bytes:
+    """Return the content of a file, cut where it is too large for what this command writes."""
+    with readable_errors(), open_regular(path) as file:
+        return file.read(document.MAX_SIZE)
 
 
 def _read(place: AwsPlace) -> KeyExport:

@@ -16,7 +16,7 @@ from strongroom.cli.progress import progress_bar
 from strongroom.reencryption.ciphertexts import Side
 from strongroom.reencryption.files import Files
 from strongroom.reencryption.items import Place, PlaceError
-from strongroom.reencryption.journal import Journal
+from strongroom.reencryption.journal import Journal, files_of_journal
 from strongroom.reencryption.migration import Migration, Tally
 from strongroom.reencryption.objects import Objects
 from strongroom.reencryption.rows import Rows
@@ -125,7 +125,7 @@ def migrate_ciphertexts(  # noqa: PLR0913, PLR0917 - options
     try:
         source = _side(source_place, from_key, context)
         destination = _side(destination_place, to_key, to_context or context)
-        with _place(paths, column_of, bucket_of) as place:
+        with _place(paths, column_of, bucket_of, journal_file) as place:
             task = printable(f"{place.name}, from {source.place.name} to {destination.place.name}, key {to_key}")
             tally = _run(place, source, destination, journal_file, task, in_base64=in_base64)
     except (AwsError, PlaceError) as error:
@@ -165,7 +165,7 @@ def _count(place: Place) -> int:
 
 
 @contextmanager
-def _place(paths: Sequence[Path], column: _Column, bucket: _Bucket) -> Iterator[Place]:
+def _place(paths: Sequence[Path], column: _Column, bucket: _Bucket, journal_file: Path | None) -> Iterator[Place]:
     if bucket.name is not None:
         client = client_of("s3", bucket.place, confidential=True)
         yield Objects(client, bucket.place, bucket.name, bucket.prefix)
@@ -173,7 +173,7 @@ def _place(paths: Sequence[Path], column: _Column, bucket: _Bucket) -> Iterator[
         with Rows(_url(column), column.table, column.column, column.key_column) as rows:
             yield rows
     else:
-        yield Files(paths)
+        yield Files(paths, () if journal_file is None else files_of_journal(journal_file))
 
 
 def _require_one_place(paths: Sequence[Path], column: _Column, bucket: _Bucket) -> None:

@@ -1,6 +1,7 @@
 """The options that several commands have, and the settings that result from them."""
 
 import os
+import stat
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -58,12 +59,55 @@ class _RegularFile(_NamedPath):
         return found
 
 
+class _WrittenFile(_NamedPath):
+    """A file that a command writes: it is refused before the command does anything, if it could not be written.
+
+    What has the name must be a regular file. A rename would put one in the place of a device, a pipe or a link, such as
+    /dev/null or /dev/stdout.
+    """
+
+    def __init__(self, *, new: bool) -> None:
+        super().__init__(dir_okay=False)
+        self._new = new
+
+    @override
+    def convert(
+        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | bytes | os.PathLike[str]:
+        found = super().convert(value, param, ctx)
+        reason = self._why_not(Path(os.fsdecode(found)))
+        if reason is not None:
+            self.fail(f"`{os.fsdecode(found)}` {reason}", param, ctx)
+        return found
+
+    def _why_not(self, path: Path) -> str | None:
+        """Return why a file cannot be written, None if it can."""
+        folder = path.parent
+        if not folder.is_dir():
+            return f"cannot be written: `{folder}` is not a folder; make it first"
+        try:
+            found = path.lstat()
+        except FileNotFoundError:
+            found = None
+        except OSError as error:
+            return f"cannot be written: {error.strerror}"
+        if found is not None and self._new:
+            return "exists already; name a new file"
+        if found is not None and not stat.S_ISREG(found.st_mode):
+            return "is not a regular file; name a file"
+        return None if os.access(folder, os.W_OK | os.X_OK) else f"cannot be written: you may not write in `{folder}`"
+
+
 PATH = _NamedPath()
 """A path of any kind."""
 FILE = _RegularFile()
 """A file that exists."""
 READABLE = _NamedPath(exists=True, dir_okay=False)
 """What can be read like a file: also a pipe, from which a shell can hand over a secret."""
+WRITTEN_FILE = _WrittenFile(new=False)
+"""A file to write, or to replace."""
+NEW_FILE = _WrittenFile(new=True)
+"""A file to write that is not there yet."""
 FOLDER = _NamedPath(file_okay=False)
 """A folder, or where one can be made."""
 EXISTING_FOLDER = _NamedPath(exists=True, file_okay=False)

@@ -8,6 +8,7 @@ import click
 
 from strongroom.assembly.backups.restore import Restore, RestoredBackup, RestoreRequest
 from strongroom.assembly.backups.restored_state import WAITING_DAYS
+from strongroom.assembly.backups.root_key_source import RootKeyKind
 from strongroom.assembly.backups.streams import Progress
 from strongroom.assembly.databases.chosen import postgresql_of
 from strongroom.audit.cloudtrail import event_time
@@ -117,7 +118,9 @@ def restore(  # noqa: PLR0913 - the options of one restore
         "brought_back": settled.brought_back,
         "waiting_anew": settled.waiting_anew,
         "accounts": restored.accounts,
-        "new_root_key": str(request.data / "root.key") if request.root_key is None else None,
+        "new_root_key": str(request.data / "root.key") if restored.root_key.kind is RootKeyKind.NEW else None,
+        "closed_seals": restored.root_key.closed_seals or None,
+        "missing_key_files": [str(request.data / each) for each in restored.root_key.without_key_file.values()],
     }
     show(document, _lines(restored, request, config), as_json=as_json)
 
@@ -153,8 +156,26 @@ def _lines(restored: RestoredBackup, request: RestoreRequest, config: Path | Non
             "note: its keys need the same objects in the token as the deployment that was backed up. If that one goes "
             "on, give one of them a copy of the token: a rotation of domain keys there destroys the objects for both"
         )
-    if request.root_key is None:
-        yield f"A new root key was made: {request.data / 'root.key'}. Keep a copy elsewhere."
+    yield from _root_key_lines(restored, request)
     yield f"Access keys are as they were. If root access keys of {', '.join(restored.accounts)} are lost, run:"
     yield f"  {command_line('account', 'root-key', 'ID', data=request.data, config=config)}"
     yield f"{request.data} is restored."
+
+
+def _root_key_lines(restored: RestoredBackup, request: RestoreRequest) -> Iterator[str]:
+    """Yield what opens the restored keys from now on, and what is missing for it."""
+    root_key = restored.root_key
+    if root_key.closed_seals:
+        yield (
+            "note: no seal in the backup opens, so the domain keys in it were taken, and the seals are not restored: "
+            f"{root_key.closed_seals}"
+        )
+    for name, file in root_key.without_key_file.items():
+        yield (
+            f"note: the seal {name!a} opens nothing without its key file: put a copy of it at {request.data / file}, "
+            "or have a new one made: strongroom seal rotate"
+        )
+    if root_key.kind is RootKeyKind.SEALED:
+        yield "The seals in the backup open the restored keys. Keep what they need: there is no other root key."
+    if root_key.kind is RootKeyKind.NEW:
+        yield f"A new root key was made: {request.data / 'root.key'}. Keep a copy elsewhere."

@@ -9,11 +9,11 @@ from strongroom.assembly.xks_proxies import DescribedProxy, statement_for, xks_p
 from strongroom.audit.cloudtrail import event_time
 from strongroom.cli.data_folder import open_data_folder
 from strongroom.cli.groups import Group
-from strongroom.cli.options import PATH, config_option, data_option, require_account
+from strongroom.cli.options import NEW_FILE, config_option, data_option, require_account
 from strongroom.cli.output import json_option, json_time, show
 from strongroom.cli.xks_proxy_serve import serve
 from strongroom.clock import SystemClock
-from strongroom.whole_files import create_file
+from strongroom.whole_files import write_named_file
 from strongroom.xks_proxy.paths import uri_path
 from strongroom.xks_proxy.registry import Usage
 
@@ -92,7 +92,7 @@ def remove(*, prefix: str, as_json: bool, data: str | None, config: Path | None)
 @xks_proxy.command("export")
 @_prefix_argument
 @click.option("--access-key-id", help="The credential. Default: the newest one.")
-@click.option("--to", type=PATH, help="A new file, which only its owner can read. Default: standard output.")
+@click.option("--to", type=NEW_FILE, help="A new file, which only its owner can read. Default: standard output.")
 @data_option
 @config_option
 def export(prefix: str, access_key_id: str | None, to: Path | None, data: str | None, config: Path | None) -> None:
@@ -101,13 +101,11 @@ def export(prefix: str, access_key_id: str | None, to: Path | None, data: str | 
     The AWS console takes this file where it asks for a proxy configuration file. The secret in it is in plaintext.
     """
     with open_data_folder(config, data) as (opened, _):
-        if to is not None and to.exists():
-            raise click.ClickException(f"`{to}` exists already; name a new file")
         document = xks_proxies_of(opened, SystemClock()).export(prefix, access_key_id)
         if to is None:
             click.echo(document)
         else:
-            create_file(to, f"{document}\n".encode())
+            write_named_file(to, f"{document}\n".encode(), replace=False)
 
 
 # --- credentials

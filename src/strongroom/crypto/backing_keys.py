@@ -44,6 +44,10 @@ class AsymmetricKey(Protocol):
 class SigningKey(AsymmetricKey, Protocol):
     """A private key that signs. Messages have been checked against their type and algorithm."""
 
+    def require_algorithm(self, algorithm: SigningAlgorithm) -> None:
+        """Refuse an algorithm that ``sign`` and ``verify`` would refuse; raises UnsupportedOperationException."""
+        ...
+
     def sign(self, message: bytes, kind: MessageType, algorithm: SigningAlgorithm) -> bytes:
         """Return the signature; ECDSA's is DER (RFC 3279, 2.2.3)."""
         ...

@@ -22,6 +22,10 @@ class KeyPair(msgspec.Struct, frozen=True):
 class DataKeyPairs(Protocol):
     """Makes data key pairs."""
 
+    def require_spec(self, spec: KeySpec) -> None:
+        """Refuse a spec of which no pair may be made here; raises UnsupportedOperationException."""
+        ...
+
     def generate(self, spec: KeySpec) -> KeyPair:
         """Make a data key pair and keep no copy of it."""
         ...

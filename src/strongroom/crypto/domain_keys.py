@@ -29,12 +29,15 @@ from strongroom.crypto.binding import binding
 from strongroom.crypto.envelope import KEY_LENGTH, KeyWrapper, Wrapper, wrapping_version
 from strongroom.crypto.recently_dropped import RecentlyDropped
 from strongroom.crypto.row_authentication import CLOSED, RowKeys
-from strongroom.crypto.seal import Seal, SealedDomainKey, UnsealError
+from strongroom.crypto.seal import DestroyedDomainKeyError, Seal, SealedDomainKey, UnsealError
 from strongroom.entropy import Entropy
 from strongroom.errors import DependencyTimeoutException, UnsupportedOperationException
 
 IAM_SCOPE = "iam"
 """The domain key scope of the service's own secrets and of row authentication."""
+
+FIRST_VERSION = 1
+"""The version of the first domain key of a scope."""
 
 _WITH_CODES = "rows-have-codes"
 _IN_TOKEN = "in-token"  # noqa: S105 - a binding
@@ -300,8 +303,9 @@ class DomainKeys:
 
         What is ``stored`` may be wrapped under a domain key that another process has made since. What a client sends
         is not, unless a change was noted and not read yet: the call that brings it began after that key was stored.
-        Raises DependencyTimeoutException if the domain key cannot be opened now, and UnsupportedOperationException if
-        those of that scope are not opened here.
+        Raises DestroyedDomainKeyError, an UnsealError, if the envelope names a version that was destroyed,
+        DependencyTimeoutException if the domain key cannot be opened now, and UnsupportedOperationException if those of
+        that scope are not opened here.
         """
         return self._of_version((scope, wrapping_version(envelope)), stored=stored).unwrap(envelope, bound_to)
 
@@ -313,8 +317,14 @@ class DomainKeys:
         if wrapper is None and place in self._closed:
             raise DependencyTimeoutException(CLOSED)
         if wrapper is None:
-            raise UnsealError(f"no domain key for `{place[0]}` opens this envelope")
+            kind = DestroyedDomainKeyError if self._is_destroyed(place) else UnsealError
+            raise kind(f"no domain key for `{place[0]}` opens this envelope")
         return wrapper
+
+    def _is_destroyed(self, place: tuple[str, int]) -> bool:
+        """Tell whether a domain key that is not here was destroyed: then only newer ones are left."""
+        kept = [version for scope, version in self._wrappers if scope == place[0]]
+        return FIRST_VERSION <= place[1] < min(kept, default=0)
 
 
 def _places(sealed: Iterable[SealedDomainKey]) -> set[tuple[str, int]]:

@@ -37,6 +37,10 @@ class UnsealError(Exception):
     """
 
 
+class DestroyedDomainKeyError(UnsealError):
+    """The domain key that may have wrapped a value was destroyed, so nothing tells any more whether it did."""
+
+
 class SealUnavailableError(Exception):
     """No seal opens now, and one may later: what keeps its key does not answer. The message says which and why."""
 

@@ -22,7 +22,10 @@ class ServiceSecrets:
         return self._domain_keys.unwrap(IAM_SCOPE, wrapped, bound_to)
 
     def unwrap_token(self, wrapped: bytes, bound_to: bytes) -> bytes:
-        """Return the content of a token that a client has sent; raises UnsealError if it was not issued here."""
+        """Return the content of a token that a client has sent; raises UnsealError if it was not issued here.
+
+        Raises DestroyedDomainKeyError, an UnsealError, if it names a domain key that was destroyed.
+        """
         return self._domain_keys.unwrap(IAM_SCOPE, wrapped, bound_to, stored=False)
 
     def forget_dropped(self) -> None:

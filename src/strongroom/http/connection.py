@@ -9,30 +9,17 @@ import msgspec
 from typing_extensions import override
 
 from strongroom.http.fast_parser import FastParser
+from strongroom.http.heads import HEADER_SIZE, MOST_LINES, USUAL_NAMES, VERSIONS, WRONG_VERSION, refusal_of_codings
 from strongroom.http.held_bytes import HeldBytes
-from strongroom.http.message import HttpRequest
+from strongroom.http.message import REQUEST_SIZE, HttpRequest
 from strongroom.http.request_target import RequestTarget, parse
 from strongroom.http.timeouts import NEVER, Timeouts
 
-_HEADERS = 100
-"""The maximum number of headers: each takes many times its size in memory. Clients send a dozen."""
-_SMALL = 8 * 1024
+_SMALL = 12 * 1024
 """Bytes that a connection may hold without being charged: enough for any call that only uses keys."""
-_REQUEST = 2 * 1024
-"""Bytes that a waiting request costs apart from its body."""
-_USUAL_NAMES = {
-    spelling.encode(): name.lower()
-    for name in (
-        *("Host", "Accept-Encoding", "User-Agent", "Content-Type", "Content-Length", "Connection", "Authorization"),
-        *("X-Amz-Date", "X-Amz-Target", "X-Amz-Security-Token", "X-Amz-Content-Sha256", "Amz-Sdk-Invocation-Id"),
-        "Amz-Sdk-Request",
-    )
-    for spelling in (name, name.lower())
-}
-"""Header names as clients spell them → in lower case, so that lower() is not called for every header."""
-_VERSIONS = frozenset({"1.0", "1.1"})
-_WRONG_VERSION = frozenset({"Invalid HTTP version", "Pause on PRI/Upgrade"})
-"""What httptools says of a version that is well-formed and not supported, and of the preface of HTTP/2."""
+_USUAL_HEAD = 4 * 1024
+"""Bytes up to which the size of a head need not be exact."""
+_NO_TARGET = RequestTarget("", "")
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -98,13 +85,16 @@ class Connection(asyncio.Protocol):
         self._between = True
         self._in_head = True
         self._head_size = 0
+        # The size of the piece in which the head began, if that was behind another request.
+        self._head_behind = 0
+        self._repeated = 0
         self._url = b""
-        self._target = RequestTarget("/", "")
+        self._target = _NO_TARGET
         self._headers: dict[str, str] = {}
         self._body: bytes | bytearray = b""
         self._refusal = 0
-        # The requests that were read.
-        self._waiting: deque[HttpRequest] = deque()
+        # The requests that were read, with what each of them holds.
+        self._waiting: deque[tuple[HttpRequest, int]] = deque()
         self._paused = False
         self._last_request_read = False
         self._writable = True
@@ -154,25 +144,32 @@ class Connection(asyncio.Protocol):
         if self._between and (plain := self._fast_parser.read(data)) is not None:
             headers, body = plain
             received_at = self._handler.timer()
-            self._take(HttpRequest("POST", "/", "", headers, body, self._peer, self._secure, received_at))
+            request = HttpRequest("POST", "/", "", headers, body, self._peer, self._secure, received_at)
+            if not self._take(request, len(data) + HEADER_SIZE * len(headers)):
+                self._refuse(429, headers)
         else:
             self._parse(data)
-        held = self._waiting or len(self._body) > _SMALL or self._head_size > _SMALL
-        if held and self._charge() and not self._last_request_read:
+        if self._between and not self._waiting:
+            return
+        if (self._waiting or self._read_size() > _SMALL) and self._charge() and not self._last_request_read:
+            headers = self._headers
             self._forget()
-            self._refuse(429)
+            self._charge()
+            self._refuse(429, headers)
 
     def _parse(self, data: bytes) -> None:
         if self._in_head:
             self._head_size += len(data)
         try:
             self._parser.feed_data(data)
-            if self._in_head and (self._head_size > self._limits.head or len(self._headers) > _HEADERS):
-                self._refuse(431)
+            if self._in_head and (self._head_size > self._limits.head or len(self._headers) > MOST_LINES):
+                self._refuse(431, self._headers)
+            elif self._in_head and not self._between and self._head_size == 0:
+                self._head_behind = len(data)
         except httptools.HttpParserUpgrade:
-            self._refuse(400)
+            self._refuse(400, self._headers)
         except httptools.HttpParserError as error:
-            self._refuse(self._refusal or (505 if str(error) in _WRONG_VERSION else 400))
+            self._refuse(self._refusal or (505 if str(error) in WRONG_VERSION else 400), self._headers)
 
     @override
     def pause_writing(self) -> None:
@@ -188,7 +185,10 @@ class Connection(asyncio.Protocol):
         self._writable = True
         self._unread_size = 0
         self._charge()
-        if not self.busy:
+        if self.busy:
+            # The client has read the last reply, and waits for the next.
+            self.deadline = NEVER
+        else:
             self._next()
 
     # --- what the parser calls
@@ -197,8 +197,7 @@ class Connection(asyncio.Protocol):
         """Start a request; the client has a limited time to finish it."""
         self._between = False
         self._in_head = True
-        self._url = b""
-        self._headers = {}
+        self._repeated = 0
         if not self.busy:
             self.deadline = self._handler.time() + self._timeouts.request
 
@@ -214,25 +213,32 @@ class Connection(asyncio.Protocol):
         if not self._in_head:
             raise ValueError("trailer")  # httptools turns it into HttpParserCallbackError
         # Latin-1 keeps every byte, so that the signature is checked over what was sent.
-        key = _USUAL_NAMES.get(name) or name.decode("latin-1").lower()
+        key = USUAL_NAMES.get(name) or name.decode("latin-1").lower()
         text = value.decode("latin-1").strip(" \t")
         if key in self._headers:
+            self._repeated += 1
             text = f"{self._headers[key]},{text}"
+            if len(self._headers) + self._repeated > MOST_LINES:
+                self._fail(431)
         self._headers[key] = text
 
     def on_headers_complete(self) -> None:
         """Refuse a head that is too large or not supported; send 100 Continue if it is expected (RFC 9110, 10.1.1)."""
         self._in_head = False
-        self._head_size = 0
         headers = self._headers
-        if len(headers) > _HEADERS:
+        if len(headers) + self._repeated > MOST_LINES:
             self._fail(431)
+        if self._head_behind or not 0 < self._head_size <= _USUAL_HEAD:
+            # Exactly: what was counted until here may have more than the head, or lack the beginning of it.
+            self._head_size = len(self._url) + len("".join(headers)) + len("".join(headers.values()))
+            self._head_behind = 0
         version = self._parser.get_http_version()
-        if version not in _VERSIONS:
+        if version not in VERSIONS:
             self._fail(505)
-        if "transfer-encoding" in headers and (status := _refusal_of_codings(headers["transfer-encoding"], version)):
+        if "transfer-encoding" in headers and (status := refusal_of_codings(headers["transfer-encoding"], version)):
             self._fail(status)
         target = parse(self._url.decode("latin-1"), headers.get("host"))
+        self._url = b""
         if target is None:
             self._fail(400)
         self._target = target
@@ -257,14 +263,18 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Take the request that was read."""
-        path, query = self._target.path, self._target.query
+        path, query, headers = self._target.path, self._target.query, self._headers
         method, body = self._parser.get_method().decode("latin-1"), bytes(self._body)
+        size = self._read_size()
         # An idle connection holds nothing.
-        self._body = b""
+        self._forget_read()
         self._between = self._in_head = True
-        self._last_request_read = not self._parser.should_keep_alive()
+        self._last_request_read = self._last_request_read or not self._parser.should_keep_alive()
         received_at = self._handler.timer()
-        self._take(HttpRequest(method, path, query, self._headers, body, self._peer, self._secure, received_at))
+        request = HttpRequest(method, path, query, headers, body, self._peer, self._secure, received_at)
+        if not self._take(request, size):
+            self._headers = headers
+            self._fail(429)
 
     # --- what the handler calls
 
@@ -310,25 +320,34 @@ class Connection(asyncio.Protocol):
 
     # --- steps
 
-    def _take(self, request: HttpRequest) -> None:
-        """Pass a request to the handler, or let it wait until earlier ones are answered."""
+    def _take(self, request: HttpRequest, size: int) -> bool:
+        """Pass a request to the handler, or let it wait until earlier ones are answered.
+
+        Return False if it is not taken, because clients would hold too much with its ``size``.
+        """
         if not self.busy and self._writable and not self._waiting:
+            self._working_size = size
+            if size > _SMALL and self._charge():
+                self._working_size = 0
+                self._charge()
+                return False
             self._start(request)
-            return
-        self._waiting.append(request)
-        self._waiting_size += len(request.body) + _REQUEST
+            return True
+        self._waiting.append((request, size))
+        self._waiting_size += size + REQUEST_SIZE
         if len(self._waiting) > self._limits.pipelined and self._transport is not None:
             self._paused = True
             self._transport.pause_reading()
+        return True
 
     def _next(self) -> None:
         if not self._writable:
             return
         if not self._waiting:
-            self.deadline = self._handler.time() + self._timeouts.idle
+            self.deadline = self._handler.time() + (self._timeouts.idle if self._between else self._timeouts.request)
             return
-        request = self._waiting.popleft()
-        self._waiting_size -= len(request.body) + _REQUEST
+        request, self._working_size = self._waiting.popleft()
+        self._waiting_size -= self._working_size + REQUEST_SIZE
         if self._paused and not self._waiting and self._transport is not None:
             self._paused = False
             self._transport.resume_reading()
@@ -337,18 +356,27 @@ class Connection(asyncio.Protocol):
     def _start(self, request: HttpRequest) -> None:
         self.busy = True
         self.deadline = NEVER
-        self._working_size = len(request.body)
         self._handler.handle(self, request)
 
     def _forget(self) -> None:
         """Release what is being read, and the requests that wait."""
-        self._head_size = self._waiting_size = 0
-        self._body = b""
+        self._forget_read()
+        self._waiting_size = 0
         self._waiting.clear()
+
+    def _forget_read(self) -> None:
+        self._head_size = self._head_behind = 0
+        self._url = self._body = b""
+        self._target = _NO_TARGET
+        self._headers = {}
+
+    def _read_size(self) -> int:
+        """Return how many bytes what is being read holds."""
+        return self._head_size + self._head_behind + HEADER_SIZE * len(self._headers) + len(self._body)
 
     def _charge(self) -> bool:
         """Charge the bytes held, also after the client has disconnected; return True if they exceed the limit."""
-        held = self._head_size + len(self._body) + self._waiting_size + self._working_size + self._unread_size
+        held = self._read_size() + self._waiting_size + self._working_size + self._unread_size
         before, self._charged = self._charged, max(0, held - _SMALL)
         return self._handler.held_bytes.change(self._charged - before)
 
@@ -361,23 +389,11 @@ class Connection(asyncio.Protocol):
         self._refusal = status
         raise ValueError(status)  # httptools turns it into HttpParserCallbackError
 
-    def _refuse(self, status: int) -> None:
-        """Answer bytes that cannot be parsed. If earlier requests still wait for their answers, just close."""
+    def _refuse(self, status: int, headers: dict[str, str]) -> None:
+        """Answer bytes that are not taken. If earlier requests still wait for their answers, just close."""
         self._last_request_read = True
         if self._transport is not None:
             self._transport.pause_reading()
         if not self.busy and not self._waiting:
             self.busy = True
-            self._handler.malformed(self, status, self._headers)
-
-
-def _refusal_of_codings(codings: str, version: str) -> int:
-    """Return the status with which a Transfer-Encoding other than ``chunked`` is refused; 0 for that one.
-
-    Every other value leaves in doubt where the request ends (RFC 9112, 6.1 and 6.3). With chunked last and once, it
-    is clear, and only the coding before it is not supported.
-    """
-    named = [coding.strip(" \t").lower() for coding in codings.split(",")]
-    if version == "1.0" or named[-1] != "chunked" or "chunked" in named[:-1] or "" in named:
-        return 400
-    return 0 if len(named) == 1 else 501
+            self._handler.malformed(self, status, headers)

@@ -4,6 +4,8 @@ from http import HTTPStatus
 
 import msgspec
 
+REQUEST_SIZE = 2 * 1024
+"""Bytes that a request which waits holds apart from its head and body, at most."""
 _STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 

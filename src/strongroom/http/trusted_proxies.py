@@ -28,7 +28,8 @@ class TrustedProxies:
         source = request.peer
         for hop in reversed(request.headers.get("x-forwarded-for", "").split(",")):
             address = hop.strip().removeprefix(_MAPPED)
-            if not _is_address(address):
+            # The zone of an IPv6 address is any text of any length, and means nothing on another machine (RFC 4007, 6).
+            if "%" in address or not _is_address(address):
                 break
             source = address
             if not self._is_ours(address):

@@ -79,6 +79,15 @@ def encode(export: KeyExport) -> bytes:
     return msgspec.json.format(msgspec.json.encode(export), indent=2) + b"\n"
 
 
+def is_export(content: bytes) -> bool:
+    """Tell whether a file has a document, of this version."""
+    try:
+        decode(content, "")
+    except ExportError:
+        return False
+    return True
+
+
 def decode(content: bytes, name: str) -> KeyExport:
     """Return the document in the content of a file called ``name``; raises ExportError."""
     try:

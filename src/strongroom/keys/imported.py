@@ -138,6 +138,14 @@ def as_of(key: KmsKey, now: float) -> KmsKey:
     return _without(key, gone) if gone else key
 
 
+def without_expired_pending(key: KmsKey, now: float) -> KmsKey:
+    """Return the key without material that has expired at ``now`` and is not part of it: other material may follow."""
+    pending = pending_material(key)
+    if key.is_replica or pending is None or pending.expires_at is None or now < pending.expires_at:
+        return key
+    return _without(key, {pending.material_id})
+
+
 def lost(before: KmsKey, after: KmsKey) -> list[str]:
     """Return the ids of the material that ``after`` lacks and ``before`` has."""
     kept = {material.material_id for material in after.materials if material.token is not None}

@@ -19,10 +19,10 @@ from enum import StrEnum
 from msgspec.structs import replace
 
 from strongroom.clock import DAY
-from strongroom.errors import UnsupportedOperationException
+from strongroom.errors import KMSInvalidStateException, UnsupportedOperationException
 from strongroom.keys import lifecycle
 from strongroom.keys.arns import KeyLocator, key_arn
-from strongroom.keys.imported import in_state_of_material, pending_material
+from strongroom.keys.imported import as_of, in_state_of_material, pending_material
 from strongroom.keys.kms_key import KeyMaterial, KeyMaterialState, KmsKey
 from strongroom.keys.specs import Origin
 from strongroom.keys.states import KeyState
@@ -129,6 +129,15 @@ def settled(primary: KmsKey, replicas: Sequence[KmsKey]) -> KmsKey:
 
 def _has_material(key: KmsKey, material_id: str) -> bool:
     return any(material.material_id == material_id and material.token is not None for material in key.materials)
+
+
+def require_material_in_all(key: KmsKey, relatives: Sequence[KmsKey], material_id: str, now: float) -> None:
+    """Refuse to rotate ``key`` to imported material that has expired in a related key at ``now``, in epoch seconds.
+
+    Raises KMSInvalidStateException, as if it had been erased there already.
+    """
+    if not all(_has_material(as_of(each, now), material_id) for each in relatives):
+        raise KMSInvalidStateException(f"No available key material pending rotation for the key: {key.arn}.")
 
 
 def schedule_deletion(key: KmsKey, window_days: int, now: float) -> KmsKey:

@@ -83,12 +83,14 @@ class Keeper:
         at_start: Callable[[], None] | None = None,
         problems: Problems | None = None,
         holder: str = "",
-        turn: float = 30.0,
+        turn: Callable[[], float] = lambda: 30.0,
         scopes: Collection[str] | None = None,
         settle_events: Callable[[], None] | None = None,
         notices: Notices | None = None,
     ) -> None:
-        """Keep a service. ``holder`` is this node's name where several take turns, each of ``turn`` seconds.
+        """Keep a service. ``holder`` is this node's name where several take turns.
+
+        ``turn`` returns how many seconds a turn lasts that this node takes.
 
         ``scopes`` has the Regions whose keys are kept here; None for all.
 
@@ -106,7 +108,7 @@ class Keeper:
         self._notices = notices
         self._begin_after = -math.inf
         self._backends = backends
-        self._changes = ServiceChanges(backends, trail, log)
+        self._changes = ServiceChanges(backends, trail)
         self._log = log
         self._clock = clock
         self._watch = watch
@@ -178,7 +180,7 @@ class Keeper:
         return False
 
     def _take_turn(self, found: list[bool]) -> None:
-        found[0] = self._backends.store.take_turn(self._holder, self._turn)
+        found[0] = self._backends.store.take_turn(self._holder, self._turn())
 
     def _destroy(self) -> None:
         self._destructions.run(self._watch.moment())

@@ -13,9 +13,10 @@ from strongroom.keys.custom_key_stores import ConnectionState
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import Origin
 from strongroom.maintenance.duty import Duty, Regions
-from strongroom.operations.kms.key_changes import NO_CHANGES, KeyChanges, Plan, PlannedEvent
+from strongroom.operations.kms.key_changes import NO_CHANGES, KeyChanges, Plan
 from strongroom.operations.kms.prepared_material import PreparedMaterial
 from strongroom.operations.kms.related_keys import KeyVersions, with_relatives
+from strongroom.operations.planned_events import PlannedEvent
 from strongroom.store.protocol import Reader
 from strongroom.store.records import DamagedKey
 from strongroom.trusted_time import Moment

@@ -4,9 +4,10 @@ from strongroom.keys import lifecycle
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import RotationType
 from strongroom.maintenance.duty import Duty, Regions
-from strongroom.operations.kms.key_changes import NO_CHANGES, KeyChanges, Plan, PlannedEvent
+from strongroom.operations.kms.key_changes import NO_CHANGES, KeyChanges, Plan
 from strongroom.operations.kms.prepared_material import PreparedMaterial
 from strongroom.operations.kms.related_keys import KeyVersions, with_relatives
+from strongroom.operations.planned_events import PlannedEvent
 from strongroom.store.protocol import Reader
 from strongroom.trusted_time import Moment
 

@@ -3,7 +3,7 @@
 from strongroom.keys import imported
 from strongroom.keys.arns import KeyLocator
 from strongroom.maintenance.duty import Duty, Regions
-from strongroom.operations.kms.key_changes import EXPIRED, NO_CHANGES, KeyChanges, Plan, PlannedEvent
+from strongroom.operations.kms.key_changes import NO_CHANGES, KeyChanges, Plan, expiry_event
 from strongroom.operations.kms.prepared_material import PreparedMaterial
 from strongroom.operations.kms.related_keys import KeyVersions, with_relatives
 from strongroom.store.protocol import Reader
@@ -20,15 +20,12 @@ def _plan(locator: KeyLocator, moment: Moment) -> Plan:
         if key is None or (after := imported.as_of(key, moment.earliest)) == key:
             return NO_CHANGES
         lost = set(imported.lost(key, after))
+        pending = imported.pending_material(key)
+        erased_everywhere = set() if key.is_replica or pending is None else {pending.material_id}
         return KeyChanges(
             saved=tuple(with_relatives(reader, prepared, KeyVersions(key, after))),
             events=tuple(
-                PlannedEvent(
-                    EXPIRED,
-                    locator,
-                    {"keyMaterialId": each.material_id},
-                    occasion=f"{each.material_id} expired {each.expires_at}",
-                )
+                expiry_event(key, each, synchronized=bool(key.relatives) and each.material_id in erased_everywhere)
                 for each in key.materials
                 if each.material_id in lost
             ),

@@ -7,6 +7,7 @@ one row for each action. The modules here are shared:
 * ``shapes``, ``validation``, ``paging``: requests and responses, decoded and checked.
 * ``context``: what an operation is given. ``authorization``: the decision on each target of a call.
 * ``condition_parameters``, ``condition_keys``, ``condition_key_actions``: what policies can ask about a call.
+* ``planned_events``: what the service does to keys by itself, for the audit log.
 * ``named_principals``, ``grant_tokens``, ``recipient``: principals in requests, grant tokens, attested recipients.
 
 An operation gets time, randomness and storage from its context. It knows neither HTTP nor signatures nor audit records.

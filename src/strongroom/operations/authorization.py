@@ -44,7 +44,7 @@ def authorize(context: Context, targets: Sequence[Target], request: Request) -> 
         if context_of_target is not None:
             require_size(context_of_target)
     for token in request.presented_grant_tokens():
-        grant_tokens.read(context.backends.secrets, token)
+        grant_tokens.check(context.backends.secrets, token)
     for target in targets:
         if not _is_settled(context, target):
             decision = decide_on(DecisionContext(context, request, target, targets))

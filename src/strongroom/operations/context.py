@@ -14,11 +14,17 @@ from strongroom.crypto.key_backends import KeyBackends
 from strongroom.crypto.random_source import RandomSource
 from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.entropy import Entropy
-from strongroom.errors import AccessDeniedException, DryRunOperationException, QuarantinedRecordException
+from strongroom.errors import (
+    AccessDeniedException,
+    DryRunOperationException,
+    KMSInternalException,
+    QuarantinedRecordException,
+)
 from strongroom.events.key_events import KeyEvents
 from strongroom.iam import Principal, hidden_denial_message
 from strongroom.keys.arns import AliasLocator, KeyIdForms, KeyLocator, not_found, parse_key_id
 from strongroom.keys.states import StateRule
+from strongroom.operations.planned_events import PlannedEvent
 from strongroom.operations.shapes import Request
 from strongroom.snapshot.active_key import ActiveKey
 from strongroom.snapshot.miss import MustWait
@@ -26,6 +32,11 @@ from strongroom.snapshot.principals import Credential
 from strongroom.snapshot.snapshot import Snapshot
 from strongroom.store.protocol import Reader, Store
 from strongroom.usage.key_usage import KeyUses
+
+
+def _no_record(_events: tuple[PlannedEvent, ...], _now: float) -> None:
+    """Refuse to record an event, and so the change that it is of: this is no call of a client."""
+    raise KMSInternalException
 
 
 class Backends(msgspec.Struct, frozen=True):
@@ -74,7 +85,8 @@ class Context(msgspec.Struct):
 
     ``cross_account`` tells whether the operation works on other accounts' keys. ``attested`` is the verified
     attestation of the recipient of the answer. ``may_wait`` tells whether the call runs where it can wait for a disk.
-    ``request`` is what the caller asks for. ``authorized`` are the resources that the call was authorized for, if it
+    ``record_planned`` records what the service does to keys by itself in the course of the call, at a time. ``request``
+    is what the caller asks for. ``authorized`` are the resources that the call was authorized for, if it
     runs there; ``role_id`` is the unique id of the role that it would assume.
     """
 
@@ -89,6 +101,7 @@ class Context(msgspec.Struct):
     may_wait: bool = True
     request: Request | None = None
     attested: Attested | None = None
+    record_planned: Callable[[tuple[PlannedEvent, ...], float], None] = _no_record
     authorized: tuple[str, ...] = ()
     role_id: str | None = None
 
@@ -96,6 +109,10 @@ class Context(msgspec.Struct):
     def caller(self) -> Principal:
         """The principal that calls."""
         return self.credential.principal
+
+    def record_events(self, events: tuple[PlannedEvent, ...]) -> None:
+        """Record what the service is about to do to keys by itself; raises KMSInternalException if that fails."""
+        self.record_planned(events, self.now)
 
     def find(self, key_id: str, forms: KeyIdForms = KeyIdForms.ANY, action: str = "") -> ActiveKey:
         """Return the key that a ``KeyId`` parameter names, for ``action``: by default, that of the operation's name.

@@ -20,8 +20,8 @@ Elements = Callable[[Any, Sequence[Target]], Mapping[str, object] | None]
 """Makes the ``responseElements`` of the audit record from the response and the targets."""
 
 
-Materials = Callable[[Any, Sequence[Target]], dict[str, object]]
-"""Names the key material that a call has used, in a new dictionary, from the response and the targets."""
+Materials = Callable[[Any, Any, Sequence[Target]], dict[str, object]]
+"""Names the key material that a call has used, in a new dictionary, from the request, the response and the targets."""
 
 
 class Echo(msgspec.Struct, frozen=True):

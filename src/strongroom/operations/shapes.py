@@ -10,6 +10,7 @@ from typing import Annotated
 
 import msgspec
 from msgspec import Meta
+from typing_extensions import override
 
 from strongroom.keys.encryption_context import MAX_SIZE
 from strongroom.operations.condition_parameters import NO_PARAMETERS, ConditionParameters
@@ -58,10 +59,6 @@ class Request(msgspec.Struct, rename="pascal"):
 class Response(msgspec.Struct, rename="pascal", omit_defaults=True):
     """Base of every response. Members at their default are left out."""
 
-    def used_key_material_id(self) -> str | None:
-        """Return the id of the key material that a cryptographic operation used, where its answer names it."""
-        return None
-
 
 class Empty(Response):
     """The response of operations that return nothing: ``{}``."""
@@ -107,6 +104,16 @@ CustomKeyStoreName = Annotated[str, Meta(min_length=1, max_length=256)]
 XksKeyId = Annotated[str, Meta(min_length=1, max_length=128), matching(r"^[a-zA-Z0-9-_.]+$")]
 TagKey = Annotated[str, Meta(min_length=1, max_length=128)]
 TagValue = Annotated[str, Meta(min_length=0, max_length=256)]
+
+
+class RequestWithGrantTokens(Request, kw_only=True):
+    """Base of the requests that may carry grant tokens."""
+
+    grant_tokens: GrantTokens | None = None
+
+    @override
+    def presented_grant_tokens(self) -> Sequence[str]:
+        return self.grant_tokens or ()
 
 
 class Tag(msgspec.Struct, rename="pascal", frozen=True):

@@ -97,10 +97,15 @@ class FileItem:
 
 
 class Files:
-    """The files that are named, and all regular files below the folders that are named. Links are not followed."""
+    """The files that are named, and all regular files below the folders that are named. Links are not followed.
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    Files that are ``left_out``, by their names after all links, are no items, nor are further names of them.
+    """
+
+    def __init__(self, paths: Sequence[Path], left_out: Sequence[Path] = ()) -> None:
         self._paths = paths
+        self._left_out = left_out
+        self._names = {each.name for each in left_out}
 
     @property
     def name(self) -> str:
@@ -109,6 +114,13 @@ class Files:
 
     def items(self) -> Iterator[FileItem]:
         """Return the files in the order of their names, folder by folder; raises PlaceError."""
+        same = {(status.st_dev, status.st_ino) for status in map(_status, self._left_out) if status is not None}
+        for path in self._found():
+            status = _status(path)
+            if status is None or not ((status.st_dev, status.st_ino) in same or self._is_left_out(path)):
+                yield FileItem(path)
+
+    def _found(self) -> Iterator[Path]:
         for path in self._paths:
             if path.is_dir() and not path.is_symlink():
                 for folder, folders, names in os.walk(path, onerror=_refuse):
@@ -116,9 +128,21 @@ class Files:
                     for name in sorted(names):
                         found = Path(folder, name)
                         if not name.endswith(_DRAFT) and _is_regular(found):
-                            yield FileItem(found)
+                            yield found
             else:
-                yield FileItem(path)
+                yield path
+
+    def _is_left_out(self, path: Path) -> bool:
+        """Tell whether a file that may be newer than this run has a name that is left out."""
+        return path.name in self._names and path.resolve() in self._left_out
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """Return the status of a file or link, None if that cannot be learned: to read it says why."""
+    try:
+        return path.lstat()
+    except OSError:
+        return None
 
 
 def _is_regular(path: Path) -> bool:

@@ -8,7 +8,8 @@ committed. So after an interruption its present content tells whether it was rep
 import hashlib
 import os
 import sqlite3
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -17,12 +18,23 @@ from typing import Self
 from strongroom.reencryption.items import PlaceError
 
 _VERSION = 1
+_TABLES = {"migration", "item"}
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS migration (version INTEGER NOT NULL, task TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS item (
     key BLOB PRIMARY KEY, old BLOB NOT NULL, new BLOB NOT NULL, done INTEGER NOT NULL
 ) WITHOUT ROWID;
 """
+
+
+def files_of_journal(path: Path) -> Sequence[Path]:
+    """Return the names that the files of a journal may have, links resolved: its own, and those that SQLite adds.
+
+    Until the journal is closed, nothing else in the process may open them. To close a file drops all locks that the
+    process has on it (POSIX, fcntl), and with them the one that keeps other migrations from the journal.
+    """
+    path = path.resolve()
+    return [path.with_name(path.name + suffix) for suffix in ("", "-journal", "-wal", "-shm")]
 
 
 class Journal:
@@ -36,7 +48,12 @@ class Journal:
         self._path = path
         try:
             # SQLite would make it readable for all.
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600))
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+            is_regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+            os.close(descriptor)
+            if not is_regular:
+                # SQLite takes /dev/null for an empty database, and would remember nothing.
+                raise PlaceError(f"the journal `{path}` is not a regular file; name a file")
             self._connection = sqlite3.connect(path, isolation_level=None, timeout=0)
         except (sqlite3.Error, OSError) as error:
             raise PlaceError(f"the journal `{path}` cannot be opened: {error}") from None
@@ -99,6 +116,11 @@ class Journal:
         self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         self._connection.execute("PRAGMA synchronous = FULL")
         with closing(self._connection.cursor()) as cursor:
+            cursor.execute("BEGIN EXCLUSIVE")
+            there = {name for (name,) in cursor.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            if not there <= _TABLES:
+                raise PlaceError(f"the journal `{self._path}` is a database of something else; name a new file")
+            # This commits, and makes the tables in a transaction of its own, still under the lock.
             cursor.executescript(f"BEGIN EXCLUSIVE; {_SCHEMA} COMMIT;")
             row = cursor.execute("SELECT version, task FROM migration").fetchone()
             if row is None:

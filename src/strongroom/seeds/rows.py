@@ -22,8 +22,9 @@ from strongroom.operations.kms.encryption import (
     DecryptResponse,
     ReEncryptRequest,
     ReEncryptResponse,
+    considered_ciphertext,
 )
-from strongroom.operations.kms.used_material import named_material, re_encrypt_materials
+from strongroom.operations.kms.used_material import decrypting_material, re_encrypt_materials
 from strongroom.operations.lanes import Placement
 from strongroom.operations.operation import Operation
 from strongroom.operations.targets import Target
@@ -66,7 +67,7 @@ def _rows(seeded: SeededKeys | None) -> Sequence[Operation]:
             locate=_locate_decrypt,
             rule=StateRule.USE,
             placement=Placement.BY_ALGORITHM,
-            materials=named_material,
+            materials=decrypting_material,
             cross_account=True,
         ),
         Operation(
@@ -89,13 +90,13 @@ class _Opened:
         self._seeded = seeded
 
     def decrypt(self, context: Context, request: DecryptRequest, active: ActiveKey) -> DecryptResponse:
-        blob = self._own_blob(active, request.ciphertext_blob, request.encryption_context)
+        blob = self._own_blob(active, considered_ciphertext(request), request.encryption_context)
         return encryption.decrypt(context, replace(request, ciphertext_blob=blob), active)
 
     def re_encrypt(
         self, context: Context, request: ReEncryptRequest, source: ActiveKey, destination: ActiveKey
     ) -> ReEncryptResponse:
-        blob = self._own_blob(source, request.ciphertext_blob, request.source_encryption_context)
+        blob = self._own_blob(source, considered_ciphertext(request), request.source_encryption_context)
         return encryption.re_encrypt(context, replace(request, ciphertext_blob=blob), source, destination)
 
     def _own_blob(self, active: ActiveKey, blob: bytes | None, context: EncryptionContext | None) -> bytes | None:
@@ -113,7 +114,7 @@ class _Opened:
 
 def _locate_decrypt(context: Context, request: DecryptRequest) -> Sequence[Target]:
     """Find the key that is named, or else the one a blob of either kind names."""
-    named = _named_key(request.key_id, request.ciphertext_blob)
+    named = _named_key(request.key_id, considered_ciphertext(request))
     if named is None:
         return encryption.locate_decrypt(context, request)
     try:
@@ -123,7 +124,7 @@ def _locate_decrypt(context: Context, request: DecryptRequest) -> Sequence[Targe
 
 
 def _locate_re_encrypt(context: Context, request: ReEncryptRequest) -> Sequence[Target]:
-    named = _named_key(request.source_key_id, request.ciphertext_blob)
+    named = _named_key(request.source_key_id, considered_ciphertext(request))
     if named is None:
         return encryption.locate_re_encrypt(context, request)
     return encryption.locate_re_encrypt(context, replace(request, source_key_id=named))

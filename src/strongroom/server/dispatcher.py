@@ -6,7 +6,7 @@ verified, then all calls prepared, run and recorded; one flush of the audit log 
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from strongroom.api.gateway import Admitted, Gateway, ReadinessCheck
 from strongroom.api.reply import Reply
@@ -56,7 +56,7 @@ class Dispatcher:
     """Decides where each request goes on. Lives on the event loop; ``threads`` says how many each lane has.
 
     ``timed`` has it note on each request when work on it began and ended, which observers want to know. ``lease_wait``
-    is how long a request may wait for a lease of the node, seconds.
+    returns how long a request that arrives may wait for a lease of the node, seconds.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - the parts of a dispatcher
@@ -71,7 +71,7 @@ class Dispatcher:
         *,
         threads: Mapping[Lane, int],
         timed: bool,
-        lease_wait: float,
+        lease_wait: Callable[[], float],
     ) -> None:
         self._gateway = gateway
         self._pipeline = service.pipeline

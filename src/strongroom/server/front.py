@@ -1,7 +1,7 @@
 """The parts of the server on one event loop, wired together: connections, turns, the dispatcher and its replies."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -22,19 +22,18 @@ from strongroom.telemetry.answered_call import CallObserver
 
 
 class Capacity(msgspec.Struct, frozen=True):
-    """What a worker takes on: threads of each lane, connections, and bytes held for them beyond a little for each.
-
-    ``lease_wait`` is how long a request may wait for a lease of the node, seconds.
-    """
+    """What a worker takes on: threads of each lane, connections, and bytes held for them beyond a little for each."""
 
     threads: Mapping[Lane, int]
     connections: int
     held: int
-    lease_wait: float = 1.0
 
 
 class Front:
-    """From connections to replies. ``connections`` is the handler to make connections with. Lives on one event loop."""
+    """From connections to replies. ``connections`` is the handler to make connections with. Lives on one event loop.
+
+    ``lease_wait`` returns how long a request that arrives may wait for a lease of the node, seconds.
+    """
 
     def __init__(  # noqa: PLR0913 - the parts of a front
         self,
@@ -46,6 +45,7 @@ class Front:
         clock: Clock,
         *,
         counters: CallCounters,
+        lease_wait: Callable[[], float],
         observers: Sequence[CallObserver] = (),
         cross_origin: CrossOrigin | None = None,
         required: RequiredShipping | None = None,
@@ -65,7 +65,7 @@ class Front:
             clock,
             threads=capacity.threads,
             timed=bool(observers),
-            lease_wait=capacity.lease_wait,
+            lease_wait=lease_wait,
         )
         self.limits = self._dispatcher.limits
         turns = TurnQueue(loop, self._dispatcher.take_turn, refusals.busy, self._replies.flush)

@@ -11,14 +11,19 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def keeping(chores: Callable[[], None], interval: float, hurry: Callable[[], object]) -> Iterator[None]:
-    """Do the chores now and every ``interval`` seconds, until the block ends. The last round is waited for.
+def keeping(
+    chores: Callable[[], None], interval: Callable[[], float], hurry: Callable[[], object]
+) -> Iterator[Callable[[], None]]:
+    """Do the chores at once and after every ``interval`` seconds, until the block ends. The last round is waited for.
 
-    ``hurry`` is called when the block has ended: what the last round waits for must have an end then.
+    ``interval`` is called after each round. What this yields begins the next round at once, so that an interval that
+    has become shorter is not waited for; any thread may call it. ``hurry`` is called when the block has ended: what
+    the last round waits for must have an end then.
     A round that fails is logged, and the next one comes all the same: without the thread, no key would be deleted or
     rotated any more.
     """
-    stop = threading.Event()
+    wake = threading.Event()
+    ended = False
 
     def keep() -> None:
         said = ""
@@ -33,14 +38,17 @@ def keeping(chores: Callable[[], None], interval: float, hurry: Callable[[], obj
                 said = str(error)
             except Exception:
                 logger.exception("the chores of this process failed, and are tried again")
-            if stop.wait(interval):
+            wake.wait(interval())
+            wake.clear()
+            if ended:
                 return
 
     thread = threading.Thread(target=keep, name="keeper")
     thread.start()
     try:
-        yield
+        yield wake.set
     finally:
-        stop.set()
+        ended = True
+        wake.set()
         hurry()
         thread.join()

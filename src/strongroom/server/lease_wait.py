@@ -18,10 +18,11 @@ _AT_ONCE = 128
 
 
 class LeaseWait:
-    """Holds requests until ``has_lease`` returns True, or for ``longest`` seconds after they were received.
+    """Holds requests until ``has_lease`` returns True, or for some seconds after they were received.
 
-    Then ``go_on`` takes them as a turn of the loop; those that have waited for too long are handed to ``give_up``.
-    ``timer`` counts seconds, as the requests have them. Lives on the event loop.
+    ``longest`` returns how many that are, for each when it arrives. ``go_on`` takes those that go on, as a turn of the
+    loop; those that have waited for too long are handed to ``give_up``. ``timer`` counts seconds, as the requests have
+    them. Lives on the event loop.
     """
 
     def __init__(
@@ -31,7 +32,7 @@ class LeaseWait:
         go_on: Callable[[Sequence[Arrived]], None],
         give_up: Callable[[Sequence[Arrived]], None],
         *,
-        longest: float,
+        longest: Callable[[], float],
         timer: Callable[[], float],
     ) -> None:
         self._loop = loop
@@ -51,7 +52,7 @@ class LeaseWait:
 
     def put(self, arrived: Arrived) -> bool:
         """Have a request wait; return False if it may not: too many do, or it was received too long ago."""
-        until = arrived[1].received_at + self._longest
+        until = arrived[1].received_at + self._longest()
         if len(self._waiting) >= MOST_WAITING or until <= self._timer():
             return False
         self._waiting.append((until, arrived))

@@ -38,7 +38,7 @@ class ReplyQueue:
         log: AuditSink,
         clock: Clock,
         counters: CallCounters,
-        observers: Sequence[CallObserver],
+        observers: Sequence[CallObserver] = (),
         cross_origin: CrossOrigin | None = None,
         *,
         required: RequiredShipping | None = None,
@@ -89,9 +89,9 @@ class ReplyQueue:
         if fault is None:
             self._counters.note((None, "", self._timer() - flush_started_at))
             if self._required is not None:
-                waiting = [each for each in replies if each[2].operation is not None]
+                waiting = [each for each in replies if each[2].is_recorded]
                 # What is no call has no record.
-                replies = [each for each in replies if each[2].operation is None]
+                replies = [each for each in replies if not each[2].is_recorded]
                 if waiting:
                     self._required.hold(partial(self._finish, waiting, flush_started_at))
         self._finish(replies, flush_started_at, fault)
@@ -99,12 +99,12 @@ class ReplyQueue:
     def _finish(self, replies: Sequence[Queued], flush_started_at: float, fault: KmsError | None) -> None:
         """Send replies whose records are written or, if they are not, errors in their place."""
         flushed_at = self._timer()
-        if fault is not None:
-            replies = [
-                (connection, request, reply if reply.operation is None else reply.refused(fault))
-                for connection, request, reply in replies
-            ]
         try:
+            if fault is not None:
+                replies = [
+                    (connection, request, reply.refused(fault) if reply.is_recorded else reply)
+                    for connection, request, reply in replies
+                ]
             # Before anything is sent: behind that, connections go on with their next requests.
             self._note(replies, flush_started_at, flushed_at)
             self._send(replies)

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable, Sequence
 from functools import partial
 
+import msgspec
 import uvloop
 
 from strongroom.api.cross_origin import CrossOrigin
@@ -44,8 +45,18 @@ _WRITERS = 32
 _STOP = (signal.SIGTERM, signal.SIGINT)
 
 
+class _Renewable(msgspec.Struct, frozen=True):
+    """What of its settings a server takes on while it serves, all in seconds. It is read at each use."""
+
+    keeper_interval: float
+    drain: float
+    lease: float
+
+
 class Server:
     """Serves one deployment on one address, which is claimed. ``chores`` are done at once and then at every interval.
+
+    ``settings`` are those of its start; ``renew`` gives it others.
 
     ``hurry`` is called when no call is in progress any more: the last round of the chores must end soon then.
 
@@ -71,10 +82,11 @@ class Server:
         name: str = "",
     ) -> None:
         self._settings = settings
+        self._renewable = _renewable(settings)
         self._make_gateway = gateway
         self._name = name
         self._tls = tls
-        self._renewed: Callable[[], object] | None = None
+        self._when_renewed: Sequence[Callable[[], object]] = ()
         self._stopping: Callable[[], None] | None = None
         self._service = service
         self._chores = chores
@@ -100,21 +112,22 @@ class Server:
         self._stopping = stopping
 
     def renew(self, settings: Settings) -> None:
-        """Take on the settings that can change while it serves (``settings.RELOADED``). Any thread may call this.
+        """Take on the settings that can change while it serves (``settings_sources.RELOADED``). Any thread may call it.
 
-        Connections that are accepted from now on get the present certificates of its ``Tls``.
+        Connections that are accepted from now on get the present certificates of its ``Tls``. The chores are done at
+        once.
         """
-        self._settings = settings
-        if self._renewed is not None:
-            self._renewed()
+        self._renewable = _renewable(settings)
+        for each in self._when_renewed:
+            each()
 
     async def _serve(self, listener: socket.socket, ready: Callable[[str], None]) -> None:
         loop = asyncio.get_running_loop()
         acceptor = Acceptor(listener)
-        self._renewed = partial(loop.call_soon_threadsafe, acceptor.renew)
         for signal_number in _STOP:
             loop.add_signal_handler(signal_number, acceptor.stop)
-        with contextlib.closing(self._front(loop)) as front, self._keeping():
+        with contextlib.closing(self._front(loop)) as front, self._keeping() as begin_round:
+            self._when_renewed = (partial(loop.call_soon_threadsafe, acceptor.renew), begin_round)
             limits = Limits(timeouts=Timeouts(self._settings.request_time, self._settings.idle_time))
             fast_parser = FastParser(limits.head, limits.body)
             connections, handshakes = front.connections, front.connections.handshakes
@@ -129,12 +142,12 @@ class Server:
             await acceptor.run(listen, handshakes, lambda: ready(url_of(self._settings, listener)))
             if self._stopping is not None:
                 self._stopping()
-            await front.drain(self._settings.drain)
+            await front.drain(self._renewable.drain)
             # All is done. A second signal, as supervisors and terminals may send it, must not look like a crash.
             signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
 
-    def _keeping(self) -> contextlib.AbstractContextManager[None]:
-        return keeping(self._chores, self._settings.keeper_interval, self._hurry)
+    def _keeping(self) -> contextlib.AbstractContextManager[Callable[[], None]]:
+        return keeping(self._chores, lambda: self._renewable.keeper_interval, self._hurry)
 
     def _front(self, loop: asyncio.AbstractEventLoop) -> Front:
         settings = self._settings
@@ -154,19 +167,19 @@ class Server:
             gateway,
             self._service,
             self._log,
-            Capacity(
-                threads,
-                connections_within_limits(settings.max_connections),
-                settings.held_bytes,
-                lease_wait=min(_LONGEST_LEASE_WAIT, settings.lease / RENEWALS),
-            ),
+            Capacity(threads, connections_within_limits(settings.max_connections), settings.held_bytes),
             self._clock,
             counters=self._counters,
+            lease_wait=lambda: min(_LONGEST_LEASE_WAIT, self._renewable.lease / RENEWALS),
             observers=self._observers,
             cross_origin=CrossOrigin(settings.cors_origins) if settings.cors_origins else None,
             required=self._required,
             name=self._name,
         )
+
+
+def _renewable(settings: Settings) -> _Renewable:
+    return _Renewable(settings.keeper_interval, settings.drain, settings.lease)
 
 
 def url_of(settings: Settings, listener: socket.socket) -> str:

@@ -11,13 +11,17 @@ from http import HTTPStatus
 
 import msgspec
 
+from strongroom.api.reply import Reply
+from strongroom.audit.cloudtrail import MAX_USER_AGENT
+from strongroom.audit.sink import AuditSink
 from strongroom.clock import Clock
 from strongroom.http.connection import Connection
-from strongroom.http.message import HttpRequest, HttpResponse
+from strongroom.http.message import HttpRequest
 from strongroom.operations.lanes import Lane
 from strongroom.server.lane_threads import Lanes
 from strongroom.server.open_connections import OpenConnections
-from strongroom.server.xks_replies import XksReplies, reply_of
+from strongroom.server.reply_queue import ReplyQueue
+from strongroom.server.xks_replies import NOT_RECORDED, reply_of
 from strongroom.server.xks_work import Job, Outcome, XksWork
 from strongroom.service.counters import CallCounters
 from strongroom.service.xks_facts import XksFacts
@@ -52,7 +56,7 @@ class XksFront:
         loop: asyncio.AbstractEventLoop,
         work: XksWork,
         trail: XksTrail,
-        replies: XksReplies,
+        log: AuditSink,
         *,
         note_use: Callable[[KeyUse], None],
         capacity: XksCapacity,
@@ -62,7 +66,8 @@ class XksFront:
         """``note_use`` takes each use of a key; ``settle`` is called once a second."""
         self._loop = loop
         self._trail = trail
-        self._replies = replies
+        counters = CallCounters()
+        self._replies = ReplyQueue(loop, log, clock, counters)
         self._note_use = note_use
         self._deadline = capacity.deadline
         self._clock = clock
@@ -73,7 +78,7 @@ class XksFront:
         self.connections = OpenConnections(
             loop,
             clock.timer,
-            CallCounters(),
+            counters,
             limit=capacity.connections,
             held=capacity.held,
             handle=self._handle,
@@ -94,26 +99,33 @@ class XksFront:
     # --- requests
 
     def _handle(self, connection: Connection, request: HttpRequest) -> None:
+        try:
+            self._take(connection, request)
+        except Exception:
+            logger.exception("a request could not be worked on; dropping its connection")
+            connection.drop()
+
+    def _take(self, connection: Connection, request: HttpRequest) -> None:
         reply_id = self._trail.event_id()
         route = None if request.query else parse_path(request.path)
         if request.path == ALIVE and request.method in {"GET", "HEAD"}:
             body = b"ok\n" if request.method == "GET" else b""
-            self._replies.put(connection, HttpResponse(200, body, "text/plain", reply_id))
+            self._replies.put(connection, None, Reply(200, body, "text/plain", reply_id))
         elif route is None:
             error = XksError(ErrorName.INVALID_URI_PATH, "This is no path of an external key store proxy.")
-            self._replies.put(connection, reply_of(error, reply_id))
+            self._replies.put(connection, None, reply_of(error, reply_id))
         elif request.method != "POST":
-            response = HttpResponse(HTTPStatus.METHOD_NOT_ALLOWED, b"", "text/plain", reply_id)
-            self._replies.put(connection, response, "Allow: POST\r\n")
+            refusal = Reply(HTTPStatus.METHOD_NOT_ALLOWED, b"", "text/plain", reply_id, more_headers="Allow: POST\r\n")
+            self._replies.put(connection, None, refusal)
         elif self._in_work >= _MOST_IN_WORK:
-            self._replies.put(connection, reply_of(XksError(ErrorName.THROTTLING, _BUSY), reply_id))
+            self._replies.put(connection, None, reply_of(XksError(ErrorName.THROTTLING, _BUSY), reply_id))
         else:
             facts = XksFacts(
                 route=route,
                 now=self._clock.now(),
                 request_id=reply_id,
                 source_ip=request.peer,
-                user_agent=request.headers.get("user-agent", ""),
+                user_agent=request.headers.get("user-agent", "")[:MAX_USER_AGENT],
                 secure=request.secure,
             )
             self._submit(Job(connection, request, reply_id, facts))
@@ -127,16 +139,17 @@ class XksFront:
     def _malformed(self, connection: Connection, status: int, _headers: dict[str, str]) -> None:
         reply_id = self._trail.event_id()
         if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            response = reply_of(XksError(ErrorName.UNSUPPORTED_OPERATION, "The request is too large."), reply_id)
+            reply: Reply = reply_of(XksError(ErrorName.UNSUPPORTED_OPERATION, "The request is too large."), reply_id)
         elif status == HTTPStatus.TOO_MANY_REQUESTS:
-            response = reply_of(XksError(ErrorName.THROTTLING, _BUSY), reply_id)
+            reply = reply_of(XksError(ErrorName.THROTTLING, _BUSY), reply_id)
         else:
-            response = HttpResponse(status, b"", "text/plain", reply_id)
-        self._replies.put(connection, response)
+            reply = Reply(status, b"", "text/plain", reply_id)
+        self._replies.put(connection, None, reply)
 
     def _refuse(self, connection: Connection, _method: str, _path: str, _headers: dict[str, str]) -> None:
         """Refuse the one request of a connection beyond the limit."""
-        self._replies.put(connection, reply_of(XksError(ErrorName.THROTTLING, _BUSY), self._trail.event_id()))
+        error = XksError(ErrorName.THROTTLING, _BUSY)
+        self._replies.put(connection, None, reply_of(error, self._trail.event_id()))
 
     # --- outcomes
 
@@ -162,11 +175,17 @@ class XksFront:
         if job.timer is not None:
             # It would keep the request in memory until its time has come.
             job.timer.cancel()
-        facts, error = job.facts, outcome if isinstance(outcome, XksError) else None
-        if job.begun:
-            event_id = self._trail.event_id()
-            if error is None and facts.key is not None and facts.route.call in _USES:
-                use = KeyUse(facts.key.locator, facts.route.call, facts.now, event_id, facts.request_id[:64])
-                self._note_use(use)
-            self._trail.record(facts, error, event_id)
-        self._replies.put(job.connection, reply_of(outcome, job.reply_id))
+        try:
+            if job.begun:
+                self._record(job.facts, outcome if isinstance(outcome, XksError) else None)
+        except Exception:
+            logger.exception("a call to the XKS proxy could not be recorded")
+            outcome = NOT_RECORDED
+        self._replies.put(job.connection, None, reply_of(outcome, job.reply_id))
+
+    def _record(self, facts: XksFacts, error: XksError | None) -> None:
+        event_id = self._trail.event_id()
+        if error is None and facts.key is not None and facts.route.call in _USES:
+            use = KeyUse(facts.key.locator, facts.route.call, facts.now, event_id, facts.request_id[:64])
+            self._note_use(use)
+        self._trail.record(facts, error, event_id)

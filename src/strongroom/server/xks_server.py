@@ -24,7 +24,6 @@ from strongroom.server.keeper_thread import keeping
 from strongroom.server.listening import listening
 from strongroom.server.tls import Tls
 from strongroom.server.xks_front import XksCapacity, XksFront
-from strongroom.server.xks_replies import XksReplies
 from strongroom.server.xks_work import XksConnection, XksWork
 from strongroom.service.unauthenticated import RecordRateLimit
 from strongroom.service.xks_trail import XksTrail
@@ -121,8 +120,8 @@ class XksServer:
             # All is done. A second signal must not look like a crash.
             signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
 
-    def _keeping(self) -> contextlib.AbstractContextManager[None]:
-        return keeping(self._chores, self._settings.keeper_interval, self._hurry)
+    def _keeping(self) -> contextlib.AbstractContextManager[object]:
+        return keeping(self._chores, lambda: self._settings.keeper_interval, self._hurry)
 
     def _front(self, loop: asyncio.AbstractEventLoop) -> XksFront:
         settings = self._settings
@@ -136,7 +135,7 @@ class XksServer:
             loop,
             self._work,
             self._trail,
-            XksReplies(loop, self._log, self._clock),
+            self._log,
             note_use=self._note_use,
             capacity=capacity,
             clock=self._clock,

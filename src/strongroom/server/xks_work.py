@@ -10,6 +10,7 @@ from strongroom.errors import KmsError
 from strongroom.http.connection import Connection
 from strongroom.http.message import HttpRequest
 from strongroom.server.xks_admission import XksAdmission
+from strongroom.server.xks_replies import NOT_RECORDED
 from strongroom.service.xks_calls import XksCalls, xks_error
 from strongroom.service.xks_facts import XksFacts
 from strongroom.service.xks_trail import XksTrail
@@ -57,7 +58,7 @@ class XksWork:
             name = cast("XksConnection", job.connection).client_name
             self._admission.admit(job.request, name, facts)
             if not self._trail.writable():
-                return XksError(ErrorName.INTERNAL, "The audit record of this call could not be written.")
+                return NOT_RECORDED
             return self._calls.perform(facts, job.request.body)
         except XksError as error:
             return error

@@ -3,7 +3,7 @@
 A record is written when the front has flushed the log. ``call_facts`` says what a record of a call holds.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 from msgspec import UnsetType
@@ -33,6 +33,7 @@ from strongroom.errors import KmsError, KMSInternalException
 from strongroom.keys.arns import KeyLocator
 from strongroom.operations.context import Origin
 from strongroom.operations.operation import Echo, Operation
+from strongroom.operations.planned_events import PlannedEvent
 from strongroom.service.call import Call
 from strongroom.service.call_facts import (
     CallFacts,
@@ -126,6 +127,19 @@ class AuditTrail:
         All records of an event on the same ``occasion`` have the same id; without one, the id is random.
         """
         self._log.append(service_event(self._event(name, key, now, occasion), {"keyId": key.key_id, **details}))
+
+    def planned(self, events: Sequence[PlannedEvent], now: float) -> None:
+        """Record what the service is about to do to keys by itself, and have it on the disk.
+
+        Raises KMSInternalException if the audit log cannot be written: then nothing may be done.
+        """
+        if not self._log.writable():
+            raise KMSInternalException
+        for event in events:
+            if event.synchronized:
+                self.synchronized(event.locator, now, event.occasion)
+            self.event(event.name, event.locator, event.details, now, event.occasion)
+        self._log.flush()
 
     def _event(self, name: str, key: KeyLocator, now: float, occasion: str) -> ServiceEvent:
         event_id = event_id_on(occasion, name, key.arn) if occasion else self.event_id()

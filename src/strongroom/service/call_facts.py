@@ -67,7 +67,7 @@ def answered(facts: CallFacts, response: Response, event_id: str) -> RecordBody:
     return RecordBody(
         request_parameters=None if request is None else operation.parameters(request) or None,
         response_elements=operation.elements(response, facts.targets),
-        additional_event_data=_with_recipient(facts, _used(operation, response, facts.targets)),
+        additional_event_data=_with_recipient(facts, _used(operation, request, response, facts.targets)),
         request_id=facts.call.origin.request_id,
         event_id=event_id,
     )
@@ -114,9 +114,11 @@ def encoded_tail(operation: Operation, arns: tuple[str, ...], recipient: str | U
     return encode_tail(RecordTail(read_only=operation.read_only, resources=resources, recipient_account_id=recipient))
 
 
-def _used(operation: Operation, response: Response, targets: Sequence[Target]) -> dict[str, object]:
+def _used(
+    operation: Operation, request: Request | None, response: Response, targets: Sequence[Target]
+) -> dict[str, object]:
     """Return which key material a call has used, and which grant it has retired."""
-    found = {} if operation.materials is None else operation.materials(response, targets)
+    found = {} if operation.materials is None else operation.materials(request, response, targets)
     for target in targets:
         if target.retired is not None:
             found["grantId"] = target.retired.grant_id

@@ -7,7 +7,7 @@ from typing_extensions import override
 
 from strongroom.iam import Decision, Reason, Source, denial_message
 from strongroom.iam.entities import Role, User
-from strongroom.keys.arns import KeyIdForms, not_found, parse_key_id
+from strongroom.keys.arns import KeyIdForms, not_found, parse_key_id, root_arn
 from strongroom.operations.authorization import decide_on, explanation
 from strongroom.operations.condition_keys import DecisionContext
 from strongroom.operations.context import Backends, Context, Origin
@@ -85,9 +85,9 @@ def explain(backends: Backends, principal: str, asked: Asked) -> Explanation:
 
 
 def everyone(backends: Backends) -> list[str]:
-    """Return every root, user, role and service."""
+    """Return every root, user, role and service. Roots have the partition of the first Region, as those who call do."""
     with backends.store.read() as reader:
-        return list(_everyone(reader))
+        return list(_everyone(reader, backends.regions[0]))
 
 
 def who_can(backends: Backends, asked: Asked, names: Sequence[str] | None = None) -> Iterator[Explanation]:
@@ -150,9 +150,9 @@ def _explained(backends: Backends, credential: Credential, asked: Asked, target:
     return Explanation(caller.arn, decision.allowed, facts, message)
 
 
-def _everyone(reader: IdentityReader) -> Iterator[str]:
+def _everyone(reader: IdentityReader, region: str) -> Iterator[str]:
     for record in reader.accounts():
-        yield f"arn:aws:iam::{record.account}:root"
+        yield root_arn(region, record.account)
         for kind in (User, Role):
             yield from (entity.arn for entity in reader.entities(kind, record.account, "/", "", _ALL))
     yield from reader.services()

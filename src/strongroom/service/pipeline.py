@@ -144,6 +144,7 @@ class Pipeline:
                 origin=call.origin,
                 may_wait=may_wait,
                 request=request,
+                record_planned=self._trail.planned,
             )
             targets = operation.locate(context, request)
             # Locating the targets of a call without a signature finds what the request proves about its sender.

@@ -23,6 +23,7 @@ MAX_FAILURE = 4000
 """The most bytes of a reason: a pipe takes that in one piece."""
 HEARTBEAT_INTERVAL = 1.0
 """Seconds between two heartbeats, and between two checks for missed ones."""
+_FIRST_RESTART_DELAY = 1.0
 _MAX_RESTART_DELAY = 30.0
 _START_TIMEOUT = 120
 _STABLE_AFTER = 60.0
@@ -86,7 +87,7 @@ class ProcessSlot:
         self.ready = False
         """Whether the process has sent a heartbeat since it was started."""
         self.failure = ""
-        """Why the last process could not start, if it has said so."""
+        """Why the last process ended, as far as it or this slot has said so."""
         self._role = role
         self._settings = settings
         self._lock = lock
@@ -95,7 +96,7 @@ class ProcessSlot:
         self._writer: ConfigWriter | None = None
         self._started_at = 0.0
         self._missed_heartbeats = 0
-        self._failures = 0
+        self._restart_delay = 0.0
 
     @property
     def pid(self) -> int | None:
@@ -158,8 +159,9 @@ class ProcessSlot:
         if self._process and self._missed_heartbeats * HEARTBEAT_INTERVAL > timeout:
             # Kill first, log second: a log that blocks must not keep the process from being replaced.
             self.kill()
-            problem = "sent no heartbeat for" if self.ready else "did not start within"
-            logger.error("%s %s %d s; killed it", self.name, problem, timeout)
+            problem = f"{'sent no heartbeat for' if self.ready else 'was not ready within'} {timeout:.0f} s"
+            self.failure = f"it {problem}, and was killed"
+            logger.error("%s %s; killed it", self.name, problem)
 
     def reap(self, now: float) -> int:
         """Collect the exit code of the process, which has ended, and schedule its restart; return the exit code."""
@@ -173,7 +175,7 @@ class ProcessSlot:
             self._writer = None
         self._process = None
         if self.ready and now - self._started_at >= _STABLE_AFTER:
-            self._failures = 0
+            self._restart_delay = 0.0
         self._schedule_restart(now)
         return code
 
@@ -199,9 +201,8 @@ class ProcessSlot:
 
     def _schedule_restart(self, now: float) -> None:
         """Restart at once after the first failure, then with exponential back-off: 1, 2, 4 and at most 30 seconds."""
-        delay = min(2.0 ** (self._failures - 1), _MAX_RESTART_DELAY) if self._failures else 0.0
-        self._failures += 1
-        self.restart_at = now + delay
+        self.restart_at = now + self._restart_delay
+        self._restart_delay = min(max(2 * self._restart_delay, _FIRST_RESTART_DELAY), _MAX_RESTART_DELAY)
 
     def _close_heartbeats(self) -> None:
         if self.heartbeats:

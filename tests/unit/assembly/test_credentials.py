@@ -1,6 +1,7 @@
 """The credentials file: profiles are added, renamed and removed, and all else stays as it is."""
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from strongroom.assembly.credentials import (
     add_profile,
     given_key,
     has_profile,
+    is_of_user,
     long_term_keys,
     remove_profile,
+    require_editable,
 )
 from strongroom.crypto.access_keys import NewAccessKey
 
@@ -65,16 +68,47 @@ def a_link_to_itself(path: Path) -> None:
     path.symlink_to(path)
 
 
-@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, a_link_to_itself])
-def test_what_cannot_be_read_is_not_taken_for_missing(path: Path, make: Callable[[Path], object]) -> None:
+def a_comment_in_latin_1(path: Path) -> None:
+    path.write_bytes(OTHER.encode() + "# clé\n".encode("latin-1"))
+
+
+USES: list[Callable[[Path], object]] = [
+    lambda path: given_key(path, "other"),
+    long_term_keys,
+    lambda path: has_profile(path, "other"),
+    lambda path: is_of_user(path, "other"),
+    require_editable,
+    lambda path: add_profile(path, "default", KEY),
+    lambda path: remove_profile(path, "other"),
+]
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (Path.mkdir, "cannot be read"),
+        (os.mkfifo, "cannot be read: it is not a regular file"),
+        (a_link_to_itself, "cannot be read"),
+        (a_comment_in_latin_1, "is not in UTF-8: correct line 5"),
+    ],
+)
+def test_what_cannot_be_read_is_not_taken_for_missing(path: Path, make: Callable[[Path], object], reason: str) -> None:
     """A pipe is not waited for, and no new access key is put into the place of one that is there."""
     make(path)
-    with pytest.raises(CredentialsFileError, match="credentials` cannot be read: "):
-        given_key(path, "default")
-    with pytest.raises(CredentialsFileError, match="credentials` cannot be read: "):
-        long_term_keys(path)
-    with pytest.raises(CredentialsFileError, match="credentials` cannot be read: "):
-        has_profile(path, "default")
+    for use in USES:
+        with pytest.raises(CredentialsFileError, match=re.escape(f"`{path}` {reason}")) as refused:
+            use(path)
+        assert "test" not in str(refused.value).replace(str(path), "")
+
+
+def test_characters_that_end_a_line_elsewhere_stay_in_a_comment(path: Path) -> None:
+    """AWS clients would refuse what comes after them, if it became a line."""
+    comment = "# a\u2028b\x0bc\x85d\r\n"
+    path.write_bytes((comment + OTHER).encode())
+    add_profile(path, "default", KEY)
+    remove_profile(path, "other")
+    assert path.read_bytes().startswith(comment.encode())
+    assert long_term_keys(path) == {"default": KEY}
 
 
 def test_a_file_that_does_not_exist_has_no_profile(path: Path) -> None:

@@ -19,6 +19,7 @@ from strongroom.assembly.deployment import Deployment
 from strongroom.assembly.domain_key_rotation import RETENTION
 from strongroom.assembly.open_folder import OpenFolder
 from strongroom.assembly.registrar import access_key_record
+from strongroom.assembly.relocation.mark import MoveMark, MoveState, write_mark
 from strongroom.clock import DAY, ManualClock
 from strongroom.crypto.access_keys import new_access_key
 from strongroom.crypto.domain_keys import IAM_SCOPE
@@ -166,12 +167,24 @@ def test_the_keeper_of_a_server_without_calls_finishes_a_rotation(local: LocalDe
         assert opened.domain_keys.status((REGION,))[0].remaining == 0
 
 
+def test_a_rotation_stops_when_the_deployment_is_moved(local: LocalDeployment) -> None:
+    """A move takes its turn between two transactions; what was written after that would be lost."""
+    new_key(local)
+    with command(local) as opened:
+        opened.domain_keys.begin(())
+        write_mark(opened.folder, MoveMark(MoveState.LEFT, "the database `db/strongroom`", "0" * 16))
+        for scope in (REGION, IAM_SCOPE):
+            with pytest.raises(DataFolderError, match="has moved to the database `db/strongroom`"):
+                opened.domain_keys.rewrap(scope)
+        assert all(each.remaining for each in opened.domain_keys.status((REGION, IAM_SCOPE)))
+
+
 def test_the_keeper_does_not_wait_for_a_command(local: LocalDeployment, clock: ManualClock) -> None:
     """A command may hold the lock for hours, or have been stopped with Ctrl-Z."""
     rotate(local)
     local.deployment.keeper.run()
     clock.advance(RETENTION + 100)
-    with DataFolder(local.folder).registering():
+    with DataFolder(local.folder).changing():
         keeper = threading.Thread(target=local.deployment.keeper.run, daemon=True)
         keeper.start()
         keeper.join(5)

@@ -65,15 +65,15 @@ def test_a_wrong_passphrase_does_not_become_the_passphrase_of_a_seal(
 def test_two_commands_cannot_remove_the_last_two_seals(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     with ExitStack() as stack:
         first, second = stack.enter_context(opened(settings)), stack.enter_context(opened(settings))
-        lock = second.folder.registering
+        lock = second.folder.changing
 
-        def late_lock() -> object:
+        def late_lock(*, wait: bool) -> object:
             # The first command is done before the second one gets the lock, but after it has looked.
             monkeypatch.undo()
             first.seals.remove("file")
-            return lock()
+            return lock(wait=wait)
 
-        monkeypatch.setattr(second.folder, "registering", late_lock)
+        monkeypatch.setattr(second.folder, "changing", late_lock)
         with pytest.raises(DataFolderError, match="'safe' is the only seal"):
             second.seals.remove("safe")
     assert outcomes(settings) == {"safe": "opens"}

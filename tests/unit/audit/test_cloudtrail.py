@@ -3,7 +3,16 @@
 import json
 from typing import Any
 
-from strongroom.audit.cloudtrail import MAX_CHANGED, MAX_REFUSED, RecordBody, encode_record
+from strongroom.audit.cloudtrail import (
+    MAX_CHANGED,
+    MAX_REFUSED,
+    MAX_USER_AGENT,
+    RecordBody,
+    RecordHead,
+    encode_head,
+    encode_record,
+)
+from strongroom.audit.user_identity import UNKNOWN_IDENTITY
 
 
 def encoded(limit: int = MAX_REFUSED, **more: Any) -> tuple[bytes, dict[str, Any]]:
@@ -53,3 +62,16 @@ def test_nothing_of_a_change_is_left_out() -> None:
     # No request has more than a megabyte, and in the record each of its bytes takes at most two.
     parameters = {"policyName": "p" * 128, "policyDocument": "\n" * 1_048_576, "tags": ["\U0001f600" * 128] * 1000}
     assert encoded(MAX_CHANGED, request_parameters=parameters)[1]["requestParameters"] == parameters
+
+
+def test_a_head_has_the_beginning_of_a_long_user_agent() -> None:
+    head = RecordHead(
+        user_identity=UNKNOWN_IDENTITY,
+        event_time="2026-03-01T12:00:00Z",
+        event_name="Encrypt",
+        aws_region="",
+        user_agent="x" * 32_000,
+    )
+    encoded_head = encode_head(head)
+    assert json.loads(encoded_head[:-1] + b"}")["userAgent"] == "x" * MAX_USER_AGENT
+    assert len(encoded_head) < MAX_USER_AGENT + 500

@@ -34,6 +34,12 @@ def request_from(peer: str, *, secure: bool = False, **headers: str) -> HttpRequ
         ("10.0.0.1", "203.0.113.9, unknown, 10.1.1.1", "10.1.1.1"),
         ("10.0.0.1", "203.0.113.9:8080", "10.0.0.1"),
         ("10.0.0.1", "203.0.113.9,", "10.0.0.1"),
+        # A zone can be any text, of any length.
+        ("10.0.0.1", "fe80::1%eth0", "10.0.0.1"),
+        ("10.0.0.1", "2001:db8::9%any text here, 10.1.1.1", "10.1.1.1"),
+        ("10.0.0.1", f"fd00::2%{'x' * 30_000}", "10.0.0.1"),
+        # That of a peer is not: the kernel has it.
+        ("fd00::1%eth0", "203.0.113.9", "203.0.113.9"),
         # A peer that is no trusted proxy is the source, whatever its header says.
         ("203.0.113.1", "127.0.0.1", "203.0.113.1"),
         ("192.0.2.8", "127.0.0.1", "192.0.2.8"),

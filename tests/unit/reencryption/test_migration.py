@@ -2,7 +2,11 @@
 
 import base64
 import os
+import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,7 +18,7 @@ from strongroom.aws_clients import AwsError, AwsPlace
 from strongroom.reencryption.ciphertexts import Side
 from strongroom.reencryption.files import FileItem, Files
 from strongroom.reencryption.items import Item, ItemError, PlaceError
-from strongroom.reencryption.journal import Journal
+from strongroom.reencryption.journal import Journal, files_of_journal
 from strongroom.reencryption.migration import Tally
 
 
@@ -253,6 +257,35 @@ def test_a_file_that_is_changed_or_has_two_names_stays(folder: Path, services: S
     assert sorted(path.name for path in folder.iterdir()) == ["a", "below", "c", "second"]
 
 
+_SECOND_RUN = """
+import sys
+from pathlib import Path
+from strongroom.reencryption.journal import Journal
+Journal(Path(sys.argv[1]), "task")
+"""
+
+
+def test_a_journal_among_the_files_is_none_of_them_and_keeps_its_lock(
+    folder: Path, services: Services, tmp_path: Path
+) -> None:
+    """To read it would end the lock: a process that closes a file loses all its locks on it."""
+    (tmp_path / "link").symlink_to(folder, target_is_directory=True)
+    path, named = folder / "below" / "journal", tmp_path / "link" / "below" / "journal"
+    place = Files([folder, path, folder / "below"], files_of_journal(named))
+    for expected in (Tally(migrated=2, before=1, failed=1), Tally(before=3, failed=1)):
+        tally, failures = run(services, place, named)
+        assert tally == expected
+        assert [key for key, _ in failures] == [str(folder / "c")]
+    os.link(path, folder / "second-name")
+    with Journal(path, "task") as journal:
+        journal.begin("a", b"old", b"new")
+        assert (folder / "below" / "journal-journal").exists()
+        for item in place.items():
+            item.read()
+        second = subprocess.run([sys.executable, "-c", _SECOND_RUN, path], capture_output=True, text=True, check=False)
+    assert "another migration uses it" in second.stderr
+
+
 def test_journals(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     with Journal(path, "one task") as journal:
@@ -272,5 +305,13 @@ def test_journals(tmp_path: Path) -> None:
         Journal(tmp_path / "text", "one task")
     with pytest.raises(PlaceError, match="cannot be opened"):
         Journal(tmp_path / "missing" / "journal", "one task")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(PlaceError, match="pipe` is not a regular file; name a file"):
+        Journal(tmp_path / "pipe", "one task")
+    with closing(sqlite3.connect(tmp_path / "application.db")) as database:
+        database.execute("CREATE TABLE secret (content BLOB)")
+        with pytest.raises(PlaceError, match="is a database of something else; name a new file"):
+            Journal(tmp_path / "application.db", "one task")
+        assert [name for (name,) in database.execute("SELECT name FROM sqlite_master")] == ["secret"]
     assert b"new content" not in path.read_bytes()
     assert path.stat().st_mode & 0o077 == 0

@@ -165,3 +165,17 @@ def test_aliases_that_cannot_be(seeded: LocalDeployment, text: str, message: str
     with pytest.raises(SeedError) as refused:
         plant(seed, seeded.deployment.backends, seeded.settings.account, "us-east-1", NOW)
     assert str(refused.value).startswith(f"`seed.yaml`: {message}")
+
+
+def test_a_dry_run_that_ignores_the_ciphertext_does_not_look_at_one_of_local_kms(seeded: LocalDeployment) -> None:
+    made = next(each for each in MADE["ciphertexts"] if each["algorithm"] == "SYMMETRIC_DEFAULT")
+    ignoring = {"DryRun": True, "DryRunModifiers": ["IGNORE_CIPHERTEXT"], "CiphertextBlob": made["blob"]}
+    other = seeded.call("CreateKey")["KeyMetadata"]["KeyId"]
+    for operation, request in (
+        ("Decrypt", {"KeyId": other}),
+        ("ReEncrypt", {"SourceKeyId": other, "DestinationKeyId": other}),
+    ):
+        with pytest.raises(Refused, match="DryRunOperationException"):
+            seeded.call(operation, **ignoring, **request)
+    with pytest.raises(Refused, match="ValidationException"):
+        seeded.call("Decrypt", **ignoring)

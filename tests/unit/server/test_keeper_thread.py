@@ -23,9 +23,26 @@ def test_a_round_that_fails_is_logged_and_the_next_one_comes(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     rounds: list[None] = []
-    with caplog.at_level(logging.WARNING), keeping(failing(error, rounds), 0.01, lambda: None):
+    with caplog.at_level(logging.WARNING), keeping(failing(error, rounds), lambda: 0.01, lambda: None):
         wait_until(lambda: len(rounds) > 3)
     is_defect = isinstance(error, RuntimeError)
     assert str(error) in caplog.text
     assert ("Traceback" in caplog.text) == is_defect
     assert (len(caplog.records) > 1) == is_defect
+
+
+def test_a_new_interval_need_not_wait_for_the_end_of_the_old_one() -> None:
+    rounds: list[None] = []
+    intervals = [3600.0]
+    with keeping(lambda: rounds.append(None), lambda: intervals[-1], lambda: None) as begin_round:
+        wait_until(lambda: len(rounds) == 1)
+        intervals.append(0.01)
+        begin_round()
+        wait_until(lambda: len(rounds) > 3)
+
+
+def test_the_end_does_not_wait_for_the_interval() -> None:
+    rounds: list[None] = []
+    with keeping(lambda: rounds.append(None), lambda: 3600, lambda: None):
+        wait_until(lambda: len(rounds) == 1)
+    assert len(rounds) == 1

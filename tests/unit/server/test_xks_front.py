@@ -21,7 +21,8 @@ from strongroom.http.connection import Limits
 from strongroom.http.fast_parser import FastParser
 from strongroom.keys.arns import KeyLocator
 from strongroom.server import xks_front
-from strongroom.server.xks_server import _Named
+from strongroom.server.xks_front import XksFront
+from strongroom.server.xks_server import XksServer, _Named
 from strongroom.server.xks_work import XksWork
 from strongroom.xks_proxy.registry import Usage
 from xks_calls import PREFIX, encrypt_body, metadata, signed_request
@@ -56,11 +57,11 @@ class Loopback:
     async def send(self, raw: bytes) -> tuple[int, bytes]:
         """Send bytes on a connection of their own; return the status and the body of the reply."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        writer.write(raw)
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-        body = await reader.readexactly(length)
-        writer.close()
+        with closing(writer):
+            writer.write(raw)
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+            body = await reader.readexactly(length)
         return int(head.split()[1]), body
 
 
@@ -191,6 +192,60 @@ def test_nothing_is_answered_that_is_not_recorded(
     run(scenario)
 
 
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        (lambda front: front._replies._log, "flush"),
+        (lambda front: front._trail, "record"),
+        (lambda front: front, "_note_use"),
+        (lambda front: front, "_record"),
+    ],
+    ids=["flush", "record", "note_use", "_record"],
+)
+def test_whatever_fails_while_a_call_is_recorded_its_client_is_answered(
+    run: Callable[[Scenario], None],
+    monkeypatch: pytest.MonkeyPatch,
+    owner: Callable[[XksFront], object],
+    name: str,
+) -> None:
+    fronts: list[XksFront] = []
+    make = XksServer._front
+
+    def note(server: XksServer, loop: asyncio.AbstractEventLoop) -> XksFront:
+        fronts.append(make(server, loop))
+        return fronts[0]
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("injected")
+
+    monkeypatch.setattr(XksServer, "_front", note)
+
+    async def scenario(loopback: Loopback) -> None:
+        with monkeypatch.context() as broken:
+            broken.setattr(owner(fronts[0]), name, fail)
+            calls = [loopback.call("keys/fast/encrypt", encrypt_body()) for _ in range(3)]
+            assert await asyncio.wait_for(asyncio.gather(*calls), 30) == [BROKEN] * 3
+        assert await loopback.call("keys/fast/encrypt", encrypt_body()) == OK
+
+    run(scenario)
+
+
+def test_a_request_that_cannot_be_worked_on_ends_its_connection(
+    proxy: LocalXksProxy, run: Callable[[Scenario], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> str:
+        raise ZeroDivisionError("injected")
+
+    async def scenario(loopback: Loopback) -> None:
+        with monkeypatch.context() as broken:
+            broken.setattr(proxy.serving._server._trail, "event_id", fail)
+            with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+                await asyncio.wait_for(loopback.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"), 30)
+        assert await loopback.call("keys/fast/encrypt", encrypt_body()) == OK
+
+    run(scenario)
+
+
 def test_a_defect_is_answered_and_the_thread_goes_on(
     proxy: LocalXksProxy, run: Callable[[Scenario], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -226,6 +281,22 @@ def test_what_is_no_call(run: Callable[[Scenario], None], raw: bytes, status: in
         assert (await loopback.send(raw))[0] == status
 
     run(scenario)
+
+
+def test_a_request_without_a_signature_leaves_a_small_record_however_large_it_is(
+    proxy: LocalXksProxy, run: Callable[[Scenario], None]
+) -> None:
+    long = "x" * 30_000
+
+    async def scenario(loopback: Loopback) -> None:
+        for line in (f"User-Agent: {long}", f"Authorization: {long}", f"X-Forwarded-For: {long}", f"{long}: x"):
+            head = f"POST /{PREFIX}/kms/xks/v1/keys/fast/encrypt HTTP/1.1\r\nHost: x\r\nContent-Length: 30000\r\n{line}"
+            assert (await loopback.send(f"{head}\r\n\r\n{long}".encode()))[0] == 401
+
+    run(scenario)
+    sizes = [len(json.dumps(record)) for record in proxy.records()]
+    assert len(sizes) == 4
+    assert max(sizes) < 3_000
 
 
 def test_a_request_without_a_signature(proxy: LocalXksProxy, run: Callable[[Scenario], None]) -> None:

@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from strongroom.settings import Settings
 from strongroom.supervisor.process_slot import ProcessSlot, worker
+from strongroom.supervisor.supervisor import _reason
 
 
 class ExitCodeRecorder(logging.Handler):
@@ -60,6 +61,17 @@ def test_a_worker_that_cannot_be_started_is_retried_with_the_same_delays(
         assert slot.restart_at == 100 + expected
 
 
+def test_a_worker_that_never_starts_is_retried_for_years(slot: ProcessSlot, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise BlockingIOError
+
+    monkeypatch.setattr("subprocess.Popen", refuse)
+    for now in range(2_000):
+        with pytest.raises(BlockingIOError):
+            slot.start(now)
+    assert slot.restart_at == 1_999 + 30
+
+
 def test_a_worker_that_served_for_a_minute_resets_the_restart_delay(slot: ProcessSlot) -> None:
     assert [restart_delay(slot, 0), restart_delay(slot, 1)] == [0, 1]
     slot.start(10)
@@ -84,6 +96,27 @@ def test_a_worker_without_a_heartbeat_is_killed_before_that_is_logged(
     slot.check_heartbeat()
     logger.removeHandler(recorder)
     assert recorder.code == -9
+
+
+@pytest.mark.parametrize(
+    ("ready", "timeout", "said"),
+    [
+        (True, 30, "it sent no heartbeat for 30 s, and was killed"),
+        (False, 120, "it was not ready within 120 s, and was killed"),
+    ],
+)
+def test_a_worker_that_the_supervisor_killed_has_not_run_out_of_memory(
+    slot: ProcessSlot, said: str, *, ready: bool, timeout: int
+) -> None:
+    slot.start(0)
+    slot.ready = ready
+    for _ in range(timeout + 1):
+        slot.check_heartbeat()
+    assert _reason(slot, slot.reap(0)) == said
+    # The next one has ended for a reason of its own.
+    slot.start(1)
+    slot.kill()
+    assert _reason(slot, slot.reap(1)) == "it was ended by SIGKILL; the kernel does so when memory runs out"
 
 
 def test_a_signal_leaves_a_worker_that_has_ended_to_be_reaped(slot: ProcessSlot) -> None:

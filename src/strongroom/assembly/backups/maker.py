@@ -2,14 +2,13 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
 
 from strongroom import __version__
-from strongroom.assembly.audit_log import open_audit_key
 from strongroom.assembly.backups.files import new_dated_path, oldest, partial_file, publish, remove, require_free
 from strongroom.assembly.backups.path_locks import path_lock
 from strongroom.assembly.backups.records import BACKUP_EVENT, REMOVAL_EVENT, ranks_of_backups
@@ -17,6 +16,7 @@ from strongroom.assembly.backups.streams import ChunkSource, Progress, plaintext
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.node import read_node_id, require_node_id
 from strongroom.assembly.open_folder import OpenFolder
+from strongroom.assembly.unsealing import while_resealed
 from strongroom.audit.operator_events import KEY_SOURCE, OperatorEvent
 from strongroom.backup.blocks import VERSION, BackupError, Row, SectionHead
 from strongroom.backup.manifest import (
@@ -44,6 +44,8 @@ from strongroom.store.sql.history import EmptiedTableError
 from strongroom.store.sql.sections import TableReader
 from strongroom.store.sqlite.schema_version import SCHEMA
 
+_SEALED = "domain_key"
+"""The table of the sealed domain keys, one of those that come first."""
 _PROGRESS = 1000
 _MOST_NAMED = 1000
 """The most files that the record of a backup names. It counts all."""
@@ -58,6 +60,14 @@ class MadeBackup(msgspec.Struct, frozen=True):
     removed: Sequence[Path]
 
 
+class _Snapshot(msgspec.Struct, frozen=True):
+    """One state of the database, the domain keys in it, and the sections of a backup that are not in its tables."""
+
+    tables: TableReader
+    sealed: Sequence[SealedDomainKey]
+    secrets: Sequence[Section]
+
+
 class BackupMaker:
     """Makes backups of an open data folder."""
 
@@ -65,7 +75,7 @@ class BackupMaker:
         self._opened = opened
         self._clock = clock
         self._entropy = entropy
-        self._key = open_audit_key(opened.store, opened.backends.secrets, entropy, opened.folder.audit)
+        self._key = opened.audit_key()
         self._deployment = deployment_of(self._key.public().pem())
 
     def make(
@@ -131,7 +141,7 @@ class BackupMaker:
         except OSError as error:
             left = [each for each in old if each.exists()]
             event = _event(REMOVAL_EVENT, {"backup": str(target), "left": _listed(left)})
-            with self._opened.folder.registering():
+            with suppress(DataFolderError), self._opened.trail.changing():
                 self._opened.trail.note_failure(event, error)
             raise DataFolderError(f"`{target}` was made, but an older backup cannot be removed: {error}") from error
 
@@ -147,8 +157,8 @@ class BackupMaker:
         """Write the backup, and read it back as it is in the file; return its manifest."""
         # Before the state is read: what is destroyed meanwhile must not seem to have been destroyed before.
         at = self._clock.now()
-        with self._opened.store.read_tables() as tables:
-            encoded = self._write(tables, at, file, encryption, progress, with_domain_keys=with_domain_keys)
+        with self._snapshot(with_domain_keys=with_domain_keys) as snapshot:
+            encoded = self._write(snapshot, at, file, encryption, progress, with_domain_keys=with_domain_keys)
         signed = _check(file, None if encryption is None else encryption.check(), progress)
         if signed.encoded != encoded:
             raise BackupError(f"`{target}` was read back and is not what was written")
@@ -174,13 +184,13 @@ class BackupMaker:
         Other commands need not wait while it is made.
         """
         event = _event(BACKUP_EVENT, details)
-        folder, trail = self._opened.folder, self._opened.trail
-        with folder.registering(), trail.recording(event):
+        trail = self._opened.trail
+        with trail.changing(), trail.recording(event):
             pass
         try:
             yield
         except BaseException as error:
-            with folder.registering():
+            with suppress(DataFolderError), trail.changing():
                 trail.note_failure(event, error)
             raise
 
@@ -200,9 +210,24 @@ class BackupMaker:
         require_free(to)
         return to
 
+    @contextmanager
+    def _snapshot(self, *, with_domain_keys: bool) -> Iterator[_Snapshot]:
+        """Read one state of the database, and the seals that belong to it, which are elsewhere."""
+
+        def begin(_: object) -> tuple[ExitStack, _Snapshot]:
+            with ExitStack() as stack:
+                tables = stack.enter_context(self._opened.store.read_tables())
+                sealed = _sealed_keys(tables)
+                given = self._domain_keys(sealed) if with_domain_keys else []
+                return stack.pop_all(), _Snapshot(tables, sealed, [*given, *self._seal_document(sealed)])
+
+        stack, snapshot = while_resealed(self._opened.store, begin)
+        with stack:
+            yield snapshot
+
     def _write(
         self,
-        tables: TableReader,
+        snapshot: _Snapshot,
         at: float,
         file: BinaryIO,
         encryption: Encryption | None,
@@ -211,20 +236,12 @@ class BackupMaker:
         with_domain_keys: bool,
     ) -> bytes:
         """Write the backup and sync it; return its manifest, encoded."""
+        tables = snapshot.tables
         sizes, ends = tables.tables(), _ends(tables)
         total = 2 * sum(each.rows for each in sizes)
         columns = {each.head.name: each.head.columns for each in sizes}
-        sealed = [
-            SealedDomainKey(*_picked(row, columns["domain_key"], ("scope", "version", "sealed")))
-            for row in tables.rows("domain_key")
-        ]
         checkpoints = [_checkpoint(row, columns["audit_checkpoint"]) for row in tables.rows("audit_checkpoint")]
-        sections = [Section(each.head, _counted(tables.rows(each.head.name), total, progress)) for each in sizes]
-        document = self._opened.unsealing.document_of(self._opened.folder, generation_of(sealed[0]))
-        if document is not None:
-            sections.insert(0, Section(SectionHead(SEAL_DOCUMENT, ("content",)), [(encode_document(document),)]))
-        if with_domain_keys:
-            sections.insert(0, self._domain_keys(sealed))
+        of_tables = [Section(each.head, _counted(tables.rows(each.head.name), total, progress)) for each in sizes]
         written: list[bytes] = []
 
         def manifest(summaries: tuple[SectionSummary, ...]) -> Manifest:
@@ -236,7 +253,7 @@ class BackupMaker:
                 node=read_node_id(self._opened.folder) or "",
                 at=at,
                 sections=summaries,
-                domain_keys=tuple(DomainKeyId(each.scope, each.version) for each in sealed),
+                domain_keys=tuple(DomainKeyId(each.scope, each.version) for each in snapshot.sealed),
                 with_domain_keys=with_domain_keys,
                 checkpoints=tuple(checkpoints),
                 ends=ends,
@@ -246,7 +263,7 @@ class BackupMaker:
             written.append(message)
             return self._key.sign(message)
 
-        chunks = write_backup(sections, manifest, sign)
+        chunks = write_backup([*snapshot.secrets, *of_tables], manifest, sign)
         if encryption is None:
             file.writelines(chunks)
         else:
@@ -257,18 +274,25 @@ class BackupMaker:
 
     def _has_keys_in_token(self) -> bool:
         """Tell whether a domain key of any Region needs a token, also of one that is not served here."""
-        with self._opened.store.read() as reader:
-            sealed = reader.domain_keys()
-        seal = self._opened.unsealing.seal(self._opened.folder, sealed)
-        return any(unseal_domain_keys([each], seal)[0].object_id is not None for each in sealed)
 
-    def _domain_keys(self, sealed: Sequence[SealedDomainKey]) -> Section:
+        def is_any_there(sealed: Sequence[SealedDomainKey]) -> bool:
+            seal = self._opened.unsealing.seal(self._opened.folder, sealed)
+            return any(unseal_domain_keys([each], seal)[0].object_id is not None for each in sealed)
+
+        return while_resealed(self._opened.store, is_any_there)
+
+    def _domain_keys(self, sealed: Sequence[SealedDomainKey]) -> list[Section]:
         """Return the section of the unsealed domain keys."""
         opened = unseal_domain_keys(sealed, self._opened.unsealing.seal(self._opened.folder, sealed))
-        return Section(
-            SectionHead(DOMAIN_KEYS, ("scope", "version", "key")),
-            [(each.scope, each.version, each.key) for each in opened],
-        )
+        rows = [(each.scope, each.version, each.key) for each in opened]
+        return [Section(SectionHead(DOMAIN_KEYS, ("scope", "version", "key")), rows)]
+
+    def _seal_document(self, sealed: Sequence[SealedDomainKey]) -> list[Section]:
+        """Return the section of the seal document; none if the root key is in a file alone."""
+        document = self._opened.unsealing.document_of(self._opened.folder, generation_of(sealed[0]))
+        if document is None:
+            return []
+        return [Section(SectionHead(SEAL_DOCUMENT, ("content",)), [(encode_document(document),)])]
 
 
 def _event(name: str, details: Mapping[str, object]) -> OperatorEvent:
@@ -304,6 +328,11 @@ def _counted(rows: Iterable[Row], total: int, progress: Progress) -> Iterator[Ro
         if not number % _PROGRESS:
             progress(_PROGRESS, total)
         yield row
+
+
+def _sealed_keys(tables: TableReader) -> list[SealedDomainKey]:
+    columns = next(each.head.columns for each in tables.tables(frozenset()) if each.head.name == _SEALED)
+    return [SealedDomainKey(*_picked(row, columns, ("scope", "version", "sealed"))) for row in tables.rows(_SEALED)]
 
 
 def _checkpoint(row: Row, columns: Sequence[str]) -> WriterCheckpoint:

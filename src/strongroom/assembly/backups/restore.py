@@ -11,10 +11,10 @@ import msgspec
 
 from strongroom.assembly.audit_log import open_audit_key, open_audit_log
 from strongroom.assembly.backups.destroyed_since import destroyed_since
-from strongroom.assembly.backups.restored_database import Filled, Given, Outcome, fill, filled_before
+from strongroom.assembly.backups.restored_database import Filled, Given, Outcome, RestoredRootKey, fill, filled_before
 from strongroom.assembly.backups.restored_folder import RestoredFolder, require_empty, restored_folder
 from strongroom.assembly.backups.restored_state import RestoredState, Settled
-from strongroom.assembly.backups.root_key_source import RootKeySource
+from strongroom.assembly.backups.root_key_source import RootKeyKind, RootKeySource
 from strongroom.assembly.backups.streams import Progress, plaintext_of
 from strongroom.assembly.backups.verification import (
     OpenedContent,
@@ -62,8 +62,9 @@ if TYPE_CHECKING:
 class RestoreRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What to restore, and how.
 
-    ``root_key`` is a copy of ``root.key`` or ``seal.json``, which ``unsealing`` opens; None if the domain keys are in
-    the backup: then a new root key is made. ``audit`` are the folders of the deployment's audit logs, None to do
+    ``root_key`` is a copy of ``root.key``, of the key file of a seal, or of ``seal.json``, which ``unsealing`` opens.
+    None to have a seal in the backup open it; if none does, and the domain keys are in the backup, a new root key is
+    made. ``audit`` are the folders of the deployment's audit logs, None to do
     without. ``bring_back`` are keys that were destroyed after the backup and are wanted all the same. ``any_origin``
     restores a backup of which nothing shows who made it, ``damaged_keys`` one in which some keys do not open.
     ``database`` is an empty PostgreSQL database that is to have the state; None to have it in the data folder.
@@ -89,6 +90,7 @@ class RestoredBackup(msgspec.Struct, frozen=True):
     settled: Settled
     content: OpenedContent
     accounts: Sequence[str]
+    root_key: RestoredRootKey
     in_token: bool = False
     """Whether its keys need a hardware token, which the deployment that was backed up may use as well."""
 
@@ -103,7 +105,7 @@ class Restore:
         self._clock = clock
         self._entropy = entropy
         self._bar = bar
-        self._root_key = RootKeySource(request.root_key, request.unsealing, entropy)
+        self._root_key = RootKeySource(request.root_key, request.unsealing, entropy, may_lack=True)
 
     def run(self) -> RestoredBackup:
         """Restore the backup. If this raises, or the process is killed, there is no data folder, or an empty one.
@@ -148,9 +150,10 @@ class Restore:
             and not request.any_origin
             and not isinstance(request.decryption, PassphraseDecryption)
         ):
+            closed = f", and no seal in it opens ({found.closed_seals})" if found.closed_seals else ""
             raise DataFolderError(
-                "nothing shows who made this backup: anyone who knows the recipient can make one; give --root-key or "
-                "--audit-public-key, or --any-origin if you trust the file itself"
+                f"nothing shows who made this backup{closed}: anyone who knows the recipient can make one; give "
+                "--root-key or --audit-public-key, or --any-origin if you trust the file itself"
             )
         return found
 
@@ -166,11 +169,10 @@ class Restore:
     ) -> Mapping[tuple[str, KeyLocator | None], int]:
         """Make the root key, the node's identity and the database; return what is left out. Raises BackupError."""
         request, signed = self._request, verified.signed
-        has_root_key = request.root_key is not None or verified.seal_document is not None
-        if has_root_key:
-            self._root_key.install(place.folder, verified.seal_document)
-        else:
+        if verified.root_key is None:
             create_root_key(place.folder.root_key, self._entropy)
+        else:
+            verified.root_key.install(place.folder)
         ensure_node_id(place.folder, self._entropy)
         progress = self._bar("Restoring", sum(each.rows for each in signed.manifest.sections))
         file.seek(0)
@@ -187,7 +189,7 @@ class Restore:
                         progress(len(rows), 0)
                 if reader.signed_manifest.digest != signed.digest:
                     raise BackupError(f"`{request.file}` was changed while it was restored")
-                if not has_root_key:
+                if verified.root_key is None:
                     tables.reseal(self._resealed(verified.domain_keys or (), place))
         except UnknownSchemaError:
             raise BackupError(
@@ -246,7 +248,7 @@ class Restore:
                     f"{content.damaged_count} keys, secrets or other records in the backup do not open or are not as "
                     f"they were written, first {content.damaged[0]}; --damaged-keys restores all others"
                 )
-            restored = Outcome(settled, content, accounts, bool(domain_keys.in_token))
+            restored = Outcome(settled, content, accounts, _root_key_of(verified), bool(domain_keys.in_token))
             if request.database is not None:
                 keys = Keys(domain_keys.row_keys, backends)
                 filled = Filled(
@@ -273,18 +275,21 @@ class Restore:
     def _resealed(self, keys: Sequence[OpenDomainKey], place: RestoredFolder) -> list[SealedDomainKey]:
         return seal_domain_keys(keys, self._request.unsealing.seal(place.folder, ()))
 
-    def _root_key_fact(self, verified: VerifiedBackup) -> str:
-        if self._request.root_key is not None:
-            return "given"
-        return "new" if verified.seal_document is None else "sealed"
-
     def _facts(self, verified: VerifiedBackup) -> dict[str, object]:
         request = self._request
         return {
-            "rootKey": self._root_key_fact(verified),
+            "rootKey": _root_key_of(verified).kind.value,
             "originVerifiedWith": verified.origin.value,
             "auditLog": "not given" if request.audit is None else "read",
         }
+
+
+def _root_key_of(verified: VerifiedBackup) -> RestoredRootKey:
+    """Return where the root key comes from. Without one that opened, a new one is made for the domain keys."""
+    found = verified.root_key
+    if found is None:
+        return RestoredRootKey(RootKeyKind.NEW, {}, verified.closed_seals)
+    return RestoredRootKey(found.kind, found.without_key_file(), "")
 
 
 def _named(

@@ -5,13 +5,14 @@ history the database has then. So the next restore sees whether that was committ
 in place. It has the root key, and the audit chain in which the restore is recorded.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from strongroom.assembly.backups.restored_folder import RestoredFolder
 from strongroom.assembly.backups.restored_state import Settled
+from strongroom.assembly.backups.root_key_source import RootKeyKind
 from strongroom.assembly.backups.verification import OpenedContent
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.relocation.copying import Keys, Progress, copy_deployment
@@ -22,12 +23,25 @@ if TYPE_CHECKING:
     from strongroom.assembly.databases.postgresql import PostgresqlDatabase
 
 
+class RestoredRootKey(msgspec.Struct, frozen=True):
+    """Where the root key of the restored deployment comes from.
+
+    ``without_key_file`` are seals that open nothing until their key file is in the data folder, with its name.
+    ``closed_seals`` says why no seal in the backup has opened, although there is one; empty otherwise.
+    """
+
+    kind: RootKeyKind
+    without_key_file: Mapping[str, str]
+    closed_seals: str
+
+
 class Outcome(msgspec.Struct, frozen=True):
     """What a restore has done, as ``RestoredBackup`` has it."""
 
     settled: Settled
     content: OpenedContent
     accounts: Sequence[str]
+    root_key: RestoredRootKey
     in_token: bool
 
 

@@ -1,9 +1,9 @@
 """The place that a restore fills: a hidden folder, which becomes the data folder when everything in it is on disk.
 
 The database has another name until then. So a server that is started on a half-restored folder finds a root key without
-a database, and refuses. If the data folder is a mount point, it cannot be replaced; if it is the current folder, the
-shell would be left in the one that was replaced. In both cases the hidden folder is inside it, and its files are moved
-at the end, the database last.
+a database, and refuses. If the data folder is a mount point, or in a folder that this user may not change, it cannot be
+replaced; if it is the current folder, the shell would be left in the one that was replaced. In these cases the hidden
+folder is inside it, and its files are moved at the end, the database last.
 
 Where the state goes into a database elsewhere, a file beside the hidden folder says that all in that is complete. It is
 written before that database is committed. So the next restore can finish what a killed one has begun.
@@ -18,6 +18,7 @@ from pathlib import Path
 from strongroom.assembly.backups.path_locks import path_lock
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.errors import DependencyTimeoutException
+from strongroom.file_owners import is_foreign, owner_of, remedy, user_name
 from strongroom.store.sqlite.faults import DatabaseError
 from strongroom.whole_files import replace_file, sync_path
 
@@ -83,19 +84,45 @@ class RestoredFolder:
             # If it were there without the folder, it would hide that this is complete.
             self.note.unlink(missing_ok=True)
             path.rmdir()
+            sync_path(path.parent)
         else:
             path.rename(self._target)
-        sync_path(self._target.parent)
+            sync_path(self._target.parent)
         self.note.unlink(missing_ok=True)
 
 
 def require_empty(target: Path) -> None:
-    """Refuse a data folder with content; raises DataFolderError."""
+    """Refuse a data folder with content, or that this user cannot fill for a server; raises DataFolderError."""
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise DataFolderError(f"`{target}` is not a folder; name another one in --data")
     if not target.parent.is_dir():
         raise DataFolderError(f"`{target.parent}` does not exist; make it first")
+    _require_fillable(target)
     _require_empty(target, _hidden(target))
+
+
+def _require_fillable(target: Path) -> None:
+    """Refuse a place where this user may not write, or of whose content another user would be the owner."""
+    if not target.exists():
+        if not _may_change(target.parent):
+            raise DataFolderError(
+                f"`{target.parent}` cannot be changed by user {user_name(os.geteuid())}; make `{target}` first, as a "
+                "folder of this user, or name another one in --data"
+            )
+        return
+    status = target.stat()
+    if is_foreign(status):
+        raise DataFolderError(f"`{target}` belongs to {owner_of(status)}; {remedy(status, target)}")
+    if not _may_change(target):
+        raise DataFolderError(
+            f"`{target}` cannot be changed by user {user_name(os.geteuid())}; run this as {owner_of(status)}, or name "
+            "another folder in --data"
+        )
+
+
+def _may_change(folder: Path) -> bool:
+    """Tell whether this user may make and remove files in a folder."""
+    return os.access(folder, os.W_OK | os.X_OK, effective_ids=True)
 
 
 def _require_empty(target: Path, hidden: Path) -> None:
@@ -172,8 +199,8 @@ def _hidden(target: Path) -> Path:
 
 
 def _is_kept(target: Path) -> bool:
-    """Tell whether a folder that is there must not be replaced: it is a mount point, or the current folder."""
-    return target.is_mount() or (target.is_dir() and target.samefile(Path.cwd()))
+    """Tell whether a folder that is there cannot be replaced, or must not be because it is the current folder."""
+    return target.is_mount() or (target.is_dir() and (target.samefile(Path.cwd()) or not _may_change(target.parent)))
 
 
 def _lock_of(hidden: Path) -> Path:

@@ -30,12 +30,12 @@ from strongroom.operations.kms.key_changes import (
     NO_CHANGES,
     KeyChanges,
     Plan,
-    PlannedEvent,
     change_keys_recorded,
     scope_of,
 )
 from strongroom.operations.kms.prepared_material import PreparedMaterial
 from strongroom.operations.kms.related_keys import KeyVersions, with_relatives
+from strongroom.operations.planned_events import PlannedEvent
 from strongroom.service.audit_trail import AuditTrail
 from strongroom.store.protocol import Reader, Store, Transaction
 from strongroom.store.scopes import AccountScope

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import msgspec
 from msgspec.structs import replace
 
-from strongroom.assembly.backups.root_key_source import RootKeySource
+from strongroom.assembly.backups.root_key_source import OpenedRootKey, RootKeySource
 from strongroom.assembly.backups.streams import Progress, plaintext_of
 from strongroom.assembly.protections import ROOT_DEPTH, protection_of
 from strongroom.assembly.tokens import ConfiguredToken, key_backend_of
@@ -22,7 +22,7 @@ from strongroom.crypto.audit_key import AuditKey, AuditPublicKey
 from strongroom.crypto.binding import AUDIT_KEY_BINDING, access_key_binding, xks_credential_binding
 from strongroom.crypto.domain_keys import DomainKeys, OpenDomainKey, seal_domain_keys, unseal_domain_keys
 from strongroom.crypto.material import MaterialBinding
-from strongroom.crypto.seal import Seal, SealedDomainKey, UnsealError
+from strongroom.crypto.seal import Seal, SealedDomainKey, SealUnavailableError, UnsealError
 from strongroom.crypto.seals.root_key import temporary_seal
 from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.entropy import Entropy
@@ -80,7 +80,8 @@ class VerifiedBackup(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a verification.
 
     ``audit_key`` and ``domain_keys`` are those of the backup, ``content`` is what they opened: None where there was no
-    root key, and no domain keys in the backup. ``seal_document`` is that in the backup.
+    root key, and no domain keys in the backup. ``root_key`` is None if nothing has opened it. If domain keys in the
+    backup were taken because of that, ``closed_seals`` says why no seal in the backup opens.
     """
 
     signed: SignedManifest
@@ -88,7 +89,8 @@ class VerifiedBackup(msgspec.Struct, frozen=True, kw_only=True):
     audit_key: AuditPublicKey | None
     domain_keys: Sequence[OpenDomainKey] | None
     content: OpenedContent | None
-    seal_document: bytes | None = None
+    root_key: OpenedRootKey | None = None
+    closed_seals: str = ""
 
 
 def verify_backup(  # noqa: PLR0913 - a file, and what there is to check it with
@@ -140,12 +142,19 @@ def _verified(
             raise BackupError("the manifest of the backup has no valid signature: it was altered, or made elsewhere")
     return VerifiedBackup(
         signed=signed,
-        origin=Origin.ROOT_KEY if content.has_seal else Origin.UNKNOWN if public_key is None else Origin.PUBLIC_KEY,
+        origin=_origin_of(content.root_key, public_key),
         audit_key=audit_key or public_key,
         domain_keys=None if vault is None else vault.opened_keys,
         content=None if vault is None or not open_all else content.result(),
-        seal_document=content.seal_document(),
+        root_key=content.root_key,
+        closed_seals=content.closed_seals,
     )
+
+
+def _origin_of(root_key: OpenedRootKey | None, public_key: AuditPublicKey | None) -> Origin:
+    if root_key is not None:
+        return Origin.ROOT_KEY
+    return Origin.UNKNOWN if public_key is None else Origin.PUBLIC_KEY
 
 
 def open_everything(
@@ -196,14 +205,14 @@ class _Content:
         self,
         seal: Seal | None,
         entropy: Entropy,
-        root_key: RootKeySource | None = None,
+        source: RootKeySource | None = None,
         token: ConfiguredToken | None = None,
     ) -> None:
         self._seal = seal
         if token is None:
-            token = ConfiguredToken(Unsealing(Settings(), entropy) if root_key is None else root_key.unsealing)
+            token = ConfiguredToken(Unsealing(Settings(), entropy) if source is None else source.unsealing)
         self._token = token
-        self._root_key = root_key
+        self._source = source
         self._entropy = entropy
         self._secrets: dict[str, list[dict[str, Any]]] = {}
         self._kept = 0
@@ -211,6 +220,8 @@ class _Content:
         self._tried = False
         self._specs: dict[tuple[str, str, str], KeySpec] = {}
         self._elsewhere: set[tuple[str, str, str]] = set()
+        self.root_key: OpenedRootKey | None = None
+        self.closed_seals = ""
         self.opened = 0
         self.elsewhere = 0
         self.damaged: list[str] = []
@@ -247,12 +258,7 @@ class _Content:
         """Return what was opened so far."""
         return OpenedContent(self.opened, self.elsewhere, self.damaged, self.damaged_count)
 
-    @property
-    def has_seal(self) -> bool:
-        """Whether the root key has opened something."""
-        return self._seal is not None
-
-    def seal_document(self) -> bytes | None:
+    def _seal_document(self) -> bytes | None:
         """Return the seal document in the backup, None if there is none; raises BackupError."""
         rows = self._secrets.get(SEAL_DOCUMENT, [])
         if not rows:
@@ -277,8 +283,9 @@ class _Content:
             given = [OpenDomainKey(*_text_number_bytes(row, "key")) for row in self._secrets.get(DOMAIN_KEYS, [])]
         except _UNREADABLE:
             raise BackupError("the domain keys in the backup cannot be read") from None
-        if self._seal is None and self._root_key is not None:
-            self._seal = self._root_key.seal(self.seal_document())
+        if self._source is not None:
+            self.root_key = self._open_root_key(self._source, has_domain_keys=bool(given))
+            self._seal = None if self.root_key is None else self.root_key.seal
         opened = given if self._seal is None else _unsealed(sealed, self._seal)
         if given and given != opened:
             raise BackupError("the domain keys in the backup are not those that its root key has sealed")
@@ -296,6 +303,15 @@ class _Content:
             # Loading a key does not ask the token.
             self._token.require_all(in_full_depth)
         return vault
+
+    def _open_root_key(self, source: RootKeySource, *, has_domain_keys: bool) -> OpenedRootKey | None:
+        try:
+            return source.open(self._seal_document())
+        except (UnsealError, SealUnavailableError) as error:
+            if not (source.may_lack and has_domain_keys):
+                raise
+            self.closed_seals = str(error)
+            return None
 
     def _note_key(self, _vault: _Vault, row: dict[str, Any]) -> None:
         place = row["account"], row["region"], row["key_id"]

@@ -76,6 +76,14 @@ class Database(Protocol):
         """
         ...
 
+    def require_in_place(self) -> None:
+        """Refuse to change it if the deployment was moved elsewhere since it was opened; raises DataFolderError.
+
+        The lock of commands must be held (``DataFolder.changing``): no move begins while it is. A shared database
+        itself refuses writes once the deployment has left it.
+        """
+        ...
+
     def require_current(self) -> None:
         """Make sure that it has this release's schema, for a command; upgrade it if that can disturb no server."""
         ...

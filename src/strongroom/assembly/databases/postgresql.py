@@ -84,6 +84,9 @@ class PostgresqlDatabase:
             with self.typed_errors(), explained(self.address), closing(self.connect_member()) as connection:
                 require_sole_node(self.folder, node, connection, self._clock)
 
+    def require_in_place(self) -> None:
+        """Accept what is there: a deployment that has left is marked in the database, which refuses each write."""
+
     def require_current(self) -> None:
         """Refuse a database with another schema, or that was not initialized."""
         self.require_usable()

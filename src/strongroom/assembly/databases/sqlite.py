@@ -1,5 +1,7 @@
 """SQLite in the data folder."""
 
+from pathlib import Path
+
 from strongroom.assembly.data_folder import (
     DataFolder,
     DataFolderError,
@@ -24,6 +26,8 @@ class SqliteDatabase:
 
     def __init__(self, folder: DataFolder) -> None:
         self.folder = folder
+        self._opened: tuple[int, int] | None = None
+        """Device and inode of the file that was opened; None before that."""
 
     def is_there(self) -> bool:
         """Tell whether the file exists."""
@@ -43,6 +47,18 @@ class SqliteDatabase:
         require_whole_database(self.folder, serve_damaged=serve_damaged)
         upgrade(self.folder.database)
 
+    def require_in_place(self) -> None:
+        """Refuse a deployment that has moved, and a file that is not under its name any more.
+
+        A move back puts another file in the place of the one that was left, which a command may still have open.
+        """
+        require_not_moved(self.folder)
+        if self._opened is not None and self._opened != _identity(self.folder.database):
+            raise DataFolderError(
+                f"another database was put in the place of `{self.folder.database}` since this has opened it; "
+                "run it again"
+            )
+
     def require_current(self) -> None:
         """Upgrade the database if no server has the folder."""
         self.require_there()
@@ -56,11 +72,13 @@ class SqliteDatabase:
 
     def open(self, problems: Problems | None = None) -> SqlStore:
         """Open the database. Processes of one machine find each other's commits in its files."""
+        # Before: if it is replaced in between, it is refused later, and not taken for the one that was opened.
+        self._opened = _identity(self.folder.database)
         return open_store(self.folder, problems)
 
     def open_to_serve(self, problems: Problems | None = None) -> SqlStore:
         """Open the database."""
-        return open_store(self.folder, problems)
+        return self.open(problems)
 
     def open_to_read(self, *, untouched: bool = False) -> ReadOnlyStore:
         """Open the database and change nothing."""
@@ -89,3 +107,12 @@ class SqliteDatabase:
             "damaged. Put the newer database with that file back, or restore a backup; to go on without what is "
             f"missing, run: strongroom database accept-older --data {self.folder.path}"
         )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from all others that exist at the same time; None if there is none."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino

@@ -5,7 +5,7 @@ from itertools import islice
 
 from strongroom.assembly.audit_log import known_writers
 from strongroom.assembly.database_history import compare_with_log
-from strongroom.assembly.doctor.results import Finding, critical, number_of, ok, unknown, warning
+from strongroom.assembly.doctor.results import Finding, Status, critical, number_of, ok, told, unknown, warning
 from strongroom.assembly.doctor.scene import Scene
 from strongroom.assembly.key_back_ends import loading_key_backends
 from strongroom.assembly.record_check import check_records
@@ -13,13 +13,13 @@ from strongroom.assembly.unsealing import not_its_root_key
 from strongroom.crypto.domain_keys import DomainKeys
 from strongroom.crypto.seal import SealedDomainKey, UnsealError
 from strongroom.crypto.seals.document import SealKind
-from strongroom.crypto.seals.root_key import generation_of
 from strongroom.store.audit.segments import newest_notes
 from strongroom.store.sqlite.integrity import log_of
 from strongroom.store.sqlite.schema_version import SCHEMA
 from strongroom.store.sqlite.write_ahead_log import LARGE, readers_of
 
 _RESTORE = "restore a backup: strongroom restore"
+_NEW_KEY_FILE = "put its key file in the data folder, or have a new one made: strongroom seal rotate"
 _SHOWN = 5
 _MOST_COUNTED = 1000
 
@@ -68,13 +68,24 @@ def check_root_key(scene: Scene) -> Iterator[Finding]:
 
 
 def _of_seals(scene: Scene) -> Iterator[Finding]:
-    """Find out whether the seals can be relied on: that there is more than one, unless it is a file."""
-    document = scene.unsealing.document_of(scene.folder, generation_of(scene.sealed[0]))
-    if document is not None and len(document.entries) == 1 and document.entries[0].kind is not SealKind.FILE:
+    """Find out whether the seals can be relied on: that key files open, and that a seal which is no file is not alone.
+
+    Other seals may need a person or a service, and are tried by ``strongroom seal test``.
+    """
+    document = scene.seal_document
+    if document is None:
+        return
+    if len(document.entries) == 1 and document.entries[0].kind is not SealKind.FILE:
         yield warning(
             f"{document.entries[0].name!a} is the only seal: if it is lost, all keys are",
             "add another one, such as a passphrase that is kept in a safe: strongroom seal add recovery passphrase",
         )
+    for each in document.entries:
+        if each.kind is SealKind.FILE:
+            try:
+                scene.unsealing.open_entry(scene.folder, document, each)
+            except UnsealError as error:
+                yield told(f"seal {each.name!a} does not open: {error}", Status.WARNING, _NEW_KEY_FILE)
 
 
 def _opens(scene: Scene, sealed: SealedDomainKey) -> bool:

@@ -19,6 +19,7 @@ from strongroom.assembly.doctor.results import (
     worst,
 )
 from strongroom.assembly.doctor.scene import BlockedError, Scene
+from strongroom.assembly.unsealing import NoSealOpensError
 from strongroom.audit.cloudtrail import event_time
 from strongroom.crypto.seal import SealUnavailableError, UnsealError
 from strongroom.errors import KmsError
@@ -27,6 +28,10 @@ from strongroom.store.faults import FaultKind
 from strongroom.store.sqlite.read_only import UnreadableStoreError, is_unused
 from strongroom.store.sqlite.schema_version import UnknownSchemaError
 
+_OPEN_A_SEAL = (
+    "have one of the seals open: put back its key file, name a file with its passphrase in `seal-passphrase-file`, or "
+    "let this user call its KMS key or token"
+)
 _NOT_NOW = frozenset({FaultKind.BUSY, FaultKind.UNREACHABLE, FaultKind.UNWRITABLE})
 """Faults that keep a database from being read, and say nothing about what is in it."""
 
@@ -67,7 +72,7 @@ def _result(scene: Scene, check: Check) -> Result:
     try:
         findings.extend(check.run(scene))
     except Exception as error:  # noqa: BLE001 - the next check must run, whatever this one meets
-        findings.append(_of_error(error))
+        findings.extend(_of_error(error))
     if check.reads_database and was_unused and not _is_unused(scene):
         # What was read may be of two states of the database.
         findings = [unknown("a server was started meanwhile", "run this again")]
@@ -81,8 +86,14 @@ def _is_unused(scene: Scene) -> bool:
         return False
 
 
-def _of_error(error: Exception) -> Finding:
+def _of_error(error: Exception) -> list[Finding]:
     """Return what an error means that has ended a check."""
+    if isinstance(error, NoSealOpensError):
+        return [told(each, otherwise=_OPEN_A_SEAL) for each in error.failures]
+    return [_of_one(error)]
+
+
+def _of_one(error: Exception) -> Finding:
     match error:
         case BlockedError():
             return unknown(f"not checked, because of what `{error.because}` says")

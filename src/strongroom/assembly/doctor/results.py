@@ -86,13 +86,17 @@ def unknown(text: str, remedy: str = "") -> Finding:
     return Finding(Status.UNKNOWN, text, remedy)
 
 
-def told(text: str, status: Status = Status.CRITICAL) -> Finding:
-    """Return what a message for operators says: what is wrong, and in its last part what to do about it."""
+def told(text: str, status: Status = Status.CRITICAL, otherwise: str = RESTORE) -> Finding:
+    """Return what a message for operators says: what is wrong, and in its last part what to do about it.
+
+    A message that has one part is followed by the remedy ``otherwise``. One that names several things must not come
+    here as a whole: its last part would be taken for the remedy.
+    """
     for separator in ("; ", ". "):
         what, _, remedy = text.rpartition(separator)
         if what:
             return Finding(status, what, remedy)
-    return Finding(status, text, RESTORE)
+    return Finding(status, text, otherwise)
 
 
 def number_of(number: int, noun: str) -> str:

@@ -17,11 +17,13 @@ from strongroom.assembly.domain_key_following import follow_domain_keys
 from strongroom.assembly.seal_documents import stored_document
 from strongroom.assembly.served_regions import opened_scopes
 from strongroom.assembly.tokens import ConfiguredToken
-from strongroom.assembly.unsealing import Unsealing
+from strongroom.assembly.unsealing import Unsealing, while_resealed
 from strongroom.clock import DAY, Clock
 from strongroom.crypto.audit_key import AuditPublicKey
 from strongroom.crypto.domain_keys import IAM_SCOPE, DomainKeys
 from strongroom.crypto.seal import Seal, SealedDomainKey, UnsealError
+from strongroom.crypto.seals.document import SealDocument
+from strongroom.crypto.seals.root_key import generation_of
 from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.entropy import Entropy
 from strongroom.problems import Problems
@@ -133,19 +135,33 @@ class Scene:
 
     @property
     def sealed(self) -> list[SealedDomainKey]:
-        """The domain keys as they are stored."""
-        store = self.store
-        return self._once("root-key", lambda: _sealed_keys(self.folder, store), "sealed keys")
+        """The domain keys as they are stored, sealed by ``seal``."""
+        return self._opened[0]
 
     @property
     def seal(self) -> Seal:
         """The root key's seal."""
-        folder, sealed = self.folder, self.sealed
+        return self._opened[1]
+
+    @property
+    def seal_document(self) -> SealDocument | None:
+        """The document of all seals; None if the root key is in a file alone."""
+        return self._opened[2]
+
+    @property
+    def _opened(self) -> tuple[list[SealedDomainKey], Seal, SealDocument | None]:
+        folder, store = self.folder, self.store
         # A seal may need it.
         _ = self.token
         if folder.is_shared:
-            self.unsealing.document_of = partial(stored_document, self.store)
-        return self._once("root-key", lambda: self.unsealing.seal(folder, sealed), "seal")
+            self.unsealing.document_of = partial(stored_document, store)
+
+        def opened(_: object) -> tuple[list[SealedDomainKey], Seal, SealDocument | None]:
+            sealed = _sealed_keys(folder, store)
+            seal = self.unsealing.seal(folder, sealed)
+            return sealed, seal, self.unsealing.document_of(folder, generation_of(sealed[0]))
+
+        return self._once("root-key", lambda: while_resealed(store, opened), "seal")
 
     @property
     def unsealing(self) -> Unsealing:

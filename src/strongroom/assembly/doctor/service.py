@@ -19,6 +19,7 @@ from strongroom.settings import SettingsError
 from strongroom.store.audit.segments import segments_of
 
 _SERIOUS = frozenset({Subject.STORE, Subject.INTEGRITY, Subject.ROWS, Subject.DOMAIN_KEYS, Subject.AUDIT})
+_LOOK = "look for its cause in the log of the server"
 
 
 def check_settings(scene: Scene) -> Iterator[Finding]:
@@ -44,7 +45,7 @@ def check_problems(scene: Scene) -> Iterator[Finding]:
         return
     found = problems_in(scene.folder.problems)
     for each in found:
-        yield told(each.text, Status.CRITICAL if each.subject in _SERIOUS else Status.WARNING)
+        yield told(each.text, Status.CRITICAL if each.subject in _SERIOUS else Status.WARNING, _LOOK)
     if not found:
         yield ok("the server tells of none")
 

@@ -7,7 +7,6 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from strongroom.assembly.command_trail import CommandTrail
-from strongroom.assembly.data_folder import DataFolder
 from strongroom.assembly.key_imports.eligibility import why_not
 from strongroom.assembly.key_imports.grants import GrantImport
 from strongroom.assembly.key_imports.material import imported_token
@@ -58,7 +57,6 @@ class Target(NamedTuple):
 class Scene(NamedTuple):
     """The deployment that keys are imported into, also while a server runs on it; ``now`` is in epoch seconds."""
 
-    folder: DataFolder
     backends: Backends
     trail: CommandTrail
     now: float
@@ -155,7 +153,7 @@ class OneKey:
             account=locator.account,
             details={"keyArn": locator.arn, "sourceArn": self._exported.arn},
         )
-        with self._scene.folder.registering(), self._scene.trail.recording(event):
+        with self._scene.trail.changing(), self._scene.trail.recording(event):
             yield
 
     def _require_unrelated(self, reader: Reader, locator: KeyLocator) -> None:

@@ -76,6 +76,15 @@ def earlier_of(content: bytes, name: str, account: str, region: str) -> Earlier:
     return {key.source_arn: frozenset(key.there) for key in found.keys}
 
 
+def is_report(content: bytes, *, dry_run: bool) -> bool:
+    """Tell whether a file has the report of a dry run or, unless this is to be one of a ``dry_run``, of an import."""
+    try:
+        found = msgspec.json.decode(content, type=ImportReport)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return found.dry_run or not dry_run
+
+
 def encode(report: ImportReport) -> bytes:
     """Return a report as JSON that a person can read."""
     return msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"

@@ -15,12 +15,16 @@ from strongroom.clock import Clock
 
 @contextmanager
 def unused(folder: DataFolder) -> Iterator[None]:
-    """Keep servers, XKS proxies and commands out of a data folder; raises DataFolderError if one uses it."""
+    """Keep servers, XKS proxies and changes by commands out of a data folder.
+
+    Raises DataFolderError if a server or a proxy uses it, or a command changes something. A command that has only
+    opened it is not noticed: ``CommandTrail.changing`` refuses what it would change afterwards.
+    """
     lock = folder.lock()
     try:
         xks = lock_xks_serving(folder)
         try:
-            with folder.registering(wait=False) as alone:
+            with folder.changing(wait=False) as alone:
                 if not alone:
                     raise DataFolderError(f"another command changes something in `{folder.path}`; wait for its end")
                 yield

@@ -113,7 +113,7 @@ class MoveToPostgresql:
         with closing(self._target.open()) as store:
             store.authenticate(opened.unsealed_keys.row_keys, Problems())
             trail = CommandTrail(
-                self._folder, store, opened.backends.secrets, self._settings, self._clock, self._entropy
+                self._target, store, opened.backends.secrets, self._settings, self._clock, self._entropy
             )
             with trail.recording(event(COMPLETE, f"`{self._folder.database}`", self._new, mark.history_id)):
                 write_mark(self._folder, MoveMark(MoveState.LEFT, mark.other, mark.history_id))

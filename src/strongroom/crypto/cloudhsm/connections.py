@@ -148,9 +148,12 @@ class ClusterConnections:
         if opened.number == store.connections and (token := opened.token) is not None:
             return token
         with opened.lock:
-            if opened.number != store.connections or opened.token is None:
+            if store.connections > opened.number or (store.connections == opened.number and opened.token is None):
                 opened.close()
                 opened.number, opened.token = store.connections, self._new(store)
+            if opened.token is None:
+                # The call has seen a store that was disconnected and connected again since: its password is an old one.
+                raise KMSInvalidStateException(CLUSTER_NOT_CONNECTED)
             return opened.token
 
     def try_connection(self, store: CustomKeyStore) -> ConnectionErrorCode | None:

@@ -110,14 +110,34 @@ class TokenAesKey:
             raise TokenFaultError(str(error)) from None
 
     def destroy(self) -> None:
-        """Destroy the key, if it is there: nothing opens again what it has encrypted."""
+        """Destroy the key, if it is there: nothing opens again what it has encrypted.
 
-        def work(session: TokenSession) -> None:
-            for handle in session.calls.find_objects(self._attributes):
+        What a session does not find may be hidden from it, so ``Token.search`` looks for it: the caller takes it for
+        destroyed, and does not try again.
+        """
+
+        def work(session: TokenSession) -> int:
+            handles = session.calls.find_objects(self._attributes)
+            for handle in handles:
                 session.calls.destroy_object(handle)
+            return len(handles)
 
         try:
-            self._token.run(work)
+            self._token.search(work, bool)
+        except CryptokiError as error:
+            raise TokenFaultError(str(error)) from None
+
+    def is_there(self, *, again: bool = True) -> bool:
+        """Tell whether the token has the key.
+
+        With ``again``, one that is not found is looked for on a new connection too, if need be (``Token.search``).
+        """
+
+        def work(session: TokenSession) -> bool:
+            return bool(session.calls.find_objects(self._attributes))
+
+        try:
+            return self._token.search(work, bool) if again else self._token.run(work)
         except CryptokiError as error:
             raise TokenFaultError(str(error)) from None
 

@@ -9,7 +9,6 @@ from ctypes import byref, c_ulong, create_string_buffer
 from enum import StrEnum
 
 from strongroom.crypto.pkcs11.constants import (
-    CKA_ID,
     CKA_KEY_TYPE,
     CKA_NSS_DB,
     CKK_EC,
@@ -17,6 +16,9 @@ from strongroom.crypto.pkcs11.constants import (
     CKM_AES_KEY_GEN,
     CKM_SHA256,
     CKM_SHA256_HMAC,
+    CKR_ATTRIBUTE_SENSITIVE,
+    CKR_ATTRIBUTE_TYPE_INVALID,
+    CKR_BUFFER_TOO_SMALL,
     CKR_ENCRYPTED_DATA_INVALID,
     CKR_FUNCTION_FAILED,
     CKR_GENERAL_ERROR,
@@ -25,12 +27,13 @@ from strongroom.crypto.pkcs11.constants import (
 )
 from strongroom.crypto.pkcs11.cryptoki import Attributes, FunctionList, GcmParameters, Mechanism, Template
 from strongroom.crypto.pkcs11.mechanisms import Chosen
-from strongroom.crypto.pkcs11.return_codes import REFUSALS, CryptokiError, Kind
+from strongroom.crypto.pkcs11.return_codes import REFUSALS, CryptokiError
 
 _TAG_LENGTH = 16
 _SLACK = 64
 """Bytes of a buffer beyond what is expected: padding, a tag, or an initialization vector at the end."""
-_MOST_OBJECTS = 64
+_OBJECTS_AT_ONCE = 64
+_UNREADABLE = frozenset({CKR_ATTRIBUTE_SENSITIVE, CKR_ATTRIBUTE_TYPE_INVALID, CKR_BUFFER_TOO_SMALL})
 _MOST_OUTPUT = 1024
 """Bytes of the longest signature or decrypted plaintext: more than an RSA modulus has."""
 _IV_LENGTH = 12
@@ -83,14 +86,22 @@ class Calls:
         """Destroy an object."""
         self._call("DestroyObject", self.session, handle)
 
-    def find_objects(self, attributes: Attributes) -> list[int]:
-        """Return the handles of at most 64 objects with these attributes."""
+    def find_objects(self, attributes: Attributes, most: int | None = None) -> list[int]:
+        """Return the handles of all objects with these attributes that the session can see.
+
+        With ``most``, it may stop when it has so many.
+        """
         template = Template(attributes)
         self._call("FindObjectsInit", self.session, template.array, template.length)
-        found, number = (c_ulong * _MOST_OBJECTS)(), c_ulong()
-        self._call("FindObjects", self.session, found, _MOST_OBJECTS, byref(number))
+        found, some, number = list[int](), (c_ulong * _OBJECTS_AT_ONCE)(), c_ulong()
+        while most is None or len(found) < most:
+            # The search has ended when it gives none, and not before (section 5.7).
+            self._call("FindObjects", self.session, some, _OBJECTS_AT_ONCE, byref(number))
+            if not number.value:
+                break
+            found += some[: number.value]
         self._call("FindObjectsFinal", self.session)
-        return list(found[: number.value])
+        return found
 
     def attribute(self, handle: int, kind: int, length: int = 512) -> bytes:
         """Return the value of an attribute of at most ``length`` bytes."""
@@ -98,23 +109,26 @@ class Calls:
         self._call("GetAttributeValue", self.session, handle, template.array, 1)
         return ctypes.string_at(template.array[0].value, template.array[0].length)
 
-    def ids_of(self, attributes: Attributes) -> list[bytes]:
-        """Return the ids (CKA_ID) of objects with these attributes."""
-        return [self.attribute(handle, CKA_ID) for handle in self.find_objects(attributes)]
+    def attribute_or_none(self, handle: int, kind: int) -> bytes | None:
+        """Return the value of an attribute; None if the object has none, or one that is longer than 512 bytes.
+
+        So are many objects of other programs.
+        """
+        try:
+            return self.attribute(handle, kind)
+        except CryptokiError as error:
+            if error.code not in _UNREADABLE:
+                raise
+            return None
 
     # --- cryptography
-
-    def encrypt_gcm(self, key: int, iv: bytes, associated_data: bytes, plaintext: bytes) -> bytes:
-        """Return ciphertext and 16-byte tag: AES-GCM (NIST SP 800-38D)."""
-        found, ciphertext = self.seal_gcm(key, iv, associated_data, plaintext, IvSource.OURS)
-        if found != iv:
-            raise CryptokiError("C_Encrypt", CKR_MECHANISM_PARAM_INVALID)
-        return ciphertext
 
     def seal_gcm(
         self, key: int, iv: bytes, associated_data: bytes, plaintext: bytes, source: IvSource
     ) -> tuple[bytes, bytes]:
-        """Return the initialization vector that was used, and ciphertext and tag. ``iv`` is used if it is to be ours.
+        """Encrypt by AES-GCM (NIST SP 800-38D); return the initialization vector that was used, and ciphertext and tag.
+
+        ``iv`` is used if it is to be ours.
 
         A token that is to draw one, and uses zeros, is refused: MECHANISM_PARAM_INVALID.
         """
@@ -259,11 +273,6 @@ class Calls:
         length = c_ulong(len(output))
         self._call(name, self.session, data, len(data), output, byref(length))
         return output.raw[: length.value]
-
-
-def is_callers(error: CryptokiError) -> bool:
-    """Tell whether a call failed because of the data that it was given."""
-    return error.kind is Kind.CALLER
 
 
 class _Gcm:

@@ -22,6 +22,7 @@ from strongroom.crypto.pkcs11.module import Module
 from strongroom.crypto.pkcs11.return_codes import CryptokiError, Kind
 from strongroom.crypto.pkcs11.start_lock import start_lock
 from strongroom.crypto.pkcs11.token_address import TokenAddress
+from strongroom.crypto.pkcs11.witnesses import witnesses_in
 from strongroom.crypto.token_errors import Absence, TokenRefusedError, TokenUnavailableError
 
 _ATTEMPTS, _PAUSE = 3, 0.1
@@ -56,15 +57,22 @@ def _connect(module: Module, address: TokenAddress, owner_of_claim: object) -> C
     other = claim(name_of(info), owner_of_claim, address.use)
     if other is not None:
         raise TokenRefusedError(
-            f"the token {address.token!a} of `{address.module}` is in use as {other}, so it is not used as "
-            f"{address.use} too",
+            f"{_described(address)} is in use as {other}, so it is not used as {address.use} too",
             Absence.UNFIT,
         )
-    owner = Calls(module.functions, module.open_session(slot))
     if info.flags & CKF_LOGIN_REQUIRED:
-        _log_in(module, owner, info, address)
-    connection = Connection(module, slot, name_of(info), owner, address.handles)
-    connection.known_answers = test_known_answers(owner, address.wrap_mechanism)
+        _require_safe_login(info, address)
+    owner = Calls(module.functions, module.open_session(slot))
+    try:
+        if info.flags & CKF_LOGIN_REQUIRED:
+            _log_in(module, owner, address)
+        connection = Connection(module, slot, name_of(info), owner, address.handles)
+        connection.known_answers = test_known_answers(owner, address.wrap_mechanism)
+        connection.witnesses = witnesses_in(owner)
+    except BaseException:
+        # Nothing else would close it while another token uses the module. The last session also ends the login.
+        module.close_session(owner.session)
+        raise
     return connection
 
 
@@ -84,9 +92,9 @@ def _found(tokens: dict[int, TokenInfo], address: TokenAddress) -> tuple[int, To
     raise TokenUnavailableError(f"`{address.module}` has no token {address.token!a} (it has: {there})", Absence.MISSING)
 
 
-def _log_in(module: Module, owner: Calls, info: TokenInfo, address: TokenAddress) -> None:
-    """Log in; raises TokenRefusedError if the PIN is wrong, or if a wrong one could lock the token."""
-    described = f"the token {address.token!a} of `{address.module}`"
+def _require_safe_login(info: TokenInfo, address: TokenAddress) -> None:
+    """Refuse a token that a wrong PIN could lock, or that would count no PIN as a wrong one: TokenRefusedError."""
+    described = _described(address)
     if info.flags & CKF_USER_PIN_LOCKED:
         raise TokenRefusedError(
             f"{described} is locked: its PIN was wrong too often; unlock it with its own tools", Absence.LOCKED
@@ -96,10 +104,14 @@ def _log_in(module: Module, owner: Calls, info: TokenInfo, address: TokenAddress
             f"{described} allows one more wrong PIN before it locks itself; log in once with its own tools",
             Absence.LOCKED,
         )
-    pin = address.pin.encode()
-    if not pin and not info.flags & CKF_PROTECTED_AUTHENTICATION_PATH:
+    if not address.pin and not info.flags & CKF_PROTECTED_AUTHENTICATION_PATH:
         # An empty one would be a wrong one, and tokens count these.
         raise TokenRefusedError(f"{described} needs a PIN; name a file with it in `pkcs11-pin-file`", Absence.WRONG_PIN)
+
+
+def _log_in(module: Module, owner: Calls, address: TokenAddress) -> None:
+    """Log in; raises TokenRefusedError if the PIN is wrong, or another user is logged in."""
+    described, pin = _described(address), address.pin.encode()
     try:
         # NULL has the token ask for the PIN at a keypad of its own (section 5.6).
         module.functions.call("Login", owner.session, CKU_USER, pin or None, len(pin))
@@ -114,3 +126,7 @@ def _log_in(module: Module, owner: Calls, info: TokenInfo, address: TokenAddress
                 _REFUSED_PINS.get(error.code, Absence.WRONG_PIN),
             ) from None
         raise
+
+
+def _described(address: TokenAddress) -> str:
+    return f"the token {address.token!a} of `{address.module}`"

@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
 
@@ -14,8 +14,10 @@ from strongroom.crypto.pkcs11.cryptoki import Attributes, TokenInfo
 from strongroom.crypto.pkcs11.known_answers import KnownAnswers
 from strongroom.crypto.pkcs11.module import Module, text_of
 from strongroom.crypto.pkcs11.return_codes import CryptokiError
+from strongroom.crypto.pkcs11.witnesses import sees_any
 
 _MOST_FOUND = 4096
+_MOST_EVICTED = 64
 _STRIPES = 16
 _MOST_MAKERS = 4
 """Some tokens have few sessions, and each thread needs one, too."""
@@ -74,6 +76,7 @@ class Connection:
         self.slot = slot
         self.name = name
         self.known_answers = KnownAnswers()
+        self.witnesses: Sequence[bytes] = ()
         self.module = module
         self._most = handles
         self._objects: OrderedDict[bytes, _Object] = OrderedDict()
@@ -159,8 +162,11 @@ class Connection:
         return handle
 
     def make_room(self) -> None:
-        """Destroy half of the session objects, those that were used least recently."""
-        self._evict(len(self._objects) // 2)
+        """Destroy half of the session objects, those that were used least recently, and no more than 64.
+
+        The call that waits for the room has a few seconds.
+        """
+        self._evict(min(len(self._objects) // 2, _MOST_EVICTED))
 
     def drop_handles(self, names: Iterable[bytes]) -> None:
         """Forget handles of which one was not valid: the token may have lost an object."""
@@ -244,6 +250,10 @@ class TokenSession:
         """Return the handle of a token object by its id; raises CryptokiError (OBJECT_HANDLE_INVALID) without one."""
         self.used.append(name)
         return self._connection.find(self.calls, name, attributes)
+
+    def sees_witness(self) -> bool:
+        """Tell whether what it does not find is not there (``witnesses``); raises CryptokiError."""
+        return sees_any(self.calls, self._connection.witnesses)
 
     def forget(self, name: bytes) -> None:
         """Destroy a session object when no call uses it any more, if it is there."""

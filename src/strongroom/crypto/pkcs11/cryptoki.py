@@ -40,18 +40,6 @@ class Version(Structure):
     _fields_: ClassVar = [("major", c_ubyte), ("minor", c_ubyte)]
 
 
-class Info(Structure):
-    """CK_INFO."""
-
-    _fields_: ClassVar = [
-        ("cryptoki_version", Version),
-        ("manufacturer_id", c_char * 32),
-        ("flags", c_ulong),
-        ("library_description", c_char * 32),
-        ("library_version", Version),
-    ]
-
-
 class TokenInfo(Structure):
     """CK_TOKEN_INFO."""
 

@@ -17,7 +17,7 @@ from strongroom.crypto.pkcs11.constants import (
     CKF_SERIAL_SESSION,
     CKR_CRYPTOKI_ALREADY_INITIALIZED,
 )
-from strongroom.crypto.pkcs11.cryptoki import FunctionList, Info, InitializeArguments, MechanismInfo, TokenInfo
+from strongroom.crypto.pkcs11.cryptoki import FunctionList, InitializeArguments, MechanismInfo, TokenInfo
 from strongroom.crypto.pkcs11.return_codes import CryptokiError
 
 _MOST_SLOTS = 256
@@ -124,12 +124,6 @@ class Module:
         self._initialized = False
         self._lost = True
 
-    def info(self) -> Info:
-        """Return what the module says of itself; raises CryptokiError."""
-        info = Info()
-        self.functions.call("GetInfo", byref(info))
-        return info
-
     def tokens(self) -> dict[int, TokenInfo]:
         """Return the tokens by their slots; raises CryptokiError. One that does not answer is left out."""
         slots, number = (c_ulong * _MOST_SLOTS)(), c_ulong(_MOST_SLOTS)
@@ -157,14 +151,6 @@ class Module:
         """Close all sessions of this process with a token; what is wrong with them does not matter any more."""
         with suppress(CryptokiError):
             self.functions.call("CloseAllSessions", slot)
-
-    def mechanisms(self, slot: int) -> set[int]:
-        """Return the mechanisms of a slot; raises CryptokiError."""
-        number = c_ulong()
-        self.functions.call("GetMechanismList", slot, None, byref(number))
-        found = (c_ulong * number.value)()
-        self.functions.call("GetMechanismList", slot, found, byref(number))
-        return set(found[: number.value])
 
     def key_sizes(self, slot: int, mechanism: int) -> range:
         """Return the sizes of keys that a mechanism has, in the unit that it has; raises CryptokiError."""

@@ -34,7 +34,7 @@ class _Job(Generic[T]):
         del self._work
         self._ended.release()
 
-    def refuse(self, error: TokenTimeoutError) -> None:
+    def refuse(self, error: TokenTimeoutError | TokenUnavailableError) -> None:
         self._error = error
         self._ended.release()
 
@@ -45,6 +45,10 @@ class _Job(Generic[T]):
         if self._error is not None:
             raise self._error
         return self._result
+
+
+def _closed() -> TokenUnavailableError:
+    return TokenUnavailableError("the connection to the token is closed")
 
 
 class TokenThreads:
@@ -73,7 +77,7 @@ class TokenThreads:
         job = _Job(work)
         with self._lock:
             if self._closed:
-                raise TokenUnavailableError("the connection to the token is closed")
+                raise _closed()
             if self._lost >= self._number:
                 raise self._all_lost()
             if self._idle <= 0 and self._started < self._number:
@@ -90,27 +94,28 @@ class TokenThreads:
             if job.state == "running":
                 self._lost += 1
                 if self._lost >= self._number:
-                    self._refuse_waiting()
+                    self._refuse_waiting(self._all_lost)
             job.state = "abandoned" if not job.state else "lost"
         raise TokenTimeoutError(f"the module did not answer within {patience:g} s")
 
     def close(self) -> None:
-        """Let the threads end. Those that hang end with the process."""
+        """Refuse the jobs that wait, and let the threads end. Those that hang end with the process."""
         with self._lock:
             self._closed = True
+            self._refuse_waiting(_closed)
             for _ in range(self._started):
                 self._jobs.put(None)
 
     def _all_lost(self) -> TokenTimeoutError:
         return TokenTimeoutError(f"all {self._number} threads are in calls of the module that do not return")
 
-    def _refuse_waiting(self) -> None:
-        """Refuse the jobs that wait for a thread: none will come soon. The caller has the lock."""
+    def _refuse_waiting(self, why: Callable[[], TokenTimeoutError | TokenUnavailableError]) -> None:
+        """Refuse the jobs that wait for a thread, each with an error of its own. The caller has the lock."""
         with suppress(Empty):
             while (job := self._jobs.get_nowait()) is not None:
                 self._idle += 1
                 job.state = "ended"
-                job.refuse(self._all_lost())
+                job.refuse(why())
 
     def _serve(self) -> None:
         while self._serve_one():

@@ -39,6 +39,10 @@ _CONNECTING = 1.0
 """Seconds that a call waits while another one makes the first connection."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 _ATTEMPTS = 4
+_SEARCHING_AGAIN = 10.0
+"""Seconds that a search on a new connection may take, the connection included."""
+_DESTROYING = 0.5
+"""Seconds in which a check destroys objects that are not needed any more."""
 _DISCARDED_AT_ONCE = 4
 """How many objects that are not needed any more a call destroys beside its own work."""
 _LOGGED_EVERY = 60.0
@@ -58,6 +62,14 @@ class Token(Protocol):
 
         Raises CryptokiError if the token says that the data are not valid, TokenUnavailableError if it does not answer,
         TokenTimeoutError if it does not answer in time, TokenFaultError if it refuses.
+        """
+        ...
+
+    def search(self, work: Callable[[TokenSession], T], is_whole: Callable[[T], bool]) -> T:
+        """Run a search and return its result.
+
+        Unless the result ``is_whole``, or the session sees a witness (``witnesses``), the search is run once more, on a
+        new connection. Raises as ``run``.
         """
         ...
 
@@ -110,6 +122,19 @@ class ModuleToken:
         """Run work on a thread of the token; raises as ``Token`` says."""
         return self._threads.run(lambda: self._perform(work), patience)
 
+    def search(self, work: Callable[[TokenSession], T], is_whole: Callable[[T], bool]) -> T:
+        """Run a search, on a new connection too if something is missing; raises as ``Token`` says."""
+
+        def judged(session: TokenSession) -> tuple[T, int, bool]:
+            found = work(session)
+            return found, session.generation, is_whole(found) or session.sees_witness()
+
+        found, generation, is_certain = self.run(judged)
+        if is_certain:
+            return found
+        self._lose(generation)
+        return self.run(work, patience=_SEARCHING_AGAIN)
+
     def require(self, *, patience: float = PATIENCE) -> Connection:
         """Connect now, and return the connection; raises as ``run``."""
 
@@ -129,11 +154,16 @@ class ModuleToken:
         return len(self._discarded)
 
     def check(self) -> None:
-        """Ask the token for random bytes, and destroy what was discarded; raises as ``run``."""
+        """Ask the token for random bytes, and destroy what was discarded; raises as ``run``.
+
+        What cannot be destroyed in half a second is left to later calls: it is no sign that the token does not answer.
+        """
 
         def work(session: TokenSession) -> None:
             session.calls.random(1)
-            self._destroy_discarded(session, self.discarded)
+            until = self._timer() + _DESTROYING
+            while self.discarded and self._timer() < until:
+                self._destroy_discarded(session, 1)
 
         self.run(work, patience=_OTHERS_LEAVE)
 
@@ -164,13 +194,15 @@ class ModuleToken:
                 met.append(Kind.LOST)
             except CryptokiError as error:
                 met.append(error.kind)
-                if not self._may_try_again(error, met.count(error.kind)):
+                if self._closed or not self._may_try_again(error, met.count(error.kind)):
                     raise self._given_up(error) from None
         raise self._failed(TokenUnavailableError(f"{self._described()}: its connection is lost again and again"))
 
     def _attempt(self, work: Callable[[TokenSession], T]) -> T:
         connection = self._connected()
         with self._module.entered(connection.generation):
+            # It may have waited at the gate until the sessions were closed. Finding them lost would end everyone's.
+            self._require_open()
             self._destroy_discarded(connection, _DISCARDED_AT_ONCE)
             session: TokenSession | None = None
             try:
@@ -179,7 +211,7 @@ class ModuleToken:
             except CryptokiError as error:
                 connection.drop_session()
                 if error.kind is Kind.LOST:
-                    self._module.lose(connection.generation)
+                    self._lose(connection.generation)
                 elif error.kind is Kind.FULL:
                     connection.make_room()
                 elif error.kind is Kind.HANDLE and session is not None:
@@ -198,9 +230,18 @@ class ModuleToken:
         if error.kind is Kind.HANDLE and self._timer() >= self._next_search:
             # SoftHSM finds no token object any more after its folder was away for a moment.
             self._next_search = self._timer() + _LONGEST_PAUSE
-            self._module.lose(self._module.generation)
+            self._lose(self._module.generation)
             return True
         return False
+
+    def _lose(self, generation: int) -> None:
+        """Have the next call connect again; a token that is closed leaves the module as it is for the others."""
+        if not self._closed:
+            self._module.lose(generation)
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise TokenUnavailableError(f"{self._described()}: it is closed")
 
     def _given_up(self, error: CryptokiError) -> Exception:
         """Return what a failure means to the one who called."""
@@ -226,6 +267,7 @@ class ModuleToken:
 
     def _connected(self) -> Connection:
         """Return the present connection, made now if there is none; raises TokenUnavailableError."""
+        self._require_open()
         connection = self._connection
         if connection is not None and self._module.is_current(connection.generation):
             return connection
@@ -238,7 +280,7 @@ class ModuleToken:
                 return connection
             if self._why is not None and (isinstance(self._why, TokenRefusedError) or self._timer() < self._next_try):
                 raise self._why.again()
-            connection = self._connection = self._connect()
+            connection = self._connect()
             if self._why is not None:
                 logger.warning("%s: it is back", self._described())
             self._pause, self._why = 0.0, None
@@ -250,7 +292,11 @@ class ModuleToken:
     def _connect(self) -> Connection:
         try:
             with self._module.alone(_OTHERS_LEAVE):
+                # It may have waited long, and the PIN may be another one by now.
+                self._require_open()
                 made = connect(self._module, self.address, self, first=self._connection is None and self._why is None)
+                # Before it is asked whether it is closed: from here on, ``close`` ends these sessions.
+                self._connection = made
                 if self._closed:
                     raise self._end(made)
                 return made
@@ -264,6 +310,10 @@ class ModuleToken:
             why = error
         except CryptokiError as error:
             why = TokenUnavailableError(f"{self._described()}: {error}")
+        if self._closed:
+            # It may have claimed the token after ``close`` gave it up, which nothing would do again.
+            release(self)
+            raise why
         raise self._failed(why)
 
     def _end(self, made: Connection) -> TokenUnavailableError:
@@ -272,7 +322,6 @@ class ModuleToken:
             self._module.close_sessions(made.slot)
         else:
             self._module.finalize()
-        release(self)
         return TokenUnavailableError(f"{self._described()}: it is closed")
 
     def _failed(self, why: TokenUnavailableError) -> TokenUnavailableError:
@@ -280,7 +329,8 @@ class ModuleToken:
         self._pause = min(max(2 * self._pause, _FIRST_PAUSE), _LONGEST_PAUSE)
         self._next_try = self._timer() + self._pause
         self._why = why.again()
-        self._report(why.explanation)
+        if not self._closed:
+            self._report(why.explanation)
         return why
 
     def _described(self) -> str:

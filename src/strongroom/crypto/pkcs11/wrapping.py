@@ -19,6 +19,7 @@ from hashlib import sha256
 from strongroom.crypto.envelope import TOKEN_VERSION
 from strongroom.crypto.pkcs11 import constants as c
 from strongroom.crypto.pkcs11.aes_keys import FOR_WRAPPING, OURS, NotAuthenticError, TokenAesKey
+from strongroom.crypto.pkcs11.calls import Calls
 from strongroom.crypto.pkcs11.connection import TokenSession
 from strongroom.crypto.pkcs11.token import Token
 from strongroom.crypto.seal import UnsealError
@@ -28,6 +29,8 @@ from strongroom.entropy import Entropy
 ID_LENGTH = 16
 _LABEL = "strongroom"
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
+_LISTING = 30.0
+"""Seconds that a listing may take: other programs may have thousands of keys in the token."""
 
 
 class TokenWrapper:
@@ -101,15 +104,29 @@ def made_at(label: str) -> float | None:
     return None
 
 
+def is_in_token(token: Token, object_id: bytes, *, again: bool = True) -> bool:
+    """Tell whether a token has such a key, of any kind; ``again`` is that of ``TokenAesKey.is_there``.
+
+    Raises as ``Token.run``.
+    """
+    return TokenAesKey(token, object_id).is_there(again=again)
+
+
 def wrapping_keys_in(token: Token) -> dict[bytes, str]:
-    """Return the ids of all such keys in a token, of any kind, with their labels; raises as ``Token.run``."""
+    """Return the ids of all such keys in a token, of any kind, with their labels; raises as ``Token.run``.
+
+    All AES keys of the token are looked at, those of other programs too. To learn whether it has one key, use
+    ``is_in_token``.
+    """
 
     def work(session: TokenSession) -> dict[bytes, str]:
-        calls = session.calls
-        labels = {
-            calls.attribute(handle, c.CKA_ID): calls.attribute(handle, c.CKA_LABEL).decode(errors="replace")
-            for handle in calls.find_objects({**OURS, c.CKA_KEY_TYPE: c.CKK_AES})
-        }
-        return {each: label for each, label in labels.items() if label.startswith(f"{_LABEL}/")}
+        handles = session.calls.find_objects({**OURS, c.CKA_KEY_TYPE: c.CKK_AES})
+        return dict(each for each in (_named(session.calls, handle) for handle in handles) if each is not None)
 
-    return token.run(work)
+    return token.run(work, patience=_LISTING)
+
+
+def _named(calls: Calls, handle: int) -> tuple[bytes, str] | None:
+    """Return the id and the label of a key; None if it is not ours."""
+    label = (calls.attribute_or_none(handle, c.CKA_LABEL) or b"").decode(errors="replace")
+    return (calls.attribute(handle, c.CKA_ID), label) if label.startswith(f"{_LABEL}/") else None

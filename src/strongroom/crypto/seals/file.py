@@ -41,8 +41,9 @@ class FileKeeper:
 
     def unwrap(self, wrapped: bytes, binding: bytes) -> bytes:
         """Return the root key; raises UnsealError if the file cannot be used, or is not the one that wrapped it."""
+        wrapper = self._wrapper()
         try:
-            return self._wrapper().unwrap(wrapped, binding)
+            return wrapper.unwrap(wrapped, binding)
         except UnsealError as error:
             raise UnsealError(f"`{self._path}` does not open it: {error}") from None
 
@@ -86,6 +87,15 @@ def load_key_file(path: Path) -> bytes:
     if found.format != _FORMAT or len(found.key) != KEY_LENGTH:
         raise UnsealError(f"`{path}` is not a root key file of this version; restore it from a backup")
     return found.key
+
+
+def is_key_file(content: bytes) -> bool:
+    """Tell whether this is the content of a key file, of whatever version."""
+    try:
+        msgspec.json.decode(content, type=_KeyFile)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return True
 
 
 def create_root_key(path: Path, entropy: Entropy) -> None:

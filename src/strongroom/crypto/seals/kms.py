@@ -9,11 +9,10 @@ import logging
 from base64 import b64encode
 from collections.abc import Mapping
 from hashlib import sha256
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from strongroom.crypto.seal import SealUnavailableError, UnsealError
+from strongroom.service_urls import is_confidential
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,18 +117,8 @@ class KmsKeeper:
 def _require_confidential(endpoint: str) -> None:
     """Refuse a URL over which others could read the root key; raises UnsealError."""
     try:
-        parts = urlsplit(endpoint)
-        scheme, host, _ = parts.scheme, parts.hostname, parts.port
+        safe = is_confidential(endpoint)
     except ValueError:
-        scheme, host = "", None
-    if not host or scheme not in {"http", "https"}:
-        raise UnsealError(f"{endpoint!a} is no URL of a service, such as https://kms.example.com")
-    if scheme == "http" and not _is_this_machine(host):
+        raise UnsealError(f"{endpoint!a} is no URL of a service, such as https://kms.example.com") from None
+    if not safe:
         raise UnsealError(f"{endpoint} would carry the root key as plaintext; give an https URL")
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -28,6 +28,9 @@ class EdwardsBackingKey:
         """Return the public key as SubjectPublicKeyInfo, DER (RFC 8410)."""
         return spki(self._public)
 
+    def require_algorithm(self, algorithm: SigningAlgorithm) -> None:
+        """Refuse none: it has all of its curve."""
+
     def sign(self, message: bytes, _kind: MessageType, algorithm: SigningAlgorithm) -> bytes:
         """Return the signature, 64 bytes."""
         if algorithm is SigningAlgorithm.ED25519_SHA_512:
@@ -52,15 +55,20 @@ class ApprovedEdwardsBackingKey(EdwardsBackingKey):
     """An Ed25519 private key that refuses what is not approved: Ed25519ph."""
 
     @override
+    def require_algorithm(self, algorithm: SigningAlgorithm) -> None:
+        """Refuse Ed25519ph; raises UnsupportedOperationException."""
+        require_approved(algorithm)
+
+    @override
     def sign(self, message: bytes, _kind: MessageType, algorithm: SigningAlgorithm) -> bytes:
         """Return the signature, 64 bytes; raises UnsupportedOperationException for Ed25519ph."""
-        require_approved(algorithm)
+        self.require_algorithm(algorithm)
         return super().sign(message, _kind, algorithm)
 
     @override
     def verify(self, message: bytes, _kind: MessageType, algorithm: SigningAlgorithm, signature: bytes) -> None:
         """Raise KMSInvalidSignatureException unless the signature is the message's; for Ed25519ph, as ``sign`` does."""
-        require_approved(algorithm)
+        self.require_algorithm(algorithm)
         super().verify(message, _kind, algorithm, signature)
 
 

@@ -30,6 +30,9 @@ class EllipticPublicKey:
         """Return the public key as SubjectPublicKeyInfo, DER, its curve by name (RFC 5480)."""
         return spki(self._public)
 
+    def require_algorithm(self, algorithm: SigningAlgorithm) -> None:
+        """Refuse none: it has one algorithm."""
+
     def verify(self, message: bytes, kind: MessageType, algorithm: SigningAlgorithm, signature: bytes) -> None:
         """Raise KMSInvalidSignatureException unless the signature is the message's."""
         try:

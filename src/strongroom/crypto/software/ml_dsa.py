@@ -27,6 +27,9 @@ class MlDsaBackingKey:
         """Return the public key as SubjectPublicKeyInfo, DER (RFC 9881)."""
         return spki(self._public)
 
+    def require_algorithm(self, algorithm: SigningAlgorithm) -> None:
+        """Refuse none: it has one algorithm."""
+
     def sign(self, message: bytes, kind: MessageType, _algorithm: SigningAlgorithm) -> bytes:
         """Return the signature."""
         return self._private.sign_mu(message) if kind is MessageType.EXTERNAL_MU else self._private.sign(message)

@@ -46,13 +46,17 @@ class SoftwareDataKeyPairs:
         """Make pairs of any spec; with ``approved_only``, refuse what ``keys.approved_algorithms`` has."""
         self._approved_only = approved_only
 
+    def require_spec(self, spec: KeySpec) -> None:
+        """Refuse a spec that is not approved, if others may not be used; raises UnsupportedOperationException."""
+        if self._approved_only:
+            require_approved(spec)
+
     def generate(self, spec: KeySpec) -> KeyPair:
         """Make a data key pair and keep nothing of it.
 
         Raises LookupError for a spec that has no private key, UnsupportedOperationException for one that is refused.
         """
-        if self._approved_only:
-            require_approved(spec)
+        self.require_spec(spec)
         generate, use = PRIVATE_KEYS[spec]
         private_key = generate()
         return KeyPair(private_key, use(private_key).public_key())

@@ -49,6 +49,9 @@ class RsaPublicKey:
         """Return the public key as SubjectPublicKeyInfo, DER."""
         return spki(self._public)
 
+    def require_algorithm(self, algorithm: SigningAlgorithm) -> None:
+        """Refuse none: it has all of its spec."""
+
     def verify(self, message: bytes, kind: MessageType, algorithm: SigningAlgorithm, signature: bytes) -> None:
         """Raise KMSInvalidSignatureException unless the signature is the message's."""
         scheme, digest = SCHEMES[algorithm]

@@ -1,6 +1,7 @@
-"""Calls of external key store proxies: signed, within one deadline, and no more at a time than a store's gate allows.
+"""Calls of external key store proxies: signed, in time, and no more at a time than a store's gate allows.
 
-The deadline is AWS's, 250 ms for all of it, unless the operator sets another. Nothing is tried twice: the caller of
+A call waits for its turn at the gate for at most the patience of the setting `xks-timeout`, and then as long for the
+answer, its connection included: AWS's 250 ms, unless the operator sets another. Nothing is tried twice: the caller of
 KMS does that, who knows whether it is worth it.
 """
 

@@ -1,6 +1,5 @@
 """Data key pairs: generated for the caller, their private key encrypted under a KMS key."""
 
-from collections.abc import Sequence
 from enum import StrEnum
 
 from typing_extensions import override
@@ -14,10 +13,9 @@ from strongroom.operations.context import Context, require_not_dry_run
 from strongroom.operations.recipient import hand_over
 from strongroom.operations.shapes import (
     EncryptionContext,
-    GrantTokens,
     KeyId,
     Recipient,
-    Request,
+    RequestWithGrantTokens,
     Response,
 )
 from strongroom.snapshot.active_key import ActiveKey
@@ -40,13 +38,12 @@ class DataKeyPairSpec(StrEnum):
     ML_KEM_1024 = "ML_KEM_1024"
 
 
-class GenerateDataKeyPairWithoutPlaintextRequest(Request, kw_only=True):
+class GenerateDataKeyPairWithoutPlaintextRequest(RequestWithGrantTokens, kw_only=True):
     """The request of GenerateDataKeyPairWithoutPlaintext."""
 
     encryption_context: EncryptionContext | None = None
     key_id: KeyId
     key_pair_spec: DataKeyPairSpec
-    grant_tokens: GrantTokens | None = None
     dry_run: bool | None = None
 
     @override
@@ -56,10 +53,6 @@ class GenerateDataKeyPairWithoutPlaintextRequest(Request, kw_only=True):
     @override
     def encryption_context_for(self, action: str) -> EncryptionContext | None:
         return self.encryption_context
-
-    @override
-    def presented_grant_tokens(self) -> Sequence[str]:
-        return self.grant_tokens or ()
 
 
 class GenerateDataKeyPairRequest(GenerateDataKeyPairWithoutPlaintextRequest, kw_only=True):
@@ -80,10 +73,6 @@ class GenerateDataKeyPairWithoutPlaintextResponse(Response, kw_only=True):
     key_id: str
     key_pair_spec: DataKeyPairSpec
     key_material_id: str
-
-    @override
-    def used_key_material_id(self) -> str | None:
-        return self.key_material_id
 
 
 class GenerateDataKeyPairResponse(GenerateDataKeyPairWithoutPlaintextResponse, kw_only=True):
@@ -132,8 +121,10 @@ def _make(
         raise UnsupportedOperationException(f"{operation} is not supported for KMS keys in custom key stores.")
     if request.key_pair_spec is DataKeyPairSpec.SM2:
         raise UnsupportedOperationException(f"KeyPairSpec {request.key_pair_spec} is not supported in this Region.")
-    require_not_dry_run(request.dry_run)
-    pair = context.backends.data_key_pairs.generate(KeySpec(request.key_pair_spec.value))
+    spec = KeySpec(request.key_pair_spec.value)
+    context.backends.data_key_pairs.require_spec(spec)
     material = active.current()
+    require_not_dry_run(request.dry_run)
+    pair = context.backends.data_key_pairs.generate(spec)
     blob = material.encrypt(pair.private_key, canonical(request.encryption_context))
     return pair, blob, material.material_id

@@ -1,6 +1,5 @@
 """Data keys, which callers use outside of the service and store in encrypted form, and random bytes."""
 
-from collections.abc import Sequence
 from enum import StrEnum
 
 from typing_extensions import override
@@ -14,11 +13,11 @@ from strongroom.operations.recipient import hand_over
 from strongroom.operations.shapes import (
     CustomKeyStoreId,
     EncryptionContext,
-    GrantTokens,
     KeyId,
     NumberOfBytes,
     Recipient,
     Request,
+    RequestWithGrantTokens,
     Response,
 )
 from strongroom.snapshot.active_key import ActiveKey
@@ -34,23 +33,18 @@ class DataKeySpec(StrEnum):
 _LENGTHS = {DataKeySpec.AES_256: 32, DataKeySpec.AES_128: 16}
 
 
-class GenerateDataKeyWithoutPlaintextRequest(Request):
+class GenerateDataKeyWithoutPlaintextRequest(RequestWithGrantTokens):
     """The request of GenerateDataKeyWithoutPlaintext; exactly one of ``key_spec`` and ``number_of_bytes`` is set."""
 
     key_id: KeyId
     encryption_context: EncryptionContext | None = None
     key_spec: DataKeySpec | None = None
     number_of_bytes: NumberOfBytes | None = None
-    grant_tokens: GrantTokens | None = None
     dry_run: bool | None = None
 
     @override
     def encryption_context_for(self, action: str) -> EncryptionContext | None:
         return self.encryption_context
-
-    @override
-    def presented_grant_tokens(self) -> Sequence[str]:
-        return self.grant_tokens or ()
 
 
 class GenerateDataKeyRequest(GenerateDataKeyWithoutPlaintextRequest):
@@ -70,10 +64,6 @@ class GenerateDataKeyWithoutPlaintextResponse(Response):
     key_id: str
     key_material_id: str
 
-    @override
-    def used_key_material_id(self) -> str | None:
-        return self.key_material_id
-
 
 class GenerateDataKeyResponse(Response):
     """The response of GenerateDataKey: the data key as plaintext, or encrypted for a recipient."""
@@ -83,10 +73,6 @@ class GenerateDataKeyResponse(Response):
     plaintext: bytes | None = None
     ciphertext_for_recipient: bytes | None = None
     key_material_id: str | None = None
-
-    @override
-    def used_key_material_id(self) -> str | None:
-        return self.key_material_id
 
 
 class GenerateRandomRequest(Request):
@@ -161,9 +147,9 @@ def _make(
 ) -> tuple[bytes, bytes, str]:
     length = _length(request)
     active.key.require_symmetric(operation)
+    material = active.current()
     require_not_dry_run(request.dry_run)
     plaintext = context.backends.random.random_bytes(length)
-    material = active.current()
     if active.is_external:
         material = material.used_by(context.key_user)
     return plaintext, material.encrypt(plaintext, canonical(request.encryption_context)), material.material_id

@@ -9,7 +9,7 @@ from strongroom.keys.states import KeyState
 from strongroom.operations.condition_parameters import ConditionParameters
 from strongroom.operations.context import Context
 from strongroom.operations.kms.key_changes import modify
-from strongroom.operations.kms.keys import KeyRequest
+from strongroom.operations.kms.keys import KeyIdResponse, KeyRequest
 from strongroom.operations.shapes import PendingWindowInDays, Response
 from strongroom.operations.targets import Target
 from strongroom.snapshot.active_key import ActiveKey
@@ -32,12 +32,6 @@ class ScheduleKeyDeletionResponse(Response):
     key_state: KeyState
     pending_window_in_days: int
     deletion_date: float | None = None
-
-
-class KeyIdResponse(Response):
-    """The response of CancelKeyDeletion and RotateKeyOnDemand: the key's ARN."""
-
-    key_id: str
 
 
 def schedule_key_deletion(

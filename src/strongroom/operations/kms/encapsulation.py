@@ -1,28 +1,19 @@
 """Encapsulate and Decapsulate, under ML-KEM KMS keys."""
 
-from collections.abc import Sequence
-
-from typing_extensions import override
-
 from strongroom.keys.algorithms import ENCAPSULATION, EncapsulationAlgorithm, require_algorithm
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import KeyUsage
 from strongroom.operations.context import Context, require_not_dry_run
-from strongroom.operations.shapes import Ciphertext, GrantTokens, KeyId, Request, Response
+from strongroom.operations.shapes import Ciphertext, KeyId, RequestWithGrantTokens, Response
 from strongroom.snapshot.active_key import ActiveKey
 
 
-class EncapsulateRequest(Request):
+class EncapsulateRequest(RequestWithGrantTokens):
     """The request of Encapsulate."""
 
     key_id: KeyId
     encapsulation_algorithm: EncapsulationAlgorithm
-    grant_tokens: GrantTokens | None = None
     dry_run: bool | None = None
-
-    @override
-    def presented_grant_tokens(self) -> Sequence[str]:
-        return self.grant_tokens or ()
 
 
 class EncapsulateResponse(Response):
@@ -51,8 +42,9 @@ class DecapsulateResponse(Response):
 def encapsulate(_context: Context, request: EncapsulateRequest, active: ActiveKey) -> EncapsulateResponse:
     """Make a secret, and a ciphertext from which only this key can decapsulate it."""
     _require(active.key, request, "Encapsulate")
+    key = active.encapsulation_key()
     require_not_dry_run(request.dry_run)
-    secret, blob = active.encapsulation_key().encapsulate()
+    secret, blob = key.encapsulate()
     return EncapsulateResponse(
         key_id=active.key.arn,
         shared_secret=secret,

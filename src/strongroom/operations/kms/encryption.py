@@ -25,11 +25,10 @@ from strongroom.operations.recipient import hand_over
 from strongroom.operations.shapes import (
     Ciphertext,
     EncryptionContext,
-    GrantTokens,
     KeyId,
     Plaintext,
     Recipient,
-    Request,
+    RequestWithGrantTokens,
     Response,
     at_most,
 )
@@ -51,13 +50,12 @@ RE_ENCRYPT_FROM, RE_ENCRYPT_TO = "kms:ReEncryptFrom", "kms:ReEncryptTo"
 """The actions that ReEncrypt needs permission for, on its source and on its destination."""
 
 
-class EncryptRequest(Request):
+class EncryptRequest(RequestWithGrantTokens):
     """The request of Encrypt."""
 
     key_id: KeyId
     plaintext: Plaintext
     encryption_context: EncryptionContext | None = None
-    grant_tokens: GrantTokens | None = None
     encryption_algorithm: EncryptionAlgorithm = EncryptionAlgorithm.SYMMETRIC_DEFAULT
     dry_run: bool | None = None
 
@@ -69,10 +67,6 @@ class EncryptRequest(Request):
     def encryption_context_for(self, action: str) -> EncryptionContext | None:
         return self.encryption_context
 
-    @override
-    def presented_grant_tokens(self) -> Sequence[str]:
-        return self.grant_tokens or ()
-
 
 class EncryptResponse(Response):
     """The response of Encrypt."""
@@ -82,12 +76,11 @@ class EncryptResponse(Response):
     encryption_algorithm: EncryptionAlgorithm
 
 
-class DecryptRequest(Request):
+class DecryptRequest(RequestWithGrantTokens):
     """The request of Decrypt; the blob names its key, so ``key_id`` is only a check."""
 
     ciphertext_blob: Ciphertext | None = None
     encryption_context: EncryptionContext | None = None
-    grant_tokens: GrantTokens | None = None
     key_id: KeyId | None = None
     encryption_algorithm: EncryptionAlgorithm = EncryptionAlgorithm.SYMMETRIC_DEFAULT
     recipient: Recipient | None = None
@@ -103,10 +96,6 @@ class DecryptRequest(Request):
         return self.encryption_context
 
     @override
-    def presented_grant_tokens(self) -> Sequence[str]:
-        return self.grant_tokens or ()
-
-    @override
     def attested_recipient(self) -> Recipient | None:
         return self.recipient
 
@@ -120,12 +109,8 @@ class DecryptResponse(Response):
     ciphertext_for_recipient: bytes | None = None
     key_material_id: str | None = None
 
-    @override
-    def used_key_material_id(self) -> str | None:
-        return self.key_material_id
 
-
-class ReEncryptRequest(Request):
+class ReEncryptRequest(RequestWithGrantTokens):
     """The request of ReEncrypt."""
 
     destination_key_id: KeyId
@@ -135,7 +120,6 @@ class ReEncryptRequest(Request):
     destination_encryption_context: EncryptionContext | None = None
     source_encryption_algorithm: EncryptionAlgorithm = EncryptionAlgorithm.SYMMETRIC_DEFAULT
     destination_encryption_algorithm: EncryptionAlgorithm = EncryptionAlgorithm.SYMMETRIC_DEFAULT
-    grant_tokens: GrantTokens | None = None
     dry_run: bool | None = None
     dry_run_modifiers: DryRunModifiers | None = None
 
@@ -152,10 +136,6 @@ class ReEncryptRequest(Request):
     @override
     def encryption_context_for(self, action: str) -> EncryptionContext | None:
         return self.source_encryption_context if action == RE_ENCRYPT_FROM else self.destination_encryption_context
-
-    @override
-    def presented_grant_tokens(self) -> Sequence[str]:
-        return self.grant_tokens or ()
 
 
 class ReEncryptResponse(Response):
@@ -175,6 +155,7 @@ def encrypt(context: Context, request: EncryptRequest, active: ActiveKey) -> Enc
     active.key.require_usage(KeyUsage.ENCRYPT_DECRYPT, "Encrypt")
     _require_algorithm(active.key, request.encryption_algorithm, request.encryption_context)
     require_plaintext_size(len(request.plaintext), request.encryption_algorithm, active.key.spec)
+    _load(active, request.encryption_algorithm)
     require_not_dry_run(request.dry_run)
     blob, _ = _encrypt(context, active, request.plaintext, request.encryption_algorithm, request.encryption_context)
     return EncryptResponse(
@@ -183,20 +164,16 @@ def encrypt(context: Context, request: EncryptRequest, active: ActiveKey) -> Enc
 
 
 def locate_decrypt(context: Context, request: DecryptRequest) -> Sequence[Target]:
-    """Find the key that is named, or else the one the blob names."""
-    return (_source(context, "kms:Decrypt", request.key_id, request.ciphertext_blob),)
+    """Find the key that is named, or else the one that the blob names."""
+    return (_source(context, "kms:Decrypt", request.key_id, considered_ciphertext(request)),)
 
 
 def decrypt(context: Context, request: DecryptRequest, active: ActiveKey) -> DecryptResponse:
     """Decrypt with the backing key of the KMS key that made the blob."""
     _require_decrypts(active.key)
     _require_algorithm(active.key, request.encryption_algorithm, request.encryption_context)
-    if request.ciphertext_blob is None:
-        _require_ignored_ciphertext(request.dry_run, request.dry_run_modifiers)
-        raise DryRunOperationException
-    secret, material_id = _decrypt(
-        context, active, request.ciphertext_blob, request.encryption_algorithm, request.encryption_context
-    )
+    blob = _required_ciphertext(request)
+    secret, material_id = _decrypt(context, active, blob, request.encryption_algorithm, request.encryption_context)
     require_not_dry_run(request.dry_run)
     plaintext, for_recipient = hand_over(context, secret)
     return DecryptResponse(
@@ -211,7 +188,7 @@ def decrypt(context: Context, request: DecryptRequest, active: ActiveKey) -> Dec
 def locate_re_encrypt(context: Context, request: ReEncryptRequest) -> Sequence[Target]:
     """Find the source as Decrypt does, and the destination by name; each needs a permission of its own."""
     return (
-        _source(context, RE_ENCRYPT_FROM, request.source_key_id, request.ciphertext_blob),
+        _source(context, RE_ENCRYPT_FROM, request.source_key_id, considered_ciphertext(request)),
         on_key(context, RE_ENCRYPT_TO, request.destination_key_id),
     )
 
@@ -225,11 +202,10 @@ def re_encrypt(
     old, new = request.source_encryption_algorithm, request.destination_encryption_algorithm
     _require_algorithm(source.key, old, request.source_encryption_context)
     _require_algorithm(destination.key, new, request.destination_encryption_context)
-    if request.ciphertext_blob is None:
-        _require_ignored_ciphertext(request.dry_run, request.dry_run_modifiers)
-        raise DryRunOperationException
-    plaintext, old_material = _decrypt(context, source, request.ciphertext_blob, old, request.source_encryption_context)
+    opened = _required_ciphertext(request)
+    plaintext, old_material = _decrypt(context, source, opened, old, request.source_encryption_context)
     require_plaintext_size(len(plaintext), new, destination.key.spec)
+    _load(destination, new)
     require_not_dry_run(request.dry_run)
     blob, new_material = _encrypt(context, destination, plaintext, new, request.destination_encryption_context)
     return ReEncryptResponse(
@@ -252,6 +228,14 @@ def _require_algorithm(key: KmsKey, algorithm: EncryptionAlgorithm, context: Enc
     require_algorithm(algorithm, key.spec, ENCRYPTION)
     if context and algorithm is not _SYMMETRIC:
         raise ValidationException("EncryptionContext is not supported for asymmetric keys.")
+
+
+def _load(active: ActiveKey, algorithm: EncryptionAlgorithm) -> None:
+    """Load what encrypts, so that a dry run is refused too if that is damaged or out of reach."""
+    if algorithm is _SYMMETRIC:
+        active.current()
+    else:
+        active.decryption_key()
 
 
 def _encrypt(
@@ -288,7 +272,7 @@ def _source(context: Context, action: str, key_id: str | None, blob: bytes | Non
     if key_id is not None:
         return on_key(context, action, key_id)
     if blob is None:
-        raise ValidationException("CiphertextBlob is required unless a dry run ignores it and names a key.")
+        raise _no_ciphertext()
     found = context.backends.snapshot.key_of_material(
         context.region, ciphertext.parse(blob).material_id, may_wait=context.may_wait
     )
@@ -312,6 +296,23 @@ def _open(
     return material, material.decrypt(parsed, canonical(encryption_context))
 
 
-def _require_ignored_ciphertext(dry_run: bool | None, modifiers: DryRunModifiers | None) -> None:  # noqa: FBT001
-    if not dry_run or DryRunModifier.IGNORE_CIPHERTEXT not in (modifiers or ()):
-        raise ValidationException("CiphertextBlob is required unless a dry run ignores it and names a key.")
+def considered_ciphertext(request: DecryptRequest | ReEncryptRequest) -> bytes | None:
+    """Return the ciphertext of a request; None without one, and in a dry run that ignores it."""
+    return None if _ignores_ciphertext(request) else request.ciphertext_blob
+
+
+def _ignores_ciphertext(request: DecryptRequest | ReEncryptRequest) -> bool:
+    return bool(request.dry_run) and DryRunModifier.IGNORE_CIPHERTEXT in (request.dry_run_modifiers or ())
+
+
+def _required_ciphertext(request: DecryptRequest | ReEncryptRequest) -> bytes:
+    """Return the ciphertext of a request; raises DryRunOperationException if a dry run ignores it."""
+    if _ignores_ciphertext(request):
+        raise DryRunOperationException
+    if request.ciphertext_blob is None:
+        raise _no_ciphertext()
+    return request.ciphertext_blob
+
+
+def _no_ciphertext() -> ValidationException:
+    return ValidationException("CiphertextBlob is required unless a dry run ignores it and names a key.")

@@ -28,7 +28,7 @@ def list_grants(context: Context, request: ListGrantsRequest, active: ActiveKey)
     """List a key's grants."""
     asked = page(f"ListGrants {active.key.key_id}", request.limit, request.marker, _PAGE)
     with context.read() as reader:
-        which = GrantFilter(request.grant_id, _filter_name(reader, request, context.region))
+        which = GrantFilter(request.grant_id, _filter_name(context, reader, request))
         if request.grant_id is not None and reader.grant(active.key.locator, request.grant_id) is None:
             raise InvalidGrantIdException(f"Grant ID {request.grant_id} not found")
         found = reader.grants(active.key.locator, which, asked.after, asked.size + 1)
@@ -42,8 +42,7 @@ def list_retirable_grants(context: Context, request: ListRetirableGrantsRequest)
     principal, service = request.retiring_principal, request.retiring_service_principal
     if (principal is None) == (service is None):
         raise ValidationException("You must specify exactly one of RetiringPrincipal and RetiringServicePrincipal.")
-    if service is not None and context.caller.kind is not PrincipalKind.SERVICE:
-        raise ValidationException("Only services can list the grants that a service may retire.")
+    _require_service(context, service, "Only services can list the grants that a service may retire.")
     asked = page(f"ListRetirableGrants {principal or service}"[:512], request.limit, request.marker, _PAGE)
     with context.read() as reader:
         retiring = party_of(reader, principal, service, context.region, by_id=True)
@@ -62,12 +61,23 @@ def _name_to_find(reader: IdentityReader, principal: str | None, service: str | 
     return party_of(reader, principal, service, region).name
 
 
-def _filter_name(reader: IdentityReader, request: ListGrantsRequest, region: str) -> str | None:
+def _require_service(context: Context, service: str | None, message: str) -> None:
+    """Refuse to search by a service principal for callers that are none; raises ValidationException.
+
+    Source: KMS API Reference, ListGrants and ListRetirableGrants: "only usable by callers in a service principal".
+    """
+    if service is not None and context.caller.kind is not PrincipalKind.SERVICE:
+        raise ValidationException(message)
+
+
+def _filter_name(context: Context, reader: IdentityReader, request: ListGrantsRequest) -> str | None:
     if request.grantee_principal is not None and request.grantee_service_principal is not None:
         raise ValidationException("You cannot specify both GranteePrincipal and GranteeServicePrincipal.")
     if request.grantee_principal is None and request.grantee_service_principal is None:
         return None
-    return _name_to_find(reader, request.grantee_principal, request.grantee_service_principal, region)
+    service = request.grantee_service_principal
+    _require_service(context, service, "Only services can list the grants of which a service is the grantee.")
+    return _name_to_find(reader, request.grantee_principal, service, context.region)
 
 
 def _entry(reader: IdentityReader, grant: Grant) -> GrantListEntry:

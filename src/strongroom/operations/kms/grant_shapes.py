@@ -1,6 +1,5 @@
 """The requests and responses of the operations on grants."""
 
-from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -12,11 +11,11 @@ from strongroom.keys.grants import Constraints, GrantOperation
 from strongroom.operations.condition_parameters import ConditionParameters, GrantParameters
 from strongroom.operations.shapes import (
     EncryptionContext,
-    GrantTokens,
     KeyId,
     Limit,
     Marker,
     Request,
+    RequestWithGrantTokens,
     Response,
     at_most,
     matching,
@@ -57,7 +56,7 @@ class GrantConstraints(msgspec.Struct, rename="pascal", frozen=True, omit_defaul
         return Constraints(equals, subset, self.source_arn)
 
 
-class CreateGrantRequest(Request):
+class CreateGrantRequest(RequestWithGrantTokens):
     """The request of CreateGrant."""
 
     key_id: KeyId
@@ -65,7 +64,6 @@ class CreateGrantRequest(Request):
     grantee_principal: PrincipalId | None = None
     retiring_principal: PrincipalId | None = None
     constraints: GrantConstraints | None = None
-    grant_tokens: GrantTokens | None = None
     name: GrantName | None = None
     dry_run: bool | None = None
     grantee_service_principal: ServicePrincipal | None = None
@@ -83,10 +81,6 @@ class CreateGrantRequest(Request):
                 constraints=self.constraints,
             )
         )
-
-    @override
-    def presented_grant_tokens(self) -> Sequence[str]:
-        return self.grant_tokens or ()
 
 
 class CreateGrantResponse(Response):

@@ -28,7 +28,6 @@ from strongroom.operations.named_principals import (
     party,
     service_party,
 )
-from strongroom.operations.paging import PageSize
 from strongroom.operations.shapes import (
     Empty,
 )
@@ -39,7 +38,6 @@ from strongroom.store.scopes import KeyScope
 from strongroom.store.subjects.grants import GrantReader
 from strongroom.store.subjects.identities import IdentityReader
 
-_PAGE = PageSize(default=50, maximum=100)
 _MAX_PAIRS = 8
 _MAX_VALUE = 384
 _GRANT_ID_BYTES = 32

@@ -25,12 +25,25 @@ from strongroom.operations.condition_parameters import ConditionParameters
 from strongroom.operations.context import Context
 from strongroom.operations.kms import import_token
 from strongroom.operations.kms.import_token import ImportToken
-from strongroom.operations.kms.key_changes import change_key, prepared_material
+from strongroom.operations.kms.key_changes import (
+    KeyChanges,
+    change_key,
+    change_keys_recorded,
+    expiry_event,
+    plan_for_key,
+    prepared_material,
+    scope_of,
+)
 from strongroom.operations.kms.key_material import OwnedToken
 from strongroom.operations.kms.keys import KeyRequest
+from strongroom.operations.kms.multi_region import synchronization_of
+from strongroom.operations.kms.prepared_material import PreparedMaterial
+from strongroom.operations.operation import Echo
+from strongroom.operations.planned_events import PlannedEvent
 from strongroom.operations.shapes import Ciphertext, Response, matching
 from strongroom.operations.targets import Target
 from strongroom.snapshot.active_key import ActiveKey
+from strongroom.store.protocol import Reader
 
 KeyMaterialId = Annotated[str, Meta(min_length=64, max_length=64), matching(r"^[a-f0-9]+$")]
 KeyMaterialDescription = Annotated[str, Meta(min_length=0, max_length=256), matching(r"^[a-zA-Z0-9:/_\s.-]+$")]
@@ -118,7 +131,13 @@ def import_key_material(context: Context, request: ImportKeyMaterialRequest, act
         owner = _owner(key).binding(made.material_id)
         prepared.add_imported(OwnedToken(key.custom_key_store_id, made.token, owner))
         _require_named(request, made)
-        change_key(context, active, prepared, lambda key: _imported(key, request, made, context.now))
+        change = plan_for_key(context, active, lambda key: _imported(key, request, made, context.now))
+
+        def plan(reader: Reader, prepared: PreparedMaterial) -> KeyChanges:
+            changes = change(reader, prepared)
+            return replace(changes, events=_expiries(*changes.saved[0], context.now))
+
+        change_keys_recorded(backends.store, prepared, plan, context.record_events, scope_of(key.locator))
     return _response(key, made.material_id)
 
 
@@ -143,6 +162,29 @@ def key_material_elements(response: KeyMaterialResponse, _targets: Sequence[Targ
     if response.key_material_id is not None:
         shown["keyMaterialId"] = response.key_material_id
     return shown
+
+
+def imported_everywhere(
+    _request: ImportKeyMaterialRequest, response: KeyMaterialResponse, targets: Sequence[Target]
+) -> Sequence[Echo]:
+    """Return the record that new material of a primary has a place in its replicas, if they have not known it."""
+    active = targets[0].key
+    if active is None:
+        return ()
+    # Only answers about symmetric keys name the material. Other keys have one for life, before they have replicas.
+    known = {None, *(each.material_id for each in active.key.materials)}
+    return () if response.key_material_id in known else synchronization_of(active.key)
+
+
+def deleted_everywhere(
+    _request: DeleteImportedKeyMaterialRequest, response: KeyMaterialResponse, targets: Sequence[Target]
+) -> Sequence[Echo]:
+    """Return the record that material which a primary has lost was erased in its replicas too."""
+    active = targets[0].key
+    pending = None if active is None else imported.pending_material(active.key)
+    if active is None or pending is None or pending.material_id != response.key_material_id:
+        return ()
+    return synchronization_of(active.key)
 
 
 def _unwrapped(key_backend: KeyBackend, wrapped: WrappedMaterial, key: KmsKey) -> ImportedMaterial:
@@ -184,8 +226,20 @@ def _imported(key: KmsKey, request: ImportKeyMaterialRequest, made: ImportedMate
         description=request.key_material_description,
     )
     # Once its material has expired the key is PendingImport, even if maintenance has not erased it yet.
-    key = replace(key, state=imported.as_of(key, now).state)
+    key = imported.without_expired_pending(replace(key, state=imported.as_of(key, now).state), now)
     return imported.import_material(key, material, imported.import_type(key, request.import_type))
+
+
+def _expiries(key: KmsKey, after: KmsKey, now: float) -> tuple[PlannedEvent, ...]:
+    """Return the event of pending material that an import finds expired, because the keeper has not erased it yet."""
+    gone = set(imported.lost(key, imported.without_expired_pending(key, now)))
+    # Replicas lose it too, unless the same material was imported anew.
+    lost_everywhere = gone - {each.material_id for each in after.materials}
+    return tuple(
+        expiry_event(key, each, synchronized=bool(key.relatives) and each.material_id in lost_everywhere)
+        for each in key.materials
+        if each.material_id in gone
+    )
 
 
 def _response(key: KmsKey, material_id: str | None) -> KeyMaterialResponse:

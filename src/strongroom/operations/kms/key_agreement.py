@@ -1,6 +1,5 @@
 """DeriveSharedSecret, under KMS keys that agree with the holder of another key."""
 
-from collections.abc import Sequence
 from typing import Annotated
 
 from msgspec import Meta
@@ -11,27 +10,22 @@ from strongroom.keys.specs import KeyUsage, Origin
 from strongroom.operations.condition_parameters import ConditionParameters
 from strongroom.operations.context import Context, require_not_dry_run
 from strongroom.operations.recipient import hand_over
-from strongroom.operations.shapes import GrantTokens, KeyId, Recipient, Request, Response
+from strongroom.operations.shapes import KeyId, Recipient, RequestWithGrantTokens, Response
 from strongroom.snapshot.active_key import ActiveKey
 
 
-class DeriveSharedSecretRequest(Request):
+class DeriveSharedSecretRequest(RequestWithGrantTokens):
     """The request of DeriveSharedSecret; ``public_key`` is the peer's SubjectPublicKeyInfo, DER."""
 
     key_id: KeyId
     key_agreement_algorithm: KeyAgreementAlgorithm
     public_key: Annotated[bytes, Meta(min_length=1, max_length=8192)]
-    grant_tokens: GrantTokens | None = None
     dry_run: bool | None = None
     recipient: Recipient | None = None
 
     @override
     def condition_parameters(self, action: str) -> ConditionParameters:
         return ConditionParameters(key_agreement_algorithm=self.key_agreement_algorithm)
-
-    @override
-    def presented_grant_tokens(self) -> Sequence[str]:
-        return self.grant_tokens or ()
 
     @override
     def attested_recipient(self) -> Recipient | None:

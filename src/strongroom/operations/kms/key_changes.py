@@ -6,7 +6,7 @@ itself, which may be run again after a conflict. Key back ends are only called o
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import chain
 from typing import TypeAlias
@@ -17,7 +17,7 @@ from strongroom.errors import DependencyTimeoutException, KmsError, LimitExceede
 from strongroom.events.key_events import KeyEvent, deletion_of, expiration_of, rotation_of
 from strongroom.keys import imported
 from strongroom.keys.arns import KeyLocator, not_found
-from strongroom.keys.kms_key import KmsKey
+from strongroom.keys.kms_key import KeyMaterial, KmsKey
 from strongroom.keys.specs import Origin
 from strongroom.keys.states import require_state
 from strongroom.operations.context import Context
@@ -25,6 +25,7 @@ from strongroom.operations.kms.announced_material import AnnouncedMaterial
 from strongroom.operations.kms.key_material import destroy_erased, erased_material, removed
 from strongroom.operations.kms.prepared_material import MaterialMissing, PreparedMaterial
 from strongroom.operations.kms.related_keys import KeyVersions, with_relatives
+from strongroom.operations.planned_events import PlannedEvent, RecordEvents
 from strongroom.snapshot.active_key import ActiveKey
 from strongroom.store.protocol import Reader, Store, Transaction
 from strongroom.store.records import AliasRecord, DamagedKey
@@ -35,21 +36,6 @@ logger = logging.getLogger(__name__)
 
 _MAX_ATTEMPTS = 5
 """How often a change is tried while others keep changing its keys. Alone, a rotation of related keys needs three."""
-
-
-class PlannedEvent(msgspec.Struct, frozen=True):
-    """A change that the service makes by itself, for the audit log: the event's name, the key, and details.
-
-    ``synchronized``: the change is copied to related multi-Region keys, which is an event of its own. ``occasion`` is
-    what such a change of this key happens on at most once, such as the date at which it was due; it is the same on all
-    nodes. Without one, each record is of an event of its own.
-    """
-
-    name: str
-    locator: KeyLocator
-    details: Mapping[str, object]
-    synchronized: bool = False
-    occasion: str = ""
 
 
 class KeyChanges(msgspec.Struct, frozen=True):
@@ -71,13 +57,21 @@ class KeyChanges(msgspec.Struct, frozen=True):
 Plan: TypeAlias = Callable[[Reader, PreparedMaterial], KeyChanges]
 """Reads keys and returns what is to be written; raises KmsError to refuse, MaterialMissing for want of material."""
 
-RecordEvents: TypeAlias = Callable[[tuple[PlannedEvent, ...]], None]
-"""Records events in the audit log; raises KMSInternalException if that is impossible."""
-
 NO_CHANGES = KeyChanges()
 
 EXPIRED = "DeleteExpiredKeyMaterial"
 """The name of the event that imported key material has expired."""
+
+
+def expiry_event(key: KmsKey, material: KeyMaterial, *, synchronized: bool = False) -> PlannedEvent:
+    """Return the event that imported material of a key has expired, and is erased."""
+    return PlannedEvent(
+        EXPIRED,
+        key.locator,
+        {"keyMaterialId": material.material_id},
+        synchronized=synchronized,
+        occasion=f"{material.material_id} expired {material.expires_at}",
+    )
 
 
 def prepare(store: Store, prepared: PreparedMaterial, plan: Plan) -> KeyChanges:

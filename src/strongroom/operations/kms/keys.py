@@ -1,13 +1,11 @@
 """DescribeKey, ListKeys, EnableKey, DisableKey and UpdateKeyDescription."""
 
-from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
-from typing_extensions import override
 
 from strongroom.keys import imported, lifecycle
 from strongroom.keys.arns import key_arn
@@ -18,11 +16,11 @@ from strongroom.operations.paging import PageSize, page
 from strongroom.operations.shapes import (
     Description,
     Empty,
-    GrantTokens,
     KeyId,
     Limit,
     Marker,
     Request,
+    RequestWithGrantTokens,
     Response,
 )
 from strongroom.snapshot.active_key import ActiveKey
@@ -43,14 +41,16 @@ class KeyRequest(Request):
     key_id: KeyId
 
 
-class DescribeKeyRequest(KeyRequest):
+class KeyIdResponse(Response):
+    """The response of CancelKeyDeletion and RotateKeyOnDemand: the key's ARN."""
+
+    key_id: str
+
+
+class DescribeKeyRequest(RequestWithGrantTokens):
     """The request of DescribeKey."""
 
-    grant_tokens: GrantTokens | None = None
-
-    @override
-    def presented_grant_tokens(self) -> Sequence[str]:
-        return self.grant_tokens or ()
+    key_id: KeyId
 
 
 class DescribeKeyResponse(Response):

@@ -1,7 +1,5 @@
 """GenerateMac and VerifyMac, under HMAC KMS keys."""
 
-from collections.abc import Sequence
-
 from typing_extensions import override
 
 from strongroom.keys.algorithms import MAC, MacAlgorithm, require_algorithm
@@ -11,31 +9,25 @@ from strongroom.operations.condition_parameters import ConditionParameters
 from strongroom.operations.context import Context, require_not_dry_run
 from strongroom.operations.shapes import (
     Ciphertext,
-    GrantTokens,
     KeyId,
     Plaintext,
-    Request,
+    RequestWithGrantTokens,
     Response,
 )
 from strongroom.snapshot.active_key import ActiveKey
 
 
-class GenerateMacRequest(Request):
+class GenerateMacRequest(RequestWithGrantTokens):
     """The request of GenerateMac."""
 
     message: Plaintext
     key_id: KeyId
     mac_algorithm: MacAlgorithm
-    grant_tokens: GrantTokens | None = None
     dry_run: bool | None = None
 
     @override
     def condition_parameters(self, action: str) -> ConditionParameters:
         return ConditionParameters(mac_algorithm=self.mac_algorithm)
-
-    @override
-    def presented_grant_tokens(self) -> Sequence[str]:
-        return self.grant_tokens or ()
 
 
 class GenerateMacResponse(Response):
@@ -51,14 +43,6 @@ class VerifyMacRequest(GenerateMacRequest, kw_only=True):
 
     mac: Ciphertext
 
-    @override
-    def condition_parameters(self, action: str) -> ConditionParameters:
-        return ConditionParameters(mac_algorithm=self.mac_algorithm)
-
-    @override
-    def presented_grant_tokens(self) -> Sequence[str]:
-        return self.grant_tokens or ()
-
 
 class VerifyMacResponse(Response):
     """The response of VerifyMac; a wrong tag is an error instead."""
@@ -71,10 +55,9 @@ class VerifyMacResponse(Response):
 def generate_mac(_context: Context, request: GenerateMacRequest, active: ActiveKey) -> GenerateMacResponse:
     """Make the tag of a message."""
     _require(active.key, request, "GenerateMac")
+    key = active.mac_key()
     require_not_dry_run(request.dry_run)
-    return GenerateMacResponse(
-        mac=active.mac_key().mac(request.message), mac_algorithm=request.mac_algorithm, key_id=active.key.arn
-    )
+    return GenerateMacResponse(mac=key.mac(request.message), mac_algorithm=request.mac_algorithm, key_id=active.key.arn)
 
 
 def verify_mac(_context: Context, request: VerifyMacRequest, active: ActiveKey) -> VerifyMacResponse:

@@ -2,6 +2,9 @@
 
 Source: KMS Developer Guide, "AWS managed keys". Their policy lets all principals of the account use them, but only
 through the service. They cannot be changed, disabled or deleted, because no policy allows it. The service rotates them.
+
+The service makes such a key by itself, also if the call that needs it is refused in the end. So this is an event of its
+own in the audit log.
 """
 
 from msgspec.structs import replace
@@ -16,8 +19,9 @@ from strongroom.keys.specs import KeyManager, KeySpec, KeyUsage, Origin
 from strongroom.keys.states import KeyState
 from strongroom.operations.authorization import would_allow
 from strongroom.operations.context import Context
-from strongroom.operations.kms.key_changes import NO_CHANGES, KeyChanges, change_keys, prepare, prepared_material
+from strongroom.operations.kms.key_changes import NO_CHANGES, KeyChanges, change_keys_recorded, prepared_material
 from strongroom.operations.kms.prepared_material import PreparedMaterial
+from strongroom.operations.planned_events import PlannedEvent
 from strongroom.operations.shapes import Request
 from strongroom.operations.targets import Target
 from strongroom.snapshot.miss import MustWait
@@ -100,8 +104,11 @@ def _make(context: Context, alias: AliasLocator, key: KmsKey) -> None:
         _, token, owner, _ = prepared.new(key)
         material = KeyMaterial(owner.material_id, token, KeyMaterialState.CURRENT, context.now)
         record = AliasRecord(alias, key.key_id, context.now, context.now)
-        return KeyChanges(added=(replace(key, materials=(material,)),), new_aliases=(record,))
+        return KeyChanges(
+            added=(replace(key, materials=(material,)),),
+            new_aliases=(record,),
+            events=(PlannedEvent("CreateKey", key.locator, {"aliasName": alias.name}),),
+        )
 
     with prepared_material(context) as prepared:
-        prepare(context.backends.store, prepared, plan)
-        change_keys(context.backends.store, prepared, plan, AccountScope(alias.account))
+        change_keys_recorded(context.backends.store, prepared, plan, context.record_events, AccountScope(alias.account))

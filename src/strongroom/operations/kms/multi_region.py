@@ -193,9 +193,14 @@ def primary_updated(request: UpdatePrimaryRegionRequest, _response: Empty, targe
 def relatives_synchronized(_request: KeyRequest, _response: Response, targets: Sequence[Target]) -> Sequence[Echo]:
     """Return the record of a change of a primary that was copied to its replicas, if it has any."""
     active = targets[0].key
-    if active is None or not active.key.relatives:
+    return () if active is None else synchronization_of(active.key)
+
+
+def synchronization_of(key: KmsKey) -> Sequence[Echo]:
+    """Return the record that a change of a key was copied to its replicas; none unless it is a primary with some."""
+    if key.is_replica or not key.relatives:
         return ()
-    return (Echo("SynchronizeMultiRegionKey", active.key.region, active.key.arn, internal=True),)
+    return (Echo("SynchronizeMultiRegionKey", key.region, key.arn, internal=True),)
 
 
 def _latest_primary(reader: Reader, context: Context, active: ActiveKey) -> KmsKey:

@@ -1,9 +1,5 @@
 """GetPublicKey, for asymmetric KMS keys."""
 
-from collections.abc import Sequence
-
-from typing_extensions import override
-
 from strongroom.errors import UnsupportedOperationException
 from strongroom.keys.algorithms import (
     MAC,
@@ -15,19 +11,14 @@ from strongroom.keys.algorithms import (
 from strongroom.keys.specs import KeySpec, KeyUsage
 from strongroom.operations.context import Context
 from strongroom.operations.kms.key_metadata import algorithms_of
-from strongroom.operations.shapes import GrantTokens, KeyId, Request, Response
+from strongroom.operations.shapes import KeyId, RequestWithGrantTokens, Response
 from strongroom.snapshot.active_key import ActiveKey
 
 
-class GetPublicKeyRequest(Request):
+class GetPublicKeyRequest(RequestWithGrantTokens):
     """The request of GetPublicKey."""
 
     key_id: KeyId
-    grant_tokens: GrantTokens | None = None
-
-    @override
-    def presented_grant_tokens(self) -> Sequence[str]:
-        return self.grant_tokens or ()
 
 
 class GetPublicKeyResponse(Response):

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from typing_extensions import override
 
 from strongroom.errors import UnsupportedOperationException
-from strongroom.keys import imported, lifecycle
+from strongroom.keys import imported, lifecycle, multi_region
 from strongroom.keys.imported import ExpirationModel
 from strongroom.keys.kms_key import DEFAULT_ROTATION_PERIOD_DAYS, KeyMaterial, KmsKey, RotationType
 from strongroom.keys.kms_key import KeyMaterialState as MaterialState
@@ -15,8 +15,8 @@ from strongroom.keys.specs import KeySpec, Origin
 from strongroom.keys.states import KeyState
 from strongroom.operations.condition_parameters import ConditionParameters
 from strongroom.operations.context import Context
-from strongroom.operations.kms.deletion import KeyIdResponse
 from strongroom.operations.kms.key_changes import (
+    KeyChanges,
     change_keys,
     modify,
     plan_for_key,
@@ -24,10 +24,12 @@ from strongroom.operations.kms.key_changes import (
     prepared_material,
     scope_of,
 )
-from strongroom.operations.kms.keys import KeyRequest
+from strongroom.operations.kms.keys import KeyIdResponse, KeyRequest
+from strongroom.operations.kms.prepared_material import PreparedMaterial
 from strongroom.operations.paging import PageSize, page
 from strongroom.operations.shapes import Empty, Limit, Marker, Response, RotationPeriodInDays
 from strongroom.snapshot.active_key import ActiveKey
+from strongroom.store.protocol import Reader
 
 _PAGE = PageSize(default=100, maximum=1000)
 
@@ -143,7 +145,16 @@ def rotate_key_on_demand(context: Context, _request: KeyRequest, active: ActiveK
         return lifecycle.rotate(key, owner.material_id, token, RotationType.ON_DEMAND, context.now)
 
     with prepared_material(context) as prepared:
-        plan = plan_for_key(context, active, rotated)
+        change = plan_for_key(context, active, rotated)
+
+        def plan(reader: Reader, prepared: PreparedMaterial) -> KeyChanges:
+            changes = change(reader, prepared)
+            (_, after), *others = changes.saved
+            if after.origin is Origin.EXTERNAL and after.current_material is not None:
+                relatives = [before for before, _ in others]
+                multi_region.require_material_in_all(after, relatives, after.current_material.material_id, context.now)
+            return changes
+
         prepare(store, prepared, plan)
         change_keys(store, prepared, plan, scope_of(active.key.locator))
     return KeyIdResponse(key_id=active.key.arn)

@@ -1,7 +1,5 @@
 """Sign and Verify, under asymmetric KMS keys that sign."""
 
-from collections.abc import Sequence
-
 from typing_extensions import override
 
 from strongroom.keys.algorithms import SIGNING, MessageType, SigningAlgorithm, require_algorithm, require_message
@@ -11,32 +9,26 @@ from strongroom.operations.condition_parameters import ConditionParameters
 from strongroom.operations.context import Context, require_not_dry_run
 from strongroom.operations.shapes import (
     Ciphertext,
-    GrantTokens,
     KeyId,
     Plaintext,
-    Request,
+    RequestWithGrantTokens,
     Response,
 )
 from strongroom.snapshot.active_key import ActiveKey
 
 
-class SignRequest(Request, kw_only=True):
+class SignRequest(RequestWithGrantTokens, kw_only=True):
     """The request of Sign."""
 
     key_id: KeyId
     message: Plaintext
     message_type: MessageType = MessageType.RAW
-    grant_tokens: GrantTokens | None = None
     signing_algorithm: SigningAlgorithm
     dry_run: bool | None = None
 
     @override
     def condition_parameters(self, action: str) -> ConditionParameters:
         return ConditionParameters(message_type=self.message_type, signing_algorithm=self.signing_algorithm)
-
-    @override
-    def presented_grant_tokens(self) -> Sequence[str]:
-        return self.grant_tokens or ()
 
 
 class SignResponse(Response):
@@ -52,14 +44,6 @@ class VerifyRequest(SignRequest, kw_only=True):
 
     signature: Ciphertext
 
-    @override
-    def condition_parameters(self, action: str) -> ConditionParameters:
-        return ConditionParameters(message_type=self.message_type, signing_algorithm=self.signing_algorithm)
-
-    @override
-    def presented_grant_tokens(self) -> Sequence[str]:
-        return self.grant_tokens or ()
-
 
 class VerifyResponse(Response):
     """The response of Verify; a wrong signature is an error instead."""
@@ -72,8 +56,10 @@ class VerifyResponse(Response):
 def sign(_context: Context, request: SignRequest, active: ActiveKey) -> SignResponse:
     """Sign a message or its digest."""
     _require(active.key, request, "Sign")
+    key = active.signing_key()
+    key.require_algorithm(request.signing_algorithm)
     require_not_dry_run(request.dry_run)
-    signature = active.signing_key().sign(request.message, request.message_type, request.signing_algorithm)
+    signature = key.sign(request.message, request.message_type, request.signing_algorithm)
     return SignResponse(key_id=active.key.arn, signature=signature, signing_algorithm=request.signing_algorithm)
 
 

@@ -35,11 +35,11 @@ from strongroom.operations.kms import (
     rotation,
     signatures,
     tags,
+    used_material,
 )
 from strongroom.operations.kms.targets import by_key_id
-from strongroom.operations.kms.used_material import current_material, named_material, re_encrypt_materials
 from strongroom.operations.lanes import Placement
-from strongroom.operations.operation import Elements, Materials, Operation, key_id_element, no_elements
+from strongroom.operations.operation import Echoes, Elements, Materials, Operation, key_id_element, no_elements
 from strongroom.operations.shapes import Request, Response
 from strongroom.operations.targets import Target, no_resource
 
@@ -84,16 +84,19 @@ def _reads(
 
 
 def _changes(
-    name: str, request: type[R], run: Run[R], rule: StateRule, elements: Elements = key_id_element
+    name: str,
+    request: type[R],
+    run: Run[R],
+    rule: StateRule,
+    elements: Elements = key_id_element,
+    echoes: Echoes | None = None,
 ) -> Operation:
     where = by_key_id(f"kms:{name}", KeyIdForms.KEY_ONLY)
-    return _writes(name, request, run, locate=where, rule=rule, elements=elements)
+    return _writes(name, request, run, locate=where, rule=rule, elements=elements, echoes=echoes)
 
 
 def _shares(name: str, request: type[R], run: Run[R], rule: StateRule) -> Operation:
-    where = by_key_id(f"kms:{name}", KeyIdForms.KEY_ONLY)
-    echoes = multi_region.relatives_synchronized
-    return _writes(name, request, run, locate=where, rule=rule, elements=key_id_element, echoes=echoes)
+    return _changes(name, request, run, rule, echoes=multi_region.relatives_synchronized)
 
 
 _writes = partial(Operation, placement=Placement.WRITING, read_only=False)
@@ -115,7 +118,7 @@ _ROWS = (
         encryption.EncryptRequest,
         encryption.encrypt,
         Placement.BY_ALGORITHM,
-        materials=current_material,
+        materials=used_material.current_material,
     ),
     _uses(
         "Decrypt",
@@ -123,7 +126,7 @@ _ROWS = (
         encryption.decrypt,
         Placement.BY_ALGORITHM,
         locate=encryption.locate_decrypt,
-        materials=named_material,
+        materials=used_material.decrypting_material,
     ),
     _uses(
         "ReEncrypt",
@@ -131,34 +134,34 @@ _ROWS = (
         encryption.re_encrypt,
         Placement.BY_ALGORITHM,
         locate=encryption.locate_re_encrypt,
-        materials=re_encrypt_materials,
+        materials=used_material.re_encrypt_materials,
     ),
     _uses(
         "GenerateDataKey",
         data_keys.GenerateDataKeyRequest,
         data_keys.generate_data_key,
         Placement.BY_ALGORITHM,
-        materials=named_material,
+        materials=used_material.encrypting_material,
     ),
     _uses(
         "GenerateDataKeyWithoutPlaintext",
         data_keys.GenerateDataKeyWithoutPlaintextRequest,
         data_keys.generate_data_key_without_plaintext,
-        materials=named_material,
+        materials=used_material.encrypting_material,
     ),
     _uses(
         "GenerateDataKeyPair",
         data_key_pairs.GenerateDataKeyPairRequest,
         data_key_pairs.generate_data_key_pair,
         Placement.KEY_PAIR,
-        materials=named_material,
+        materials=used_material.encrypting_material,
     ),
     _uses(
         "GenerateDataKeyPairWithoutPlaintext",
         data_key_pairs.GenerateDataKeyPairWithoutPlaintextRequest,
         data_key_pairs.generate_data_key_pair_without_plaintext,
         Placement.KEY_PAIR,
-        materials=named_material,
+        materials=used_material.encrypting_material,
     ),
     _uses("Sign", signatures.SignRequest, signatures.sign, Placement.SIGNATURE),
     _uses("Verify", signatures.VerifyRequest, signatures.verify, Placement.SIGNATURE, public_key=True),
@@ -361,6 +364,7 @@ _ROWS = (
         import_key_material.import_key_material,
         StateRule.IMPORT,
         import_key_material.key_material_elements,
+        import_key_material.imported_everywhere,
     ),
     _changes(
         "DeleteImportedKeyMaterial",
@@ -368,6 +372,7 @@ _ROWS = (
         import_key_material.delete_imported_key_material,
         StateRule.DELETE_MATERIAL,
         import_key_material.key_material_elements,
+        import_key_material.deleted_everywhere,
     ),
     # --- multi-Region keys
     _writes(

@@ -6,8 +6,20 @@ Only symmetric encryption keys have material to name (KMS Developer Guide, "Rota
 from collections.abc import Sequence
 from typing import Protocol
 
-from strongroom.keys.specs import KeySpec
+from strongroom.errors import InvalidCiphertextException
+from strongroom.keys import ciphertext
+from strongroom.keys.kms_key import KmsKey
+from strongroom.keys.specs import KeySpec, Origin
 from strongroom.operations.targets import Target
+
+
+class HasCiphertext(Protocol):
+    """A request to decrypt a ciphertext blob."""
+
+    @property
+    def ciphertext_blob(self) -> bytes | None:
+        """The blob; None in a dry run that ignores it."""
+        ...
 
 
 class NamesMaterial(Protocol):
@@ -33,17 +45,29 @@ class NamesTwoMaterials(Protocol):
         ...
 
 
-def current_material(_response: object, targets: Sequence[Target]) -> dict[str, object]:
-    """Return the current key material of the key, for responses that name none."""
-    return _key_material(None, targets)
+def current_material(_request: object, _response: object, targets: Sequence[Target]) -> dict[str, object]:
+    """Return the current key material of the key, for operations that encrypt and whose responses name none."""
+    key = _symmetric_key(targets)
+    return {} if key is None else _key_material(key, _current(key))
 
 
-def named_material(response: NamesMaterial, targets: Sequence[Target]) -> dict[str, object]:
-    """Return the key material that the response names, or else the current one of the key."""
-    return _key_material(response.key_material_id, targets)
+def encrypting_material(_request: object, response: NamesMaterial, targets: Sequence[Target]) -> dict[str, object]:
+    """Return the key material that the response names, or else the current one, which encrypts."""
+    key = _symmetric_key(targets)
+    return {} if key is None else _key_material(key, response.key_material_id or _current(key))
 
 
-def re_encrypt_materials(response: NamesTwoMaterials, _targets: Sequence[Target]) -> dict[str, object]:
+def decrypting_material(
+    request: HasCiphertext, response: NamesMaterial, targets: Sequence[Target]
+) -> dict[str, object]:
+    """Return the key material that the response names, or else the one that the blob names, which decrypted it."""
+    key = _symmetric_key(targets)
+    return {} if key is None else _key_material(key, response.key_material_id or _named_in(request, key))
+
+
+def re_encrypt_materials(
+    _request: object, response: NamesTwoMaterials, _targets: Sequence[Target]
+) -> dict[str, object]:
     """Return the key materials of source and destination, as far as the response names them."""
     source, destination = response.source_key_material_id, response.destination_key_material_id
     found: dict[str, object] = {} if source is None else {"sourceKeyMaterialId": source}
@@ -52,15 +76,28 @@ def re_encrypt_materials(response: NamesTwoMaterials, _targets: Sequence[Target]
     return found
 
 
-def _key_material(named: str | None, targets: Sequence[Target]) -> dict[str, object]:
+def _symmetric_key(targets: Sequence[Target]) -> KmsKey | None:
     active = targets[0].key
-    if active is None or active.key.spec is not KeySpec.SYMMETRIC_DEFAULT:
-        return {}
-    if named is None and (current := active.key.current_material) is not None:
-        named = current.material_id
+    return None if active is None or active.key.spec is not KeySpec.SYMMETRIC_DEFAULT else active.key
+
+
+def _current(key: KmsKey) -> str | None:
+    return None if key.current_material is None else key.current_material.material_id
+
+
+def _named_in(request: HasCiphertext, key: KmsKey) -> str | None:
+    """Return the id in a blob; None for a blob of another program, which a server for development may have opened."""
+    try:
+        named = ciphertext.parse(request.ciphertext_blob or b"").material_id
+    except InvalidCiphertextException:
+        return None
+    return named if any(each.material_id == named for each in key.materials) else None
+
+
+def _key_material(key: KmsKey, named: str | None) -> dict[str, object]:
     found: dict[str, object] = {} if named is None else {"keyMaterialId": named}
-    if active.key.custom_key_store_id is not None:
-        found["customKeyStoreId"] = active.key.custom_key_store_id
-    if active.is_external:
-        found["xksKeyId"] = active.key.external_id
+    if key.custom_key_store_id is not None:
+        found["customKeyStoreId"] = key.custom_key_store_id
+    if key.origin is Origin.EXTERNAL_KEY_STORE:
+        found["xksKeyId"] = key.external_id
     return found

@@ -6,6 +6,7 @@ removed here that the caller has not stated in the audit log before.
 
 import gzip
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -51,15 +52,35 @@ def make_folder(path: Path) -> None:
         sync_path(folder.parent)
 
 
+def is_same_folder(one: Path, other: Path) -> bool:
+    """Tell whether two paths lead to the same folder, also over two mounts; raises OSError.
+
+    Two mounts of a remote folder may have different device numbers. So a file is made in the one and looked for in the
+    other.
+    """
+    if one.samefile(other):
+        return True
+    descriptor, name = tempfile.mkstemp(suffix=_DRAFT, prefix=".", dir=one)
+    os.close(descriptor)
+    made = Path(name)
+    try:
+        return (other / made.name).exists()
+    finally:
+        made.unlink()
+
+
 def copy_segment(segment: Segment, to: Path, *, compress: bool, progress: Callable[[int], object]) -> Position:
     """Copy a segment into a folder, where it is on disk and verified when this returns; return the end of its chain.
 
     A copy that is there already is verified, and used. Raises OSError, DamagedSegmentError if the segment is not whole,
-    ArchiveError if there is another file in the place of the copy.
+    ArchiveError if there is another file in the place of the copy, or the segment itself under another name.
     """
     end = end_of(segment.name, lines_of(segment.path))
     there = [path for path in (to / segment.name, to / (segment.name + COMPRESSED)) if path.exists()]
     if there:
+        if there[0].samefile(segment.path):
+            # Through a link, it would be verified against itself.
+            raise ArchiveError(f"`{there[0]}` is `{segment.path}` itself, and no copy; remove that link")
         _require_copy(segment, there[0], end)
         # What has made it, such as cp(1), need not have synced it.
         sync_path(there[0])

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from local_deployment import LocalDeployment, Refused, entropy
 from strongroom.assembly.command_trail import CommandTrail
 from strongroom.assembly.data_folder import DataFolderError
+from strongroom.assembly.databases.sqlite import SqliteDatabase
 from strongroom.assembly.key_imports.importer import import_keys
 from strongroom.assembly.key_imports.one_key import Scene, Target
 from strongroom.assembly.key_imports.report import ImportReport, Outcome, earlier_of, encode
@@ -61,8 +62,8 @@ def run(
 ) -> ImportReport:
     opened = local.deployment
     store, secrets = opened.backends.store, opened.backends.secrets
-    trail = CommandTrail(opened.folder, store, secrets, local.settings, local.clock, entropy)
-    scene = Scene(opened.folder, opened.backends, trail, local.clock.now())
+    trail = CommandTrail(SqliteDatabase(opened.folder), store, secrets, local.settings, local.clock, entropy)
+    scene = Scene(opened.backends, trail, local.clock.now())
     known = None if earlier is None else earlier_of(encode(earlier), "report.json", ACCOUNT, REGION)
     target = Target(ACCOUNT, REGION)
     return import_keys(export, scene, target, {}, lambda *_: None, dry_run=dry_run, earlier=known)

@@ -14,6 +14,7 @@ from audits import command_records
 from local_deployment import LocalDeployment, Refused, entropy
 from strongroom.assembly.command_trail import CommandTrail
 from strongroom.assembly.data_folder import DataFolderError
+from strongroom.assembly.databases.sqlite import SqliteDatabase
 from strongroom.assembly.key_imports.importer import import_keys
 from strongroom.assembly.key_imports.one_key import Scene, Target
 from strongroom.assembly.key_imports.report import ImportedKey, ImportReport, Outcome, encode
@@ -98,10 +99,9 @@ def report_of(
     local: LocalDeployment, export: KeyExport, materials: dict[str, bytes] | None = None, *, dry_run: bool = False
 ) -> ImportReport:
     opened = local.deployment
-    trail = CommandTrail(
-        opened.folder, opened.backends.store, opened.backends.secrets, local.settings, local.clock, entropy
-    )
-    scene = Scene(opened.folder, opened.backends, trail, local.clock.now())
+    database = SqliteDatabase(opened.folder)
+    trail = CommandTrail(database, opened.backends.store, opened.backends.secrets, local.settings, local.clock, entropy)
+    scene = Scene(opened.backends, trail, local.clock.now())
     return import_keys(export, scene, Target(ACCOUNT, REGION), materials or {}, nothing, dry_run=dry_run)
 
 
@@ -366,10 +366,9 @@ def test_a_policy_that_was_not_read(local: LocalDeployment) -> None:
 def test_targets_that_are_not_there(local: LocalDeployment) -> None:
     export = exported()
     opened = local.deployment
-    trail = CommandTrail(
-        opened.folder, opened.backends.store, opened.backends.secrets, local.settings, local.clock, entropy
-    )
-    scene = Scene(opened.folder, opened.backends, trail, NOW)
+    database = SqliteDatabase(opened.folder)
+    trail = CommandTrail(database, opened.backends.store, opened.backends.secrets, local.settings, local.clock, entropy)
+    scene = Scene(opened.backends, trail, NOW)
     for target, materials, message in (
         (Target(ACCOUNT, "us-west-2"), {}, "the Region `us-west-2` is not served here, but us-east-1, eu-west-1"),
         (Target("999999999999", REGION), {}, "there is no account `999999999999`"),

@@ -4,10 +4,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
 
 import pytest
 from msgspec.structs import replace
 
+from softhsm import FaultyModule
 from strongroom.crypto.pkcs11 import constants as c
 from strongroom.crypto.pkcs11.calls import Calls
 from strongroom.crypto.pkcs11.connection import TokenSession
@@ -155,6 +158,36 @@ def test_what_is_discarded_is_destroyed_by_the_next_calls(small: ModuleToken) ->
     assert small.require().handles == 4
     small.check()
     assert there(small) == 2
+
+
+def test_a_burst_of_discarded_objects_does_not_keep_a_check_from_its_answer(
+    faulty: FaultyModule, faulty_token: ModuleToken
+) -> None:
+    """A change of many keys discards all their objects, and a token may take milliseconds for each."""
+    objects = Objects()
+    for number in range(len(_VALUES)):
+        objects.mac(faulty_token, number)
+    for number in range(len(_VALUES)):
+        faulty_token.discard(b"%d" % number)
+    faulty.behave("slow 60")
+    faulty_token.check()
+    assert faulty_token.discarded > 0
+    faulty.behave("")
+    rounds = 0
+    while faulty_token.discarded:
+        faulty_token.check()
+        rounds += 1
+    assert there(faulty_token) == 0
+    assert rounds < len(_VALUES)
+
+
+def test_room_is_made_in_the_time_of_a_call(address: TokenAddress) -> None:
+    objects = Objects()
+    with closing(ModuleToken(replace(address, handles=1000), time.monotonic)) as token:
+        for number in range(200):
+            token.run(partial(TokenSession.handle, name=b"%d" % number, get=objects.maker(1)))
+        token.require().make_room()
+        assert token.require().handles == 200 - 64
 
 
 def test_a_forgotten_object_is_destroyed(small: ModuleToken) -> None:

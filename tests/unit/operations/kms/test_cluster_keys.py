@@ -13,16 +13,19 @@ from softhsm import MODULE, PIN, new_token
 from strongroom.assembly.open_folder import open_existing
 from strongroom.assembly.record_check import check_records
 from strongroom.clock import DAY, ManualClock
-from strongroom.crypto.pkcs11 import constants as c
 from strongroom.crypto.pkcs11.aes_keys import TokenAesKey
-from strongroom.crypto.pkcs11.connection import TokenSession
 from strongroom.crypto.token_errors import TokenFaultError, TokenTimeoutError, TokenUnavailableError
-from strongroom.errors import CustomKeyStoreInvalidStateException, DependencyTimeoutException
+from strongroom.errors import (
+    CustomKeyStoreInvalidStateException,
+    DependencyTimeoutException,
+    KMSInvalidStateException,
+)
 from strongroom.settings import CloudHsmCluster, SettingsError
 from strongroom.settings_sources import load
 from strongroom.store.protocol import Transaction
 from strongroom.store.sql.transaction import SqlTransaction
 from strongroom.store.subjects.destructions import ErasedDomainKey
+from token_objects import ids_of_secret_keys
 
 FIRST, SECOND = "cluster-aaaaaaaaaaa", "cluster-bbbbbbbbbbb"
 DATA = "ZGF0YQ=="
@@ -61,12 +64,8 @@ def new_key(local: LocalDeployment, store_id: str) -> str:
 
 def objects(local: LocalDeployment, store_id: str) -> list[str]:
     """Return the ids of the objects in the token of a store."""
-
-    def work(session: TokenSession) -> list[bytes]:
-        return session.calls.ids_of({c.CKA_CLASS: c.CKO_SECRET_KEY, c.CKA_TOKEN: True})
-
     clusters: Any = local.deployment.backends.clusters
-    found: list[bytes] = clusters.token_of("000000000000", "us-east-1", store_id).run(work)
+    found: list[bytes] = clusters.token_of("000000000000", "us-east-1", store_id).run(ids_of_secret_keys)
     return [each.hex() for each in found]
 
 
@@ -306,6 +305,44 @@ def test_a_connection_ends_when_its_store_is_disconnected(local: LocalDeployment
     local.call("ConnectCustomKeyStore", CustomKeyStoreId=store_id)
     assert local.call("Encrypt", KeyId=key_id, Plaintext=DATA)
     assert clusters.token_of("000000000000", "us-east-1", store_id) is not token
+
+
+def test_a_call_that_has_seen_an_earlier_connection_of_its_store_opens_none(
+    local: LocalDeployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has an older password, too: tokens count wrong ones."""
+    store_id = new_store(local)
+    clusters: Any = local.deployment.backends.clusters
+    place = ("000000000000", "us-east-1", store_id)
+    earlier = clusters._stores.find_now(*place)
+    clusters.token_of(*place).check()
+    local.call("DisconnectCustomKeyStore", CustomKeyStoreId=store_id)
+    local.call("ConnectCustomKeyStore", CustomKeyStoreId=store_id)
+    token = clusters.token_of(*place)
+    token.check()
+
+    with monkeypatch.context() as late:
+        late.setattr(clusters._stores, "find", lambda *_: earlier)
+        assert clusters.token_of(*place) is token
+        token.check()
+        local.call("DisconnectCustomKeyStore", CustomKeyStoreId=store_id)
+        local.deployment.back_ends.look()
+        with pytest.raises(KMSInvalidStateException):
+            clusters.token_of(*place)
+
+
+def test_material_that_a_lost_login_hides_is_destroyed(local: LocalDeployment) -> None:
+    """The token says OK, and has no object, and the note of what is to be destroyed would go."""
+    store_id = new_store(local)
+    schedule(local, new_key(local, store_id))
+    clusters: Any = local.deployment.backends.clusters
+    token = clusters.token_of("000000000000", "us-east-1", store_id)
+    functions = token.require().module.functions
+    token.run(lambda session: functions.call("Logout", session.calls.session))
+    assert objects(local, store_id) == []
+    assert "backingKeysDeletionStatus" not in deletion(local)
+    token.require().module.lose(token.generation)
+    assert objects(local, store_id) == []
 
 
 CLUSTER = '[[cloudhsm-clusters]]\nid = "cluster-aaaaaaaaaaa"\nmodule = "/lib/m.so"\ntoken = "one"\n'

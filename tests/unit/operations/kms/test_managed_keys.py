@@ -2,12 +2,14 @@
 
 import base64
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from direct_client import DirectClient
 from local_deployment import LocalDeployment
 from strongroom.clock import DAY, ManualClock
+from strongroom.errors import KMSInternalException
 
 SERVICE = "backup.amazonaws.com"
 ALIAS = "alias/aws/backup"
@@ -54,6 +56,45 @@ def test_the_keeper_rotates_aws_managed_keys_and_old_ciphertexts_still_decrypt(d
     )
     assert old["Plaintext"] == new["Plaintext"] == DATA
     assert old["KeyMaterialId"] != new["KeyMaterialId"] == rotation["KeyMaterialId"]
+
+
+def creations(local: LocalDeployment) -> list[dict[str, Any]]:
+    return [record for record in local.records() if record["eventName"] == "CreateKey"]
+
+
+def test_the_record_of_a_managed_key_is_that_of_the_service(direct: DirectClient) -> None:
+    local = direct.local
+    for _ in range(2):
+        assert direct.kms(direct.profile(SERVICE), "Encrypt", KeyId=ALIAS, Plaintext=DATA, more=FOR_ROOT).status == 200
+    key_id = local.call("DescribeKey", KeyId=ALIAS)["KeyMetadata"]["KeyId"]
+    (event,) = creations(local)
+    assert (event["eventType"], event["readOnly"]) == ("AwsServiceEvent", False)
+    assert event["serviceEventDetails"] == {"keyId": key_id, "aliasName": ALIAS}
+    assert [each["ARN"] for each in event["resources"]] == [arn_of(key_id)]
+
+
+def test_a_managed_key_is_recorded_also_if_the_call_that_made_it_is_refused(direct: DirectClient) -> None:
+    local, service = direct.local, direct.profile(SERVICE)
+    asked = {"KeyId": ALIAS, "Plaintext": DATA, "EncryptionAlgorithm": "RSAES_OAEP_SHA_256"}
+    assert direct.kms(service, "Encrypt", **asked, more=FOR_ROOT).error == "InvalidKeyUsageException"
+    (entry,) = local.call("ListKeys")["Keys"]
+    (event,) = creations(local)
+    assert event["serviceEventDetails"]["keyId"] == entry["KeyId"]
+
+
+def test_no_managed_key_is_made_if_that_cannot_be_recorded(
+    direct: DirectClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local, service = direct.local, direct.profile(SERVICE)
+
+    def full() -> None:
+        raise KMSInternalException
+
+    with monkeypatch.context() as patched:
+        patched.setattr(local.deployment.log, "flush", full)
+        with pytest.raises(KMSInternalException):
+            direct.kms(service, "Encrypt", KeyId=ALIAS, Plaintext=DATA, more=FOR_ROOT)
+    assert local.call("ListKeys")["Keys"] == []
 
 
 def test_the_rotation_period_of_aws_managed_keys_is_a_setting(tmp_path: Path, clock: ManualClock) -> None:

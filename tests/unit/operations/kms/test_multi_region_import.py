@@ -36,6 +36,11 @@ def key_id(local: LocalDeployment) -> str:
     return key_id
 
 
+def synchronizations(local: LocalDeployment) -> list[str]:
+    """Return the Regions of the records that a primary's change was copied to its replicas."""
+    return [each["awsRegion"] for each in local.records() if each["eventName"] == "SynchronizeMultiRegionKey"]
+
+
 def put(local: LocalDeployment, key_id: str, material: bytes, region: str = EAST, **more: Any) -> str:
     """Import material and return its id."""
     found: str = import_material(local, key_id, material, region, **more)["KeyMaterialId"]
@@ -157,6 +162,38 @@ def test_pending_material_deleted_in_the_primary_is_deleted_in_all_replicas(
     assert opened_by(local, encrypt(local, key_id, WEST), SOUTH) == third
 
 
+def test_a_change_of_material_that_reaches_the_replicas_is_recorded(local: LocalDeployment, key_id: str) -> None:
+    """The import of the first material came before there were replicas. What follows changes one key alone or all."""
+    assert synchronizations(local) == []
+    second = put_new(local, key_id, SECOND, ValidTo=local.clock.now() + DAY)
+    assert synchronizations(local) == [EAST]
+    for region in (WEST, SOUTH, EAST):
+        put(local, key_id, SECOND, region)
+    local.call("DeleteImportedKeyMaterial", KeyId=key_id, KeyMaterialId=second, region=WEST)
+    local.call("DeleteImportedKeyMaterial", KeyId=key_id)
+    put(local, key_id, FIRST)
+    assert synchronizations(local) == [EAST]
+    local.call("DeleteImportedKeyMaterial", KeyId=key_id, KeyMaterialId=second)
+    assert synchronizations(local) == [EAST] * 2
+    put_new(local, key_id, THIRD, ValidTo=local.clock.now() + DAY)
+    put(local, key_id, FIRST, WEST, ValidTo=local.clock.now() + DAY)
+    assert synchronizations(local) == [EAST] * 3
+    local.clock.advance(DAY)
+    local.deployment.keeper.run()
+    assert synchronizations(local) == [EAST] * 4
+
+
+def test_an_import_into_an_hmac_key_changes_that_key_alone(local: LocalDeployment) -> None:
+    kind = {"KeySpec": "HMAC_256", "KeyUsage": "GENERATE_VERIFY_MAC"}
+    key_id: str = local.call("CreateKey", Origin="EXTERNAL", MultiRegion=True, **kind)["KeyMetadata"]["KeyId"]
+    import_material(local, key_id, FIRST)
+    local.call("ReplicateKey", KeyId=key_id, ReplicaRegion=WEST)
+    import_material(local, key_id, FIRST, WEST)
+    import_material(local, key_id, FIRST)
+    local.call("DeleteImportedKeyMaterial", KeyId=key_id)
+    assert synchronizations(local) == []
+
+
 def test_pending_material_that_expires_in_a_replica_delays_the_rotation(local: LocalDeployment, key_id: str) -> None:
     put_new(local, key_id, SECOND)
     put(local, key_id, SECOND, SOUTH)
@@ -243,21 +280,48 @@ def test_an_hmac_replica_imports_only_the_material_of_its_primary(local: LocalDe
     assert local.call("VerifyMac", region=WEST, **message, Mac=tag)["MacValid"] is True
 
 
-def test_a_rotation_to_material_just_expired_in_a_replica_leaves_the_replica_pending_import(
-    local: LocalDeployment, key_id: str
+@pytest.mark.parametrize("keeper_comes", [True, False])
+def test_material_that_has_expired_in_a_replica_is_not_rotated_to(
+    local: LocalDeployment, key_id: str, *, keeper_comes: bool
 ) -> None:
     put_new(local, key_id, SECOND)
     put(local, key_id, SECOND, SOUTH)
     put(local, key_id, SECOND, WEST, ValidTo=local.clock.now() + DAY)
     local.clock.advance(DAY)
-    local.call("RotateKeyOnDemand", KeyId=key_id)
-    local.deployment.keeper.run()
-    assert describe(local, key_id, WEST)["KeyState"] == "PendingImport"
-    with pytest.raises(Refused, match="KMSInvalidStateException"):
-        local.call("Encrypt", KeyId=key_id, Plaintext="eA==", region=WEST)
+    if keeper_comes:
+        local.deployment.keeper.run()
+    assert refusal(local, "RotateKeyOnDemand", KeyId=key_id) == "KMSInvalidStateException"
+    assert describe(local, key_id, WEST)["KeyState"] == "Enabled"
     put(local, key_id, SECOND, WEST)
+    local.call("RotateKeyOnDemand", KeyId=key_id)
     blob = local.call("Encrypt", KeyId=key_id, Plaintext="eA==", region=WEST)["CiphertextBlob"]
     assert local.call("Decrypt", CiphertextBlob=blob, region=SOUTH)["Plaintext"] == "eA=="
+
+
+@pytest.mark.parametrize("keeper_comes", [True, False])
+@pytest.mark.parametrize("material", [SECOND, THIRD])
+def test_new_material_takes_the_place_of_pending_material_that_has_expired(
+    local: LocalDeployment, key_id: str, material: bytes, *, keeper_comes: bool
+) -> None:
+    second = put_new(local, key_id, SECOND, ValidTo=local.clock.now() + DAY)
+    put(local, key_id, SECOND, WEST)
+    local.clock.advance(DAY)
+    if keeper_comes:
+        local.deployment.keeper.run()
+    with pytest.raises(Refused, match="IncorrectKeyMaterialException"):
+        put(local, key_id, SECOND, ImportType="EXISTING_KEY_MATERIAL")
+    assert synchronizations(local) == [EAST] * (2 if keeper_comes else 1)
+    put_new(local, key_id, material)
+    local.deployment.keeper.run()
+    (event,) = [each for each in local.records() if each["eventName"] == "DeleteExpiredKeyMaterial"]
+    assert (event["awsRegion"], event["serviceEventDetails"]["keyMaterialId"]) == (EAST, second)
+    # The same material, imported before the keeper comes, never leaves the replicas.
+    stays = material == SECOND and not keeper_comes
+    assert synchronizations(local) == [EAST] * (1 if stays else 3)
+    for region in (WEST, SOUTH):
+        put(local, key_id, material, region)
+    local.call("RotateKeyOnDemand", KeyId=key_id)
+    assert opened_by(local, encrypt(local, key_id, WEST), SOUTH)
 
 
 def test_a_replica_with_former_pending_material_does_not_count_as_having_the_new_one(

@@ -5,6 +5,7 @@ import os
 import re
 import resource
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,14 @@ from strongroom.audit.archive import DamagedSegmentError
 from strongroom.audit.chain import CHECKPOINT, Position, link, name_time
 from strongroom.audit.search import Query
 from strongroom.audit.sink import AuditMark
-from strongroom.store.audit.archiving import ArchiveError, complete_before, copy_segment, make_folder, require_covered
+from strongroom.store.audit.archiving import (
+    ArchiveError,
+    complete_before,
+    copy_segment,
+    is_same_folder,
+    make_folder,
+    require_covered,
+)
 from strongroom.store.audit.search import search_log
 from strongroom.store.audit.segment_reader import UnreadableSegmentError, lines_of, open_plain
 from strongroom.store.audit.segments import Segment, copies_of_segments, segments_of
@@ -50,6 +58,30 @@ def test_the_newest_segment_stays_and_so_does_what_a_start_needs(disk: Disk) -> 
     begun = disk.clock.now() - 4 * 60
     assert [due(disk, before=begun + 60 * minutes) for minutes in range(5)] == [0, 1, 2, 3, 3]
     assert second.begun == name_time(begun + 60)
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_a_segment_is_no_copy_of_itself(disk: Disk, tmp_path: Path, link: Callable[[Path, Path], None]) -> None:
+    segment = segments_of(disk.folder)[0]
+    link(segment.path, tmp_path / segment.path.name)
+    with pytest.raises(ArchiveError, match="itself, and no copy; remove that link"):
+        copy_segment(segment, tmp_path, compress=False, progress=lambda _: None)
+
+
+@pytest.mark.parametrize("has_numbers", [True, False], ids=["one device number", "two device numbers"])
+def test_a_folder_is_found_to_be_the_same_under_another_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, has_numbers: bool
+) -> None:
+    """A link that is not resolved is to the file system what a second mount is."""
+    folder, other, mount = tmp_path / "folder", tmp_path / "other", tmp_path / "mount"
+    folder.mkdir()
+    other.mkdir()
+    mount.symlink_to("folder")
+    if not has_numbers:
+        monkeypatch.setattr(Path, "samefile", lambda *_: False)
+    assert is_same_folder(mount, folder)
+    assert not is_same_folder(mount, other)
+    assert [*folder.iterdir(), *other.iterdir()] == []
 
 
 @pytest.mark.parametrize("compress", [True, False])
