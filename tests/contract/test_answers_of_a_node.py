@@ -164,7 +164,7 @@ def test_calls_that_arrive_shortly_before_a_renewal_are_answered(
     key_id = keys_of(node, 1)[0]
 
     async def scenario(loopback: LoopbackServer) -> None:
-        monkeypatch.setattr(loopback.front._dispatcher._lease_wait, "_longest", 10.0)
+        monkeypatch.setattr(loopback.front._dispatcher._lease_wait, "_longest", lambda: 10.0)
         await asyncio.to_thread(node.stop_agent)
         calls = [asyncio.create_task(loopback.call("Encrypt", KeyId=key_id, Plaintext=DATA)) for _ in range(10)]
         await until(lambda: loopback.front._dispatcher._lease_wait.waiting == 10)

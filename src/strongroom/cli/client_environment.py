@@ -7,7 +7,7 @@ the user's own configuration file, and proxies.
 
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,9 +16,6 @@ from strongroom.aws_variables import CLEARED, PROXY_EXCEPTIONS, SERVICES
 from strongroom.settings import Settings
 from strongroom.settings_sources import CONFIG_VARIABLE
 from strongroom.whole_files import replace_file
-
-_CLEARED = (*CLEARED, CONFIG_VARIABLE)
-"""The settings file of another server does not belong to this one."""
 
 
 def write_client_environment(
@@ -31,15 +28,18 @@ def write_client_environment(
     """
     folder = DataFolder(settings.folder)
     variables = _variables(settings, folder, url)
+    cleared: Sequence[str] = CLEARED
     if for_commands:
         variables["STRONGROOM_DATA"] = str(folder.path.absolute())
+        # The settings file of another server does not belong to this one.
+        cleared = (*CLEARED, CONFIG_VARIABLE)
     if config is not None:
         variables[CONFIG_VARIABLE] = str(config.absolute())
     direct = _direct(urlsplit(url).hostname or "")
     commands = _commands()
     for path, text in (
-        (folder.client_environment, _for_sh(variables, direct, commands)),
-        (folder.client_environment_fish, _for_fish(variables, direct, commands)),
+        (folder.client_environment, _for_sh(variables, cleared, direct, commands)),
+        (folder.client_environment_fish, _for_fish(variables, cleared, direct, commands)),
     ):
         # The next start writes them again, so they need not survive a crash of the machine.
         replace_file(path, text.encode(errors="surrogateescape"), durable=False)
@@ -71,10 +71,10 @@ def _commands() -> str | None:
     return None if sys.prefix == sys.base_prefix else str(Path(sys.prefix, "bin"))
 
 
-def _for_sh(variables: Mapping[str, str], direct: str, commands: str | None) -> str:
+def _for_sh(variables: Mapping[str, str], cleared: Sequence[str], direct: str, commands: str | None) -> str:
     lines = [
         "# Points the AWS clients of this shell at Strongroom. Read it with the command `.`; written by each start.",
-        f"unset {' '.join(_CLEARED)}",
+        f"unset {' '.join(cleared)}",
         *(f"export {name}={shlex.quote(value)}" for name, value in variables.items()),
         "no_proxy=${no_proxy:-${NO_PROXY:-}}",
         *(f'export {name}={shlex.quote(direct)}"${{{name}:+,${name}}}"' for name in PROXY_EXCEPTIONS),
@@ -84,11 +84,11 @@ def _for_sh(variables: Mapping[str, str], direct: str, commands: str | None) -> 
     return "\n".join(lines) + "\n"
 
 
-def _for_fish(variables: Mapping[str, str], direct: str, commands: str | None) -> str:
+def _for_fish(variables: Mapping[str, str], cleared: Sequence[str], direct: str, commands: str | None) -> str:
     lines = [
         "# Points the AWS clients of this fish at Strongroom. Read it with `source`; written by each start.",
         # Erasing would uncover, or erase, universal variables. A global variable that is not exported covers them.
-        *(f"set --global --unexport {name}" for name in _CLEARED),
+        *(f"set --global --unexport {name}" for name in cleared),
         *(f"set --global --export {name} {fish_quoted(value)}" for name, value in variables.items()),
         "set --query no_proxy[1]; or set --global no_proxy $NO_PROXY",
         *(f"set --global --export {name} (string join , {fish_quoted(direct)} ${name})" for name in PROXY_EXCEPTIONS),
