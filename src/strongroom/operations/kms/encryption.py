@@ -231,7 +231,10 @@ def _require_algorithm(key: KmsKey, algorithm: EncryptionAlgorithm, context: Enc
 
 
 def _load(active: ActiveKey, algorithm: EncryptionAlgorithm) -> None:
-    """Load what encrypts, so that a dry run is refused too if that is damaged or out of reach."""
+    """Load what encrypts, so that a dry run is refused too if that is damaged.
+
+    No custom key store is asked, so a dry run does not find out that one is disconnected.
+    """
     if algorithm is _SYMMETRIC:
         active.current()
     else:
