@@ -83,9 +83,9 @@ class _WrittenFile(_NamedPath):
     def _why_not(self, path: Path) -> str | None:
         """Return why a file cannot be written, None if it can."""
         folder = path.parent
-        if not folder.is_dir():
-            return f"cannot be written: `{folder}` is not a folder; make it first"
         try:
+            if not folder.is_dir():
+                return f"cannot be written: `{folder}` is not a folder; make it first"
             found = path.lstat()
         except FileNotFoundError:
             found = None

@@ -79,6 +79,12 @@ def test_a_folder_must_be_there(tmp_path: Path) -> None:
         assert kind.convert(str(tmp_path / "report"), None, None) == tmp_path / "report"
 
 
+def test_a_folder_that_cannot_be_looked_into_is_told_in_words(tmp_path: Path) -> None:
+    """Root may look into every folder, so the test has one whose name is too long."""
+    with pytest.raises(click.BadParameter, match="cannot be written: File name too long"):
+        WRITTEN_FILE.convert(str(tmp_path / ("x" * 300) / "report"), None, None)
+
+
 def test_a_file_that_is_there_is_replaced_or_not(tmp_path: Path) -> None:
     path = tmp_path / "report"
     path.write_text("")
