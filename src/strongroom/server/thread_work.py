@@ -108,7 +108,8 @@ class ThreadWork:
         else:
             with settling.deferred() as unsettled:
                 followed_by = self._perform(request, job.step)
-            if unsettled.is_lost or not unsettled.is_settled:
+            # In this order: `lost` first notes the loss, so that one that comes in between is not missed.
+            if not unsettled.is_settled or unsettled.is_lost:
                 followed_by = UnsettledStep(followed_by, unsettled)
         request.finished_at = self._timer()
         return followed_by
