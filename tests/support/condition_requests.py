@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from local_deployment import ORIGIN, LocalDeployment
+from strongroom.operations.context import Context, Origin
 from strongroom.operations.iam.table import IAM_TABLE
 from strongroom.operations.kms.table import TABLE
 from strongroom.operations.operation import Operation
@@ -157,3 +159,17 @@ def request_with(row: Operation, *members: str) -> Request:
 def filler(row: Operation, member: str) -> object:
     """Return a value for a member that a request cannot go without."""
     return value_of(row, member) if member in MEMBERS else REQUIRED[member]
+
+
+def context_of(local: LocalDeployment, row: Operation, origin: Origin = ORIGIN) -> Context:
+    """Return what a call of an operation by the account root has."""
+    return Context(
+        backends=local.deployment.backends,
+        credential=local.root(),
+        region="us-east-1",
+        now=NOW,
+        action=row.action,
+        rule=row.rule,
+        cross_account=row.cross_account,
+        origin=origin,
+    )

@@ -11,13 +11,16 @@ from typing import Any
 
 import botocore.session
 
+from audit_disk import Disk
 from free_ports import free_port
 from programs import program
 from server_processes import wait_until
 from strongroom.clock import Clock
 from strongroom.shipping.destination import Destination, DestinationError
+from strongroom.shipping.folder import FolderDestination
 from strongroom.shipping.progress import Progress
 from strongroom.shipping.shipper import Shipper
+from strongroom.store.audit.log import AuditLog
 from strongroom.store.audit.segment_source import Piece, Source
 from strongroom.store.audit.segments import segments_of
 from tls_files import Pair
@@ -177,3 +180,16 @@ def process_of(server_pid: int, module: str) -> int | None:
         if module.encode() in command:
             return int(child)
     return None
+
+
+def ship_to_folder(disk: Disk, copy: Path) -> str:
+    """Ship what there is to a folder; return why that failed, if it did."""
+    shipper = shipper_of(disk.folder, copy.parent / "state", FolderDestination(copy), disk.clock)
+    ship(shipper)
+    return shipper.status().failing
+
+
+def fill(disk: Disk, log: AuditLog, lines: int) -> None:
+    """Write some lines to a log."""
+    for number in range(lines):
+        disk.write(log, f"event{number}")

@@ -5,17 +5,17 @@ deny less. Source: Service Authorization Reference, "Actions, resources, and con
 2026.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from condition_requests import MEMBERS, NOW, ROWS, request_with
+from condition_requests import MEMBERS, NOW, ROWS, context_of, request_with
 from local_deployment import ORIGIN, LocalDeployment
 from strongroom.clock import ManualClock
 from strongroom.operations.condition_key_actions import BOUNDARY_KEY
 from strongroom.operations.condition_keys import DecisionContext
-from strongroom.operations.context import Context
 from strongroom.operations.operation import Operation
 from strongroom.operations.targets import Target
 
@@ -67,8 +67,10 @@ ANY_ACTION_OF_A_SERVICE = ["kms:CallerAccount", "kms:KeySpec", "kms:MultiRegion"
 
 
 @pytest.fixture(scope="module")
-def local(tmp_path_factory: pytest.TempPathFactory) -> LocalDeployment:
-    return LocalDeployment(Path(tmp_path_factory.mktemp("data")), ManualClock(NOW))
+def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalDeployment]:
+    local = LocalDeployment(Path(tmp_path_factory.mktemp("data")), ManualClock(NOW))
+    yield local
+    local.deployment.close()
 
 
 def actions_of(row: Operation) -> list[str]:
@@ -83,16 +85,7 @@ def actions_of(row: Operation) -> list[str]:
 
 def asked(local: LocalDeployment, row: Operation, action: str) -> DecisionContext:
     """Return what conditions see of a call that sends all members that any condition could want."""
-    call = Context(
-        backends=local.deployment.backends,
-        credential=local.root(),
-        region="us-east-1",
-        now=NOW,
-        action=row.action,
-        rule=row.rule,
-        cross_account=row.cross_account,
-        origin=msgspec.structs.replace(ORIGIN, via_service="backup.amazonaws.com"),
-    )
+    call = context_of(local, row, msgspec.structs.replace(ORIGIN, via_service="backup.amazonaws.com"))
     fields = {field.encode_name for field in msgspec.structs.fields(row.request)}
     target = Target(action, tags=(("Team", "red"),), alias="alias/one", claims={BOUNDARY_KEY: (BOUNDARY,)})
     return DecisionContext(

@@ -11,12 +11,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from condition_requests import MEMBERS, NOW, ROWS, filler, request_with
-from local_deployment import ORIGIN, LocalDeployment
+from condition_requests import MEMBERS, NOW, ROWS, context_of, filler, request_with
+from local_deployment import LocalDeployment
 from strongroom.clock import ManualClock
 from strongroom.operations.condition_keys import DecisionContext
 from strongroom.operations.condition_parameters import NO_PARAMETERS, ConditionParameters, GrantParameters
-from strongroom.operations.context import Context
 from strongroom.operations.kms.table import TABLE
 from strongroom.operations.operation import Operation
 from strongroom.operations.shapes import Request
@@ -81,18 +80,8 @@ def action_of(row: Operation, member: str) -> str:
 
 
 def decision(local: LocalDeployment, row: Operation, action: str, request: Request) -> DecisionContext:
-    call = Context(
-        backends=local.deployment.backends,
-        credential=local.root(),
-        region="us-east-1",
-        now=NOW,
-        action=row.action,
-        rule=row.rule,
-        cross_account=row.cross_account,
-        origin=ORIGIN,
-    )
     target = Target(action)
-    return DecisionContext(call, request, target, (target,))
+    return DecisionContext(context_of(local, row), request, target, (target,))
 
 
 @pytest.mark.parametrize(("row", "member"), CASES, ids=lambda each: each if isinstance(each, str) else each.name)

@@ -7,39 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audit_disk import Disk
-from shipping import content_of, ship, shipper_of
+from shipping import content_of, fill, ship_to_folder
 from strongroom.audit.recorded_end import failure_before
 from strongroom.audit.verification import Verifier
-from strongroom.shipping.folder import FolderDestination
 from strongroom.shipping.progress import Progress, has_taken
 from strongroom.store.audit.end_file import read_ends
-from strongroom.store.audit.log import AuditLog
 from strongroom.store.audit.segment_reader import walk
 from strongroom.store.audit.segments import copies_of_segments, segments_of
-
-
-@pytest.fixture
-def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
-    (tmp_path / "audit").mkdir()
-    return Disk(tmp_path / "audit", monkeypatch)
-
-
-@pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    (tmp_path / "copy").mkdir()
-    return tmp_path / "copy"
-
-
-def ship_to_folder(disk: Disk, copy: Path) -> str:
-    """Ship what there is to a folder; return why that failed, if it did."""
-    shipper = shipper_of(disk.folder, copy.parent / "state", FolderDestination(copy), disk.clock)
-    ship(shipper)
-    return shipper.status().failing
-
-
-def fill(disk: Disk, log: AuditLog, lines: int) -> None:
-    for number in range(lines):
-        disk.write(log, f"event{number}")
 
 
 def size_up_to(disk: Disk, segment: int) -> int:

@@ -8,39 +8,14 @@ import pytest
 
 from audit_disk import Disk, broken
 from server_processes import wait_until
-from shipping import MemoryDestination, content_of, ship, shipper_of
+from shipping import MemoryDestination, content_of, fill, ship, ship_to_folder, shipper_of
 from strongroom.clock import SystemClock
 from strongroom.errors import KMSInternalException
 from strongroom.shipping.folder import MARK, FolderDestination
 from strongroom.shipping.progress import DamagedProgressError, Progress, has_taken
 from strongroom.store.audit.end_file import read_end
-from strongroom.store.audit.log import AuditLog
 from strongroom.store.audit.segment_source import Source
 from strongroom.store.audit.segments import segments_of
-
-
-@pytest.fixture
-def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
-    (tmp_path / "audit").mkdir()
-    (tmp_path / "copy").mkdir()
-    return Disk(tmp_path / "audit", monkeypatch)
-
-
-@pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    return tmp_path / "copy"
-
-
-def ship_to_folder(disk: Disk, copy: Path) -> str:
-    """Ship what there is to a folder; return why that failed, if it did."""
-    shipper = shipper_of(disk.folder, copy.parent / "state", FolderDestination(copy), disk.clock)
-    ship(shipper)
-    return shipper.status().failing
-
-
-def fill(disk: Disk, log: AuditLog, lines: int) -> None:
-    for number in range(lines):
-        disk.write(log, f"event{number}")
 
 
 def test_a_folder_becomes_byte_for_byte_the_log(disk: Disk, copy: Path) -> None:

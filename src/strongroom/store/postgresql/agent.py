@@ -122,7 +122,7 @@ class Agent:
         if now >= self._next_renewal:
             self._renew(connection)
             waits = self._membership.is_member or self._membership.waits_for_other
-            # Without a lease it joins at once. Where that fails too, it must not ask without a pause.
+            # Without a lease it joins after a short pause. Where that fails too, it must not ask without one.
             self._next_renewal = now + (self._lease / RENEWALS if waits else _FIRST_PAUSE)
             return
         next_look = self._looked_at + (LONGEST_POLL if self._poll is None else self._poll)
