@@ -38,6 +38,31 @@ def rotations(local: LocalDeployment, key_id: str) -> list[dict[str, object]]:
     return found
 
 
+def test_a_round_that_has_no_time_for_all_keys_says_so_and_the_next_one_goes_on(local: LocalDeployment) -> None:
+    rotating, leaving = [new_key(local) for _ in range(3)], [new_key(local) for _ in range(2)]
+    for key_id in rotating:
+        local.call("EnableKeyRotation", KeyId=key_id, RotationPeriodInDays=90)
+    for key_id in leaving:
+        local.call("ScheduleKeyDeletion", KeyId=key_id)
+    local.clock.advance(90 * DAY)
+    keeper = local.deployment.keeper
+    keeper.duty_time = 0.0  # One key of each duty, however fast the machine is.
+    found = []
+    for _ in range(4):
+        is_left = local.deployment.chores()
+        found.append((keeper.counters.keys["rotated"], keeper.counters.keys["deleted"], is_left))
+    assert found == [(1, 1, True), (2, 2, True), (3, 2, False), (3, 2, False)]
+
+
+def test_a_process_that_ends_leaves_what_is_due(local: LocalDeployment) -> None:
+    key_id = new_key(local)
+    local.call("EnableKeyRotation", KeyId=key_id, RotationPeriodInDays=90)
+    local.clock.advance(90 * DAY)
+    local.deployment.hurry()
+    local.deployment.keeper.run()
+    assert rotations(local, key_id) == []
+
+
 def test_a_key_rotates_when_its_period_is_over_and_not_before(local: LocalDeployment) -> None:
     key_id = new_key(local)
     local.call("EnableKeyRotation", KeyId=key_id, RotationPeriodInDays=90)
