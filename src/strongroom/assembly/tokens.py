@@ -38,6 +38,7 @@ from strongroom.crypto.software.aes import NONCES_LENGTH
 from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.crypto.token_errors import TokenFaultError, TokenRefusedError, TokenTimeoutError, TokenUnavailableError
 from strongroom.entropy import Entropy
+from strongroom.first_few import first_few
 from strongroom.keys.specs import KeySpec, KeyUsage
 from strongroom.keys.wrapping import WrappingAlgorithm
 from strongroom.problems import Problems, Subject
@@ -330,8 +331,8 @@ class ConfiguredToken:
 
 
 def _named(keys: Sequence[OpenDomainKey]) -> str:
-    """Return the objects of domain keys, by id and label."""
-    return ", ".join(f"object {object_id_of(each).hex()} ({label_of(each.scope, each.version)})" for each in keys)
+    """Return the objects of domain keys, by id and label: the first few."""
+    return first_few([f"object {object_id_of(each).hex()} ({label_of(each.scope, each.version)})" for each in keys])
 
 
 class _SealKey:

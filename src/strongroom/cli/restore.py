@@ -29,6 +29,7 @@ from strongroom.cli.progress import progress_bar
 from strongroom.cli.unsealing import unsealing_of
 from strongroom.clock import SystemClock
 from strongroom.entropy import system_entropy
+from strongroom.first_few import first_few
 from strongroom.supervisor.hardening import harden_process
 
 
@@ -157,7 +158,8 @@ def _lines(restored: RestoredBackup, request: RestoreRequest, config: Path | Non
             "on, give one of them a copy of the token: a rotation of domain keys there destroys the objects for both"
         )
     yield from _root_key_lines(restored, request)
-    yield f"Access keys are as they were. If root access keys of {', '.join(restored.accounts)} are lost, run:"
+    accounts = first_few(restored.accounts, MOST_SHOWN)
+    yield f"Access keys are as they were. If root access keys of {accounts} are lost, run:"
     yield f"  {command_line('account', 'root-key', 'ID', data=request.data, config=config)}"
     yield f"{request.data} is restored."
 

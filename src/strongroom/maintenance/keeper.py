@@ -22,6 +22,7 @@ from typing import ParamSpec
 from strongroom.audit.sink import AuditSink
 from strongroom.clock import Clock
 from strongroom.errors import KmsError, QuarantinedRecordException, WriteOutcomeUnknown
+from strongroom.first_few import first_few
 from strongroom.keys.arns import KeyLocator
 from strongroom.maintenance.clock_watch import ClockWatch
 from strongroom.maintenance.date_repair import DATE_REPAIR
@@ -312,12 +313,17 @@ class Keeper:
             return
         self._failing[what] = reason, now
         logger.error(
-            "the keeper could not finish %s %s, and tries again: %s",
+            "the keeper could not finish %s (%s), and tries again: %s",
             name,
-            args,
+            ", ".join(map(_shown, args)),
             told,
             exc_info=None if system or expected else error,
         )
+
+
+def _shown(arg: object) -> str:
+    """Return what a piece of work is about, for the log: of keys, which can be any number, the first few."""
+    return first_few(arg, 3) if isinstance(arg, set) else repr(arg)
 
 
 def _identity(name: str, args: tuple[object, ...]) -> tuple[object, ...]:

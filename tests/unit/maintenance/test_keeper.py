@@ -17,6 +17,7 @@ from strongroom.crypto.token_errors import TokenFaultError, TokenTimeoutError, T
 from strongroom.errors import UnsupportedOperationException
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KmsKey
+from strongroom.maintenance.key_rotation import AUTOMATIC_ROTATION
 from strongroom.store.faults import StoreUnavailable
 from strongroom.store.protocol import Transaction
 
@@ -210,6 +211,22 @@ def test_one_key_that_fails_does_not_keep_the_others_from_their_turn(
     assert "the keeper could not finish" in caplog.text
     local.deployment.keeper.run()
     assert [len(rotations(local, key_id)) for key_id in keys] == [1, 1, 1]
+
+
+def test_a_duty_that_fails_names_a_few_of_the_keys_that_are_held_back(
+    local: LocalDeployment, caplog: pytest.LogCaptureFixture
+) -> None:
+    keeper = local.deployment.keeper
+    held = {KeyLocator("000000000000", "us-east-1", f"key-{number:04}") for number in range(5000)}
+
+    def fails(*_arguments: object) -> None:
+        raise RuntimeError("a defect")
+
+    keeper._due_keys.work = fails  # type: ignore[method-assign, assignment]
+    keeper._run_guarded(keeper._do_duty, AUTOMATIC_ROTATION, local.deployment.clock_watch.moment(), held)
+    (record,) = caplog.records
+    assert "and 4997 more" in record.getMessage()
+    assert len(record.getMessage()) < 1000
 
 
 @pytest.mark.parametrize(
