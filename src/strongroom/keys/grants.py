@@ -178,13 +178,9 @@ def _terms(grant: Grant) -> Grant:
         grant_id="",
         created_at=0.0,
         operations=tuple(sorted({*grant.operations})),
-        grantee=_unnamed(grant.grantee),
-        retiring=None if grant.retiring is None else _unnamed(grant.retiring),
+        grantee=msgspec.structs.replace(grant.grantee, shown=""),
+        retiring=None if grant.retiring is None else msgspec.structs.replace(grant.retiring, shown=""),
     )
-
-
-def _unnamed(named: Party) -> Party:
-    return msgspec.structs.replace(named, shown="")
 
 
 Context = Pairs | Pair | None
