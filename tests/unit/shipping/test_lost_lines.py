@@ -1,5 +1,6 @@
 """A copy of the log after the machine has failed: what the log has lost is beside the copy, which is like the log."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,21 @@ def test_the_clock_can_be_set_back_when_the_machine_has_failed(disk: Disk, copy:
     disk.clock.step(-3600)
     goes_on_and_is_shipped(disk, copy, left_over)
     assert set(lost_lines(copy)) == before - lines_in(copy) != set()
+
+
+def test_a_place_that_an_earlier_build_has_saved_is_enough_after_a_whole_segment(disk: Disk, copy: Path) -> None:
+    log = disk.open(size=2000)
+    fill(disk, log, 60)
+    assert ship_to_folder(disk, copy) == ""
+    (saved,) = (copy.parent / "state").glob("*.json")
+    content = json.loads(saved.read_bytes())
+    for place in content["places"].values():
+        del place["before"], place["head"]
+    saved.write_text(json.dumps(content))
+    left_over = len(segments_of(disk.folder)) - 1
+    disk.cut_power(size_up_to(disk, left_over))
+    disk.clock.step(-3600)
+    goes_on_and_is_shipped(disk, copy, left_over)
 
 
 @pytest.mark.parametrize("shipped", [1, 60])
