@@ -1,6 +1,7 @@
 """A deployment moves from SQLite to PostgreSQL and back: all of it arrives, and no server uses the old database."""
 
 import re
+import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from strongroom.assembly.backups.restore import Restore, RestoreRequest
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.assembly.database_history import accept_older
 from strongroom.assembly.databases.postgresql import PostgresqlDatabase
+from strongroom.assembly.node import ensure_node_id
 from strongroom.assembly.open_folder import open_existing
 from strongroom.assembly.relocation.copying import Copied
 from strongroom.assembly.relocation.mark import MoveState, read_mark
@@ -34,6 +36,7 @@ from strongroom.crypto.seal import UnsealError
 from strongroom.settings import Settings
 from strongroom.store.faults import StoreUnavailable
 from strongroom.store.leases.requests import About, Join, Renew
+from strongroom.store.postgresql.leaving import Leaving
 from strongroom.store.postgresql.member_connection import MemberConnection
 from strongroom.store.protocol import Transaction
 from strongroom.store.records import AccountRecord
@@ -311,6 +314,47 @@ def test_an_interrupted_move_is_finished_to_the_same_place_only(
         scene.to_postgresql(postgresql.address(name, SERVER))
     assert scene.to_postgresql() is None
     assert scene.tables(scene.there)["kms_key"]
+
+
+def test_a_copy_of_an_interrupted_move_is_not_served_after_a_move_elsewhere(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a kill when the copy was complete, before the old database says so."""
+    scene.to_postgresql()
+    DataFolder(scene.folder).moved.unlink()
+    (scene.folder / "strongroom.db").unlink()
+    other = tmp_path / "other"
+    other.mkdir(mode=0o700)
+    shutil.copy(DataFolder(scene.folder).root_key, DataFolder(other).root_key)
+    ensure_node_id(DataFolder(other), entropy)
+    with monkeypatch.context() as patched:
+        patched.setattr(Leaving, "mark", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            scene.to_sqlite()
+    assert scene.to_sqlite(other) is not None
+    with pytest.raises(DataFolderError, match=rf"has moved to SQLite, to `{other}`"):
+        scene.to_sqlite()
+    with pytest.raises(DataFolderError):
+        LocalDeployment(scene.folder, scene.clock)
+
+
+@pytest.mark.parametrize("text", ["SQLite, to `{folder}` (history {history})", "SQLite, to `{folder}`"])
+def test_a_move_back_that_was_interrupted_at_its_end_is_finished(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """As after a kill between the commit that leaves the old database and the end; older releases named no history."""
+    scene.to_postgresql()
+    with monkeypatch.context() as patched:
+        patched.setattr(MoveToSqlite, "_publish", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            scene.to_sqlite()
+    mark = read_mark(DataFolder(scene.folder))
+    assert mark is not None
+    with closing(psycopg.connect(scene.address, autocommit=True)) as connection:
+        place = text.format(folder=scene.folder, history=mark.history_id)
+        connection.execute("UPDATE schema_window SET moved_to = %s", (place,))
+    assert scene.to_sqlite() is None
+    assert scene.tables(scene.here)["kms_key"]
 
 
 def test_a_lost_audit_record_prevents_the_move(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

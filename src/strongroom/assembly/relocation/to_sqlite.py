@@ -67,7 +67,7 @@ class MoveToSqlite:
             self._require_free(mark)
             copied = None
             with self._explained():
-                has_left = mark is not None and mark.state is MoveState.ARRIVING and moved_to(pool) is not None
+                has_left = self._is_here(mark, moved_to(pool))
             if mark is None or not has_left:
                 mark = MoveMark(MoveState.ARRIVING, self._old, self._entropy(HISTORY_ID_LENGTH).hex())
                 with (
@@ -83,6 +83,18 @@ class MoveToSqlite:
             self._complete(mark)
             remove_mark(self._folder)
         return copied
+
+    def _is_here(self, mark: MoveMark | None, place: str | None) -> bool:
+        """Tell whether the old database was left for the copy of this mark, and not for one that was made later."""
+        if mark is None or mark.state is not MoveState.ARRIVING:
+            return False
+        # Earlier releases did not name the history.
+        return place in {self._place(mark), self._place(None)}
+
+    def _place(self, mark: MoveMark | None) -> str:
+        """Return what the old database says of where the deployment is: also which of several copies it is."""
+        place = f"SQLite, to `{self._folder.path}`"
+        return place if mark is None else f"{place} (history {mark.history_id})"
 
     def _require_free(self, mark: MoveMark | None) -> None:
         """Refuse to replace a database that is in use."""
@@ -112,7 +124,7 @@ class MoveToSqlite:
                 self._write_seal_document(opened)
                 is_marked = True
                 write_mark(self._folder, mark)
-                left.mark(f"SQLite, to `{self._folder.path}`")
+                left.mark(self._place(mark))
         except BaseException as error:
             if not is_marked:
                 remove_database(self._filled)
