@@ -117,6 +117,7 @@ def restore(  # noqa: PLR0913 - the options of one restore
         "material_destroyed_again": settled.materials,
         "brought_back": settled.brought_back,
         "waiting_anew": settled.waiting_anew,
+        "disconnected_key_stores": settled.disconnected,
         "accounts": restored.accounts,
         "new_root_key": str(request.data / "root.key") if restored.root_key.kind is RootKeyKind.NEW else None,
         "closed_seals": restored.root_key.closed_seals or None,
@@ -155,6 +156,12 @@ def _lines(restored: RestoredBackup, request: RestoreRequest, config: Path | Non
         yield (
             "note: its keys need the same objects in the token as the deployment that was backed up. If that one goes "
             "on, give one of them a copy of the token: a rotation of domain keys there destroys the objects for both"
+        )
+    for store_id in settled.disconnected:
+        yield (
+            f"note: the custom key store {store_id} is disconnected: the deployment that was backed up may go on with "
+            "the same keys in its cluster, and a key that is deleted here would be gone for both. If that deployment "
+            f"is gone, connect it: aws kms connect-custom-key-store --custom-key-store-id {store_id}"
         )
     yield from _root_key_lines(restored, request)
     yield f"Access keys are as they were. If root access keys of {', '.join(restored.accounts)} are lost, run:"

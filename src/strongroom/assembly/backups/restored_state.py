@@ -1,8 +1,10 @@
 """What a restore changes in the restored database, and the record of it.
 
 Keys and material that were destroyed after the backup are destroyed again, unless they are to be brought back. Keys
-whose waiting period would be over get a new one. The writers of the old audit log are forgotten: the record of the
-restore, the first in the new log, says where their chains were.
+whose waiting period would be over get a new one. Key stores in AWS CloudHSM are disconnected: the deployment that was
+backed up may go on with the objects in their clusters, and a key that is deleted in a copy would be gone for both. The
+writers of the old audit log are forgotten: the record of the restore, the first in the new log, says where their chains
+were.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,6 +25,7 @@ from strongroom.entropy import Entropy
 from strongroom.errors import QuarantinedRecordException
 from strongroom.keys import imported, lifecycle
 from strongroom.keys.arns import KeyLocator, locator_of
+from strongroom.keys.custom_key_stores import ConnectionState, CustomKeyStore, CustomKeyStoreType, disconnect
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.states import KeyState
 from strongroom.maintenance.key_deletion import erasure
@@ -51,12 +54,16 @@ _REASON = "destroyed after the backup was made"
 
 
 class Settled(msgspec.Struct, frozen=True):
-    """What was decided: ARNs of keys. ``materials`` are keys that lost imported material."""
+    """What was decided: ARNs of keys. ``materials`` are keys that lost imported material.
+
+    ``disconnected`` are the ids of custom key stores.
+    """
 
     destroyed: Sequence[str]
     materials: Sequence[str]
     brought_back: Sequence[str]
     waiting_anew: Sequence[str]
+    disconnected: Sequence[str] = ()
 
 
 class RestoredState:
@@ -98,13 +105,17 @@ class RestoredState:
             )
         doomed = [each for each in doomed if each not in brought]
         materials = [each for each in materials if each[0] not in brought]
+        connected = self._connected_to_clusters()
         settled = Settled(
             [each.arn for each in doomed],
             sorted({locator.arn for locator, _ in materials}),
             sorted(each.arn for each in brought),
             self._overdue(set(doomed) | brought),
+            [each.store_id for each in connected],
         )
         self._record(settled, facts)
+        for store in connected:
+            self._disconnect(store)
         for locator in brought:
             self._bring_back(locator)
         for locator in doomed:
@@ -143,6 +154,16 @@ class RestoredState:
             due = reader.keys_to_delete(self._now, self._signed.manifest.rows_of("kms_key"))
             return [each.arn for each in due if each not in others and _intact(reader, each) is not None]
 
+    def _connected_to_clusters(self) -> list[CustomKeyStore]:
+        """Return the key stores whose keys the deployment that was backed up may go on to use."""
+        with self._store.read() as reader:
+            return [
+                each
+                for each in reader.all_custom_key_stores()
+                if each.type is CustomKeyStoreType.AWS_CLOUDHSM
+                and each.state in {ConnectionState.CONNECTED, ConnectionState.CONNECTING}
+            ]
+
     def _record(self, settled: Settled, facts: Mapping[str, object]) -> None:
         manifest = self._signed.manifest
         with self._store.read() as reader:
@@ -167,6 +188,10 @@ class RestoredState:
             "materialDestroyedAgain": _listed(settled.materials),
             "broughtBack": _listed(settled.brought_back),
             "newWaitingPeriod": _listed(settled.waiting_anew),
+            "disconnectedKeyStores": {
+                "count": len(settled.disconnected),
+                "customKeyStoreIds": settled.disconnected[:_MOST_NAMED],
+            },
             "closedWriters": _closed_writers(manifest),
         }
         account = accounts[0] if accounts else ""
@@ -204,6 +229,14 @@ class RestoredState:
             )
 
         return plan
+
+    def _disconnect(self, store: CustomKeyStore) -> None:
+        """Have no key of a store used or destroyed until an operator connects it."""
+
+        def act(transaction: Transaction) -> None:
+            transaction.put_custom_key_store(disconnect(store))
+
+        self._store.write(act, AccountScope(store.account))
 
     def _bring_back(self, locator: KeyLocator) -> None:
         def act(transaction: Transaction) -> None:
