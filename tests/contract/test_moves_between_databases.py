@@ -187,7 +187,7 @@ def test_a_command_that_was_open_before_a_move_changes_nothing(scene: Scene) -> 
             early.registrar.create_service("a.amazonaws.com")
         with pytest.raises(DataFolderError, match="has moved to the database"):
             # The audit log knows of a newer history, so there seems to be something to accept.
-            accept_older(early.folder, early.store, early.trail, entropy)
+            accept_older(early.folder, early.store, early.trail, entropy, scene.clock.now())
         with closing(open_existing(scene.there, scene.clock, entropy)) as late:
             scene.to_sqlite()
             with pytest.raises(DataFolderError, match=moved):

@@ -7,12 +7,12 @@ from pathlib import Path
 import click
 
 from strongroom.assembly.backups.restore import Restore, RestoredBackup, RestoreRequest
-from strongroom.assembly.backups.restored_state import WAITING_DAYS
 from strongroom.assembly.backups.root_key_source import RootKeyKind
 from strongroom.assembly.backups.streams import Progress
 from strongroom.assembly.databases.chosen import postgresql_of
+from strongroom.assembly.overdue_deletions import WAITING_DAYS
 from strongroom.audit.cloudtrail import event_time
-from strongroom.cli.backup import MOST_SHOWN, content_lines, verified_document
+from strongroom.cli.backup import content_lines, verified_document
 from strongroom.cli.backup_options import (
     audit_public_key_option,
     backup_errors,
@@ -24,7 +24,7 @@ from strongroom.cli.backup_options import (
 )
 from strongroom.cli.command_lines import command_line
 from strongroom.cli.options import EXISTING_FOLDER, FILE, WrongOptionError, config_option, data_option, read_settings
-from strongroom.cli.output import json_option, show
+from strongroom.cli.output import json_option, named_lines, show
 from strongroom.cli.progress import progress_bar
 from strongroom.cli.unsealing import unsealing_of
 from strongroom.clock import SystemClock
@@ -146,10 +146,7 @@ def _lines(restored: RestoredBackup, request: RestoreRequest, config: Path | Non
         ("brought back, disabled", settled.brought_back),
         (f"pending deletion, and due: {WAITING_DAYS} days more", settled.waiting_anew),
     ):
-        for arn in arns[:MOST_SHOWN]:
-            yield f"{text}: {arn}"
-        if len(arns) > MOST_SHOWN:
-            yield f"{text}: and {len(arns) - MOST_SHOWN} more"
+        yield from named_lines(text, arns)
     if request.audit is None:
         yield "note: keys that were destroyed after the backup are back, because no audit log was given"
     if restored.in_token:

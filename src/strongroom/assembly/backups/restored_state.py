@@ -8,11 +8,13 @@ were.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import chain
 
 import msgspec
 
 from strongroom.assembly.command_trail import current_operator
+from strongroom.assembly.overdue_deletions import MOST_NAMED, intact_key, listed, overdue_keys, some_wait_anew
 from strongroom.audit.cloudtrail import event_time
 from strongroom.audit.operator_events import KEY_SOURCE, Circumstances, OperatorEvent, operator_event
 from strongroom.audit.sink import AuditSink
@@ -22,7 +24,6 @@ from strongroom.backup.manifest import Manifest, SignedManifest, WriterCheckpoin
 from strongroom.crypto.domain_keys import IAM_SCOPE
 from strongroom.crypto.key_backends import KeyBackends
 from strongroom.entropy import Entropy
-from strongroom.errors import QuarantinedRecordException
 from strongroom.keys import imported, lifecycle
 from strongroom.keys.arns import KeyLocator, locator_of
 from strongroom.keys.custom_key_stores import ConnectionState, CustomKeyStore, CustomKeyStoreType, disconnect
@@ -43,13 +44,6 @@ from strongroom.service.audit_trail import AuditTrail
 from strongroom.store.protocol import Reader, Store, Transaction
 from strongroom.store.scopes import AccountScope
 
-WAITING_DAYS = lifecycle.MIN_DELETION_WINDOW_DAYS
-"""The new waiting period of a key whose date has passed, in days."""
-
-_MOST_NAMED = 1000
-"""The most keys that the record of a restore names in each list. It counts all."""
-
-_BATCH = 500
 _REASON = "destroyed after the backup was made"
 
 
@@ -143,7 +137,7 @@ class RestoredState:
         with self._store.read() as reader:
             for material in destructions.materials:
                 locator = locator_of(material.arn)
-                key = _intact(reader, locator)
+                key = intact_key(reader, locator)
                 if key is not None and _without(key, material) != key:
                     found.append((locator, material))
         return found
@@ -151,8 +145,7 @@ class RestoredState:
     def _overdue(self, others: set[KeyLocator]) -> list[str]:
         """Return the keys whose waiting period is over, without ``others``."""
         with self._store.read() as reader:
-            due = reader.keys_to_delete(self._now, self._signed.manifest.rows_of("kms_key"))
-            return [each.arn for each in due if each not in others and _intact(reader, each) is not None]
+            return [each.arn for each in overdue_keys(reader, self._now) if each not in others]
 
     def _connected_to_clusters(self) -> list[CustomKeyStore]:
         """Return the key stores whose keys the deployment that was backed up may go on to use."""
@@ -184,13 +177,13 @@ class RestoredState:
             "backupNode": manifest.node,
             "keys": manifest.rows_of("kms_key"),
             **facts,
-            "destroyedAgain": _listed(settled.destroyed),
-            "materialDestroyedAgain": _listed(settled.materials),
-            "broughtBack": _listed(settled.brought_back),
-            "newWaitingPeriod": _listed(settled.waiting_anew),
+            "destroyedAgain": listed(settled.destroyed),
+            "materialDestroyedAgain": listed(settled.materials),
+            "broughtBack": listed(settled.brought_back),
+            "newWaitingPeriod": listed(settled.waiting_anew),
             "disconnectedKeyStores": {
                 "count": len(settled.disconnected),
-                "customKeyStoreIds": settled.disconnected[:_MOST_NAMED],
+                "customKeyStoreIds": settled.disconnected[:MOST_NAMED],
             },
             "closedWriters": _closed_writers(manifest),
         }
@@ -219,7 +212,7 @@ class RestoredState:
 
     def _erase_material(self, locator: KeyLocator, material: DestroyedMaterial) -> Plan:
         def plan(reader: Reader, prepared: PreparedMaterial) -> KeyChanges:
-            key = _intact(reader, locator)
+            key = intact_key(reader, locator)
             if key is None or (after := _without(key, material)) == key:
                 return NO_CHANGES
             lost = {"keyMaterialId": imported.lost(key, after)[0], "reason": _REASON}
@@ -240,7 +233,7 @@ class RestoredState:
 
     def _bring_back(self, locator: KeyLocator) -> None:
         def act(transaction: Transaction) -> None:
-            key = _intact(transaction, locator)
+            key = intact_key(transaction, locator)
             if key is not None and (after := _disabled(key)) != key:
                 transaction.save_key(key, after)
 
@@ -248,28 +241,9 @@ class RestoredState:
 
     def _wait_anew(self) -> None:
         """Give every key whose waiting period is over a new one."""
-
-        def act(transaction: Transaction) -> tuple[int, bool]:
-            due = transaction.keys_to_delete(self._now, _BATCH + skipped)
-            keys = [key for locator in due if (key := _intact(transaction, locator)) is not None]
-            for key in keys:
-                transaction.save_key(key, lifecycle.schedule_deletion(key, WAITING_DAYS, self._now))
-            return len(due) - len(keys), bool(keys)
-
         skipped, more = 0, True
         while more:
-            skipped, more = self._store.write(act)
-
-
-def _intact(reader: Reader, locator: KeyLocator) -> KmsKey | None:
-    """Return a key; None if it does not exist, or if its record is damaged: no call can use it, and it stays as it is.
-
-    In a transaction, damaged material counts as well.
-    """
-    try:
-        return reader.key(locator)
-    except QuarantinedRecordException:
-        return None
+            skipped, more = self._store.write(partial(some_wait_anew, now=self._now, skipped=skipped))
 
 
 def _without(key: KmsKey, material: DestroyedMaterial) -> KmsKey:
@@ -291,13 +265,9 @@ def _is_named(locator: KeyLocator, names: set[str]) -> bool:
     return locator.key_id in names or locator.arn in names
 
 
-def _listed(arns: Sequence[str]) -> dict[str, object]:
-    return {"count": len(arns), "keys": list(arns[:_MOST_NAMED])}
-
-
 def _closed_writers(manifest: Manifest) -> list[object]:
     """Return where the chains of the old audit log were when the backup was made."""
-    return [_closed_writer(each) for each in manifest.checkpoints[:_MOST_NAMED]]
+    return [_closed_writer(each) for each in manifest.checkpoints[:MOST_NAMED]]
 
 
 def _closed_writer(checkpoint: WriterCheckpoint) -> object:
