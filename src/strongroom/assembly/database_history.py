@@ -44,7 +44,7 @@ def require_all_committed(database: Database, store: Readable) -> None:
 
 
 def accept_older(folder: DataFolder, store: Store, trail: CommandTrail, entropy: Entropy, now: float) -> Accepted:
-    """Go on with a database that was rolled back: record that at ``now``, in epoch seconds, and begin another history.
+    """Go on with a database that was rolled back: record that, and begin another history.
 
     From then on a copy from before is refused. What was announced when this state was saved is left in its token. Keys
     whose waiting period is over get a new one: their deletion may have been cancelled by a commit that is missing. If

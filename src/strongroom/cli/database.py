@@ -106,7 +106,8 @@ def accept_older_command(*, as_json: bool, data: str | None, config: Path | None
     is refused from then on. Keys whose deletion is due wait seven days more.
     """
     with open_data_folder(config, data, also_older=True) as (opened, _):
-        accepted = accept_older(opened.folder, opened.store, opened.trail, system_entropy, SystemClock().now())
+        now = opened.clock_watch.latest(SystemClock().now())
+        accepted = accept_older(opened.folder, opened.store, opened.trail, system_entropy, now)
         document = {"accepted": accepted.missing.text, "waiting_anew": accepted.waiting_anew}
         show(document, _accepted_lines(accepted), as_json=as_json)
 
