@@ -1,7 +1,7 @@
 """Keys whose waiting period is over in a database of an earlier state: a restored one, or one that was rolled back.
 
-Whether their deletion was cancelled since is not known. The keeper would erase them at once, and nobody could stop it
-any more. So they get a new waiting period.
+Whether their deletion was cancelled since is not known. The keeper would erase them at once, before an operator can
+cancel it again. So they get a new waiting period.
 """
 
 from collections.abc import Sequence
