@@ -66,7 +66,10 @@ def test_a_copy_of_an_interrupted_move_is_not_served_after_a_move_elsewhere(
         LocalDeployment(scene.folder, scene.clock)
 
 
-@pytest.mark.parametrize("text", ["SQLite, to `{folder}` (history {history})", "SQLite, to `{folder}`"])
+@pytest.mark.parametrize(
+    "text",
+    ["SQLite, to `{folder}` (history {history})", "SQLite, to `/renamed` (history {history})", "SQLite, to `{folder}`"],
+)
 def test_a_move_back_that_was_interrupted_at_its_end_is_finished(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:

@@ -86,15 +86,14 @@ class MoveToSqlite:
 
     def _is_here(self, mark: MoveMark | None, place: str | None) -> bool:
         """Tell whether the old database was left for the copy of this mark, and not for one that was made later."""
-        if mark is None or mark.state is not MoveState.ARRIVING:
+        if mark is None or mark.state is not MoveState.ARRIVING or place is None:
             return False
-        # Earlier releases did not name the history.
-        return place in {self._place(mark), self._place(None)}
+        # The folder may have another path by now. Earlier releases did not name the history.
+        return place.endswith(_named(mark)) or place == self._place
 
-    def _place(self, mark: MoveMark | None) -> str:
-        """Return what the old database says of where the deployment is: also which of several copies it is."""
-        place = f"SQLite, to `{self._folder.path}`"
-        return place if mark is None else f"{place} (history {mark.history_id})"
+    @property
+    def _place(self) -> str:
+        return f"SQLite, to `{self._folder.path}`"
 
     def _require_free(self, mark: MoveMark | None) -> None:
         """Refuse to replace a database that is in use."""
@@ -124,7 +123,7 @@ class MoveToSqlite:
                 self._write_seal_document(opened)
                 is_marked = True
                 write_mark(self._folder, mark)
-                left.mark(self._place(mark))
+                left.mark(self._place + _named(mark))
         except BaseException as error:
             if not is_marked:
                 remove_database(self._filled)
@@ -177,3 +176,8 @@ class MoveToSqlite:
                 yield
         except UnusableDatabaseError as error:
             raise DataFolderError(f"{error}. Run the same command again") from None
+
+
+def _named(mark: MoveMark) -> str:
+    """Return what the old database says of a copy beside its place, which another copy can have had before."""
+    return f" (history {mark.history_id})"
