@@ -162,7 +162,7 @@ def _lines(restored: RestoredBackup, request: RestoreRequest, config: Path | Non
             f"is gone, connect it: aws kms connect-custom-key-store --custom-key-store-id {store_id}"
         )
     yield from _root_key_lines(restored, request)
-    accounts = first_few(restored.accounts, MOST_SHOWN)
+    accounts = first_few(restored.accounts, 20)
     yield f"Access keys are as they were. If root access keys of {accounts} are lost, run:"
     yield f"  {command_line('account', 'root-key', 'ID', data=request.data, config=config)}"
     yield f"{request.data} is restored."
