@@ -4,11 +4,13 @@ import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from enum import StrEnum
+from pathlib import Path
 from typing import cast
 
 import msgspec
 
 from strongroom.settings import Settings, SettingsError
+from strongroom.settings_paths import resolved
 from strongroom.settings_rules import Mistake, listener_mistakes, mistakes_in
 from strongroom.settings_values import FIELDS, is_plain_list, meant, value_of
 
@@ -69,11 +71,13 @@ class FoundSettings(msgspec.Struct, frozen=True):
 
 
 class _Given(msgspec.Struct, frozen=True):
-    """What one source gives for a setting, and what messages call that."""
+    """What one source gives for a setting, what messages call that, and to which folder names in it are relative."""
 
     value: object
     source: Source
     place: str
+    folder: Path | None = None
+    """None for the current folder."""
 
 
 def load(
@@ -94,7 +98,7 @@ def find(
     """Return the settings with their sources, and all that is wrong with them.
 
     ``document`` is the TOML text of ``file``, ``environment`` the process's variables, ``flags`` what the command line
-    gave (None where it gave nothing).
+    gave (None where it gave nothing). Names of files in the document are relative to the folder of ``file``.
     """
     mistakes = list[Mistake]()
     given = _in_file(document, file, mistakes) | _in_environment(environment, mistakes) | _in_flags(flags)
@@ -103,7 +107,7 @@ def find(
     for name, each in given.items():
         field = FIELDS[name].name
         try:
-            values[field] = value_of(name, each.value)
+            values[field] = value_of(name, resolved(name, each.value, each.folder))
         except SettingsError as error:
             mistakes.append(Mistake(name, f"{each.place} is not valid: {error}"))
             unusable.add(field)
@@ -121,6 +125,7 @@ def _in_file(document: str, file: str, mistakes: list[Mistake]) -> dict[str, _Gi
         mistakes.append(Mistake("", f"`{file}` is not valid TOML: {error}"))
         return {}
     lines = _lines_of(document)
+    folder = Path(file).parent.absolute() if found else None
     given = dict[str, _Given]()
     for written, value in found.items():
         name = _ALSO.get(written, written)
@@ -133,7 +138,8 @@ def _in_file(document: str, file: str, mistakes: list[Mistake]) -> dict[str, _Gi
             mistakes.append(Mistake(name, f"{place} is another name for `{name}`, which is there too; leave one out"))
         else:
             is_one = written in _ALSO and isinstance(value, str)
-            given[name] = _Given([value] if is_one else value, Source(SourceKind.FILE, file, line), place)
+            source = Source(SourceKind.FILE, file, line)
+            given[name] = _Given([value] if is_one else value, source, place, folder)
     return given
 
 

@@ -59,8 +59,8 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
         "STRONGROOM_WORKERS is not valid: it must be a whole number from 0 to 60, not `many`",
         "--listen is not valid: it must be HOST:PORT, not `here`",
         "TLS needs both a certificate and a key",
-        "`password` in `store-password-file` does not exist",
-        "`passphrase` in `seal-passphrase-file` does not exist",
+        f"`{Path.cwd()}/password` in `store-password-file` does not exist",
+        f"`{Path.cwd()}/passphrase` in `seal-passphrase-file` does not exist",
         "the variable STRONGROOM_DRAIN is empty, and has no effect",
         "'STRONGROOM_RETION' is no setting, and has no effect; the most similar setting is STRONGROOM_REGION",
     ):
