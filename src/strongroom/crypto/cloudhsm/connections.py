@@ -2,7 +2,9 @@
 
 The database says which key stores are connected. A process connects to the token of one when it first needs it, with
 the password of the store as the PIN. ``CustomKeyStore.connections`` counts the times that a store was connected, so a
-process notices that its connection is of an earlier time, also if the store is connected again at once.
+process notices that its connection is of an earlier time, also if the store is connected again at once. Of two such
+numbers, neither is known to be the later one: a database that was set back counts from a lower number again. So what
+counts is the state of the store that is read while the connection cannot change.
 """
 
 import logging
@@ -10,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -53,6 +56,11 @@ _ERRORS = {
 
 _Place = tuple[str, str, str]
 """Account, Region and id of a store."""
+_Made = tuple[int, str | None]
+"""Which connection of a store one is: the number of it, and the cluster.
+
+A database that was set back may have the number again, of a store that is in another cluster since.
+"""
 
 
 class KnownStores(Protocol):
@@ -76,13 +84,13 @@ class ConnectionOptions(msgspec.Struct, frozen=True):
 
 
 class _Opened(msgspec.Struct):
-    """The connection of one store. ``number`` is that of the store's connection; the lock is held to change it.
+    """The connection of one store, and ``made``, which one it is. The lock is held to change it.
 
     ``ending`` is True while the lock is held only to close the connection of a store that was disconnected.
     """
 
     lock: threading.Lock
-    number: int = 0
+    made: _Made = (0, None)
     token: ModuleToken | None = None
     ending: bool = False
 
@@ -94,13 +102,19 @@ class _Opened(msgspec.Struct):
         """
         return self.lock.acquire(timeout=_ANOTHER) or (self.ending and self.lock.acquire(timeout=_ENDING))
 
-    def end(self) -> None:
-        """Close the connection; the caller has the lock."""
-        self.ending = True
-        try:
-            self.close()
-        finally:
-            self.ending = False
+    def is_of(self, store: CustomKeyStore | None) -> bool:
+        """Tell whether it is the present connection of a store in that state."""
+        return store is not None and store.state is ConnectionState.CONNECTED and self.made == _made_for(store)
+
+    def end_unless(self, is_wanted: Callable[[], bool]) -> None:
+        """Close the connection unless it is wanted, which is asked while nothing else can change it."""
+        with self.lock:
+            self.ending = True
+            try:
+                if not is_wanted():
+                    self.close()
+            finally:
+                self.ending = False
 
     def close(self) -> None:
         if self.token is not None:
@@ -141,19 +155,18 @@ class ClusterConnections:
 
         Outside of a call, which has seen the latest changes, ask for a store that is connected ``now``.
         """
-        store = (self._stores.find_now if now else self._stores.find)(account, region, store_id)
-        if store is None or store.state is not ConnectionState.CONNECTED:
-            raise KMSInvalidStateException(CLUSTER_NOT_CONNECTED)
+        place = (account, region, store_id)
+        store = _connected((self._stores.find_now if now else self._stores.find)(*place))
         opened = self._of(store)
-        if opened.number == store.connections and (token := opened.token) is not None:
+        if opened.made == _made_for(store) and (token := opened.token) is not None:
             return token
         with opened.lock:
-            if store.connections > opened.number or (store.connections == opened.number and opened.token is None):
+            # The call may have seen a store that was disconnected and connected again since: its password is an old
+            # one, and tokens count wrong ones.
+            store = _connected(self._stores.find_now(*place))
+            if opened.token is None or not opened.is_of(store):
                 opened.close()
-                opened.number, opened.token = store.connections, self._new(store)
-            if opened.token is None:
-                # The call has seen a store that was disconnected and connected again since: its password is an old one.
-                raise KMSInvalidStateException(CLUSTER_NOT_CONNECTED)
+                opened.made, opened.token = _made_for(store), self._new(store)
             return opened.token
 
     def try_connection(self, store: CustomKeyStore) -> ConnectionErrorCode | None:
@@ -187,16 +200,16 @@ class ClusterConnections:
             if opened.token is None:
                 if store is None:
                     self._opened.pop(place, None)
-                continue
-            if store is None or store.state is not ConnectionState.CONNECTED or store.connections != opened.number:
-                with opened.lock:
-                    if store is None or store.connections >= opened.number:
-                        opened.end()
+            elif not opened.is_of(store):
+                opened.end_unless(partial(self._is_wanted, opened, place))
 
     def close(self) -> None:
         """End all sessions."""
         for opened in self._opened.copy().values():
             opened.close()
+
+    def _is_wanted(self, opened: _Opened, place: _Place) -> bool:
+        return opened.is_of(self._stores.find_now(*place))
 
     def _of(self, store: CustomKeyStore) -> _Opened:
         place = (store.account, store.region, store.store_id)
@@ -231,6 +244,17 @@ class ClusterConnections:
         except OSError as error:
             why = f"`module` of {cluster.id} in `cloudhsm-clusters` cannot be loaded: {error}"
             raise TokenUnavailableError(why, Absence.MISSING) from None
+
+
+def _made_for(store: CustomKeyStore) -> _Made:
+    return store.connections, store.cluster_id
+
+
+def _connected(store: CustomKeyStore | None) -> CustomKeyStore:
+    """Return a store that is connected; raises KMSInvalidStateException for another, or none."""
+    if store is None or store.state is not ConnectionState.CONNECTED:
+        raise KMSInvalidStateException(CLUSTER_NOT_CONNECTED)
+    return store
 
 
 class _Reporter:
