@@ -36,6 +36,8 @@ from strongroom.keys.custom_key_stores import (
     ConnectionErrorCode,
     ConnectionState,
     CustomKeyStore,
+    CustomKeyStoreType,
+    with_usable_keys,
 )
 
 logger = logging.getLogger(__name__)
@@ -54,6 +56,7 @@ _ERRORS = {
     Absence.UNFIT: ConnectionErrorCode.INTERNAL_ERROR,
 }
 
+_KIND = CustomKeyStoreType.AWS_CLOUDHSM
 _Place = tuple[str, str, str]
 """Account, Region and id of a store."""
 _Made = tuple[int, str | None]
@@ -156,14 +159,15 @@ class ClusterConnections:
         Outside of a call, which has seen the latest changes, ask for a store that is connected ``now``.
         """
         place = (account, region, store_id)
-        store = _connected((self._stores.find_now if now else self._stores.find)(*place))
+        find = self._stores.find_now if now else self._stores.find
+        store = with_usable_keys(find(*place), _KIND)
         opened = self._of(store)
         if opened.made == _made_for(store) and (token := opened.token) is not None:
             return token
         with opened.lock:
             # The call may have seen a store that was disconnected and connected again since: its password is an old
             # one, and tokens count wrong ones.
-            store = _connected(self._stores.find_now(*place))
+            store = with_usable_keys(self._stores.find_now(*place), _KIND)
             if opened.token is None or not opened.is_of(store):
                 opened.close()
                 opened.made, opened.token = _made_for(store), self._new(store)
@@ -248,13 +252,6 @@ class ClusterConnections:
 
 def _made_for(store: CustomKeyStore) -> _Made:
     return store.connections, store.cluster_id
-
-
-def _connected(store: CustomKeyStore | None) -> CustomKeyStore:
-    """Return a store that is connected; raises KMSInvalidStateException for another, or none."""
-    if store is None or store.state is not ConnectionState.CONNECTED:
-        raise KMSInvalidStateException(CLUSTER_NOT_CONNECTED)
-    return store
 
 
 class _Reporter:

@@ -157,7 +157,7 @@ class Settlement:
     def _suspect(self, found: FoundMembers, read_at: float) -> list[Member]:
         suspects = {}
         removals = []
-        # After the database was set back, nobody can acknowledge what it does not know any more.
+        # After the database was set back, no node acknowledges what the database does not know any more.
         newest = min(self._newest, found.number)
         for member in found.members:
             if member.acked >= newest:

@@ -125,7 +125,7 @@ def test_a_slow_clock_elsewhere_is_allowed_for() -> None:
     assert over_everywhere(LEASE) > LEASE / 0.991
 
 
-def test_after_the_database_was_set_back_nobody_is_waited_for(scene: Scene) -> None:
+def test_after_the_database_was_set_back_no_node_is_waited_for(scene: Scene) -> None:
     scene.observe(100.1, member("a", 7))
     assert scene.settlement.is_idle
     scene.add(12, 101)
