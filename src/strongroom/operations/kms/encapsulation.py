@@ -1,8 +1,11 @@
 """Encapsulate and Decapsulate, under ML-KEM KMS keys."""
 
+from typing_extensions import override
+
 from strongroom.keys.algorithms import ENCAPSULATION, EncapsulationAlgorithm, require_algorithm
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import KeyUsage
+from strongroom.operations.condition_parameters import ConditionParameters
 from strongroom.operations.context import Context, require_not_dry_run
 from strongroom.operations.shapes import Ciphertext, KeyId, RequestWithGrantTokens, Response
 from strongroom.snapshot.active_key import ActiveKey
@@ -14,6 +17,10 @@ class EncapsulateRequest(RequestWithGrantTokens):
     key_id: KeyId
     encapsulation_algorithm: EncapsulationAlgorithm
     dry_run: bool | None = None
+
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(encapsulation_algorithm=self.encapsulation_algorithm)
 
 
 class EncapsulateResponse(Response):
