@@ -1,9 +1,6 @@
 """Two backups or restores of one place at once, with real processes: the second says so in one line."""
 
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -12,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from accounts import succeed
+from halted_commands import halted, started
 from local_deployment import LocalDeployment
 from strongroom.clock import ManualClock
 
-KEYS = 500
+KEYS = 50
 
 
 @pytest.fixture(scope="module")
@@ -28,25 +26,21 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def started(*arguments: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "strongroom", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+@contextmanager
+def halted_when_written(*backup: object) -> Iterator[None]:
+    """Start a backup, and halt it before its file gets the name; let it go on at the end, when it must succeed."""
+    with halted("os.link", r"\.partial$", *backup) as command:
+        yield
+    assert command.code == 0, command.errors
 
 
 @contextmanager
-def halted(folder: Path, pattern: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
-    """Start a command, and halt it once there is a file in a folder; let it go on at the end, when it must succeed."""
-    with started(*arguments) as process:
-        while not list(folder.glob(pattern)):
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.0005)
-        process.send_signal(signal.SIGSTOP)
-        try:
-            yield process
-        finally:
-            process.send_signal(signal.SIGCONT)
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors
+def halted_when_read(backup: Path, *restore: object) -> Iterator[None]:
+    """Start a restore, and halt it while it reads the backup; let it go on at the end, when it must succeed."""
+    with halted("sqlite3.connect", r"restoring\.db", *restore) as command:
+        assert backup in [each.readlink() for each in Path(f"/proc/{command.pid}/fd").iterdir()]
+        yield
+    assert command.code == 0, command.errors
 
 
 def refusal(*arguments: object) -> str:
@@ -67,7 +61,7 @@ def is_whole(backup: Path, data: Path) -> bool:
 
 def test_two_backups_in_one_folder(data: Path, tmp_path: Path) -> None:
     backup = ("backup", "--data", data, "--unencrypted", "--keep", "1", "--to", tmp_path)
-    with halted(tmp_path, ".*.partial", *backup):
+    with halted_when_written(*backup):
         assert f"another backup is being made in `{tmp_path}`; wait for its end" in refusal(*backup)
         # One in another place need not wait.
         (tmp_path / "other").mkdir()
@@ -79,7 +73,7 @@ def test_two_backups_in_one_folder(data: Path, tmp_path: Path) -> None:
 
 def test_two_backups_in_one_file(data: Path, tmp_path: Path) -> None:
     backup = ("backup", "--data", data, "--unencrypted", "--to", tmp_path / "made")
-    with halted(tmp_path, ".made.partial", *backup):
+    with halted_when_written(*backup):
         assert "another process is writing" in refusal(*backup)
     assert is_whole(tmp_path / "made", data)
 
@@ -101,7 +95,7 @@ def test_a_backup_that_retention_removes_is_read_to_its_end(data: Path, tmp_path
     (old,) = tmp_path.iterdir()
     new = tmp_path.parent / f"{tmp_path.name}-new"
     restore = ("restore", old, "--root-key", data / "root.key", "--without-audit-log", "--data", new)
-    with halted(tmp_path.parent, f".{new.name}.restoring/restoring.db", *restore):
+    with halted_when_read(old, *restore):
         time.sleep(1.1)  # A backup of the same second would have the same name, but for a number.
         succeed(data, *backup)
         assert not old.exists()
@@ -112,7 +106,7 @@ def test_two_restores_in_one_place(data: Path, tmp_path: Path) -> None:
     made, new = tmp_path / "made", tmp_path / "new"
     succeed(data, "backup", "--unencrypted", "--to", str(made))
     restore = ("restore", made, "--root-key", data / "root.key", "--audit", data, "--data", new)
-    with halted(tmp_path, ".new.restoring/restoring.db", *restore):
+    with halted_when_read(made, *restore):
         assert "another restore is at work" in refusal(*restore)
     assert "The log is whole." in succeed(new, "audit", "verify")
     assert "is not empty" in refusal(*restore)
@@ -124,14 +118,8 @@ def test_a_server_that_was_started_meanwhile_keeps_its_folder(data: Path, tmp_pa
     succeed(data, "backup", "--unencrypted", "--to", str(made))
     new.mkdir()
     restore = ("restore", made, "--root-key", data / "root.key", "--without-audit-log", "--data", new)
-    with started(*restore) as process:
-        while not (tmp_path / ".new.restoring" / "restoring.db").exists():
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.0005)
-        process.send_signal(signal.SIGSTOP)
+    with halted("sqlite3.connect", r"restoring\.db", *restore) as command:
         shutil.copy2(data / "root.key", new)
-        process.send_signal(signal.SIGCONT)
-        _, errors = process.communicate(timeout=120)
-    assert process.returncode == 1
-    assert "is not empty" in errors
+    assert command.code == 1
+    assert "is not empty" in command.errors
     assert [each.name for each in new.iterdir()] == ["root.key"]

@@ -40,6 +40,11 @@ def is_alive(pid: int) -> bool:
         return False
 
 
+def is_stopped(pid: int) -> bool:
+    """Return whether a process has taken a SIGSTOP, which may be some time after it was sent: see proc_pid_stat(5)."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
 def wait_until(holds: Callable[[], bool]) -> None:
     """Wait until a condition holds; raises AssertionError after two minutes."""
     end = time.monotonic() + PATIENCE
