@@ -2,9 +2,9 @@
 
 The database says which key stores are connected. A process connects to the token of one when it first needs it, with
 the password of the store as the PIN. ``CustomKeyStore.connections`` counts the times that a store was connected, so a
-process notices that its connection is of an earlier time, also if the store is connected again at once. Of two such
-numbers, neither is known to be the later one: a database that was set back counts from a lower number again. So what
-counts is the state of the store that is read while the connection cannot change.
+process notices that its connection is of an earlier time, also if the store is connected again at once. A lower number
+need not be of an earlier time: a database that was set back counts again from there. Then the store is read anew while
+the connection cannot change.
 """
 
 import logging
@@ -105,6 +105,10 @@ class _Opened(msgspec.Struct):
         """
         return self.lock.acquire(timeout=_ANOTHER) or (self.ending and self.lock.acquire(timeout=_ENDING))
 
+    def token_for(self, store: CustomKeyStore) -> ModuleToken | None:
+        """Return the connection if it is that of a store which is connected; None if there is none, or another one."""
+        return self.token if self.made == _made_for(store) else None
+
     def is_of(self, store: CustomKeyStore | None) -> bool:
         """Tell whether it is the present connection of a store in that state."""
         return store is not None and store.state is ConnectionState.CONNECTED and self.made == _made_for(store)
@@ -162,16 +166,21 @@ class ClusterConnections:
         find = self._stores.find_now if now else self._stores.find
         store = with_usable_keys(find(*place), _KIND)
         opened = self._of(store)
-        if opened.made == _made_for(store) and (token := opened.token) is not None:
+        token = opened.token_for(store)
+        if token is not None:
             return token
         with opened.lock:
-            # The call may have seen a store that was disconnected and connected again since: its password is an old
-            # one, and tokens count wrong ones.
-            store = with_usable_keys(self._stores.find_now(*place), _KIND)
-            if opened.token is None or not opened.is_of(store):
+            token = opened.token_for(store)
+            if token is None and store.connections <= opened.made[0]:
+                # The call may have seen a store that was disconnected and connected again since: its password is an old
+                # one, and tokens count wrong ones. Or the database was set back.
+                store = with_usable_keys(self._stores.find_now(*place), _KIND)
+                token = opened.token_for(store)
+            if token is None:
                 opened.close()
-                opened.made, opened.token = _made_for(store), self._new(store)
-            return opened.token
+                token = self._new(store)
+                opened.made, opened.token = _made_for(store), token
+            return token
 
     def try_connection(self, store: CustomKeyStore) -> ConnectionErrorCode | None:
         """See ``Clusters``."""
