@@ -141,7 +141,7 @@ class Source:
         return _place_at(chain[-1], chain[-1].path.stat().st_size, complete=False) if chain else None
 
     def last_line(self, writer: str) -> int:
-        """Return the number of the last line of a writer's chain that can be shipped; 0 if it is not known."""
+        """Return the number of the last line of a writer's chain that can be read; 0 if it is not known."""
         end = read_end(self._folder, writer)
         return 0 if end is None else end.sequence
 
@@ -185,7 +185,7 @@ def _cut_before(chain: Sequence[Segment], place: Place) -> CutSegment | None:
 
 
 def _following(chain: Sequence[Segment], place: Place | None) -> tuple[Segment, bool] | None:
-    """Return the segment to ship from, and whether it is complete; None if there is none."""
+    """Return the segment to read from, and whether it is complete; None if there is none."""
     if not chain:
         return None
     index = 0

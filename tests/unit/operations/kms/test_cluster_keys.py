@@ -287,7 +287,7 @@ CLUSTER = '[[cloudhsm-clusters]]\nid = "cluster-aaaaaaaaaaa"\nmodule = "/lib/m.s
         (CLUSTER + CLUSTER, "cloudhsm-clusters has `cluster-aaaaaaaaaaa` twice"),
         (CLUSTER + CLUSTER.replace("aaa", "bbb"), "has the token of `cluster-aaaaaaaaaaa`; one token serves one use"),
         ('pkcs11-module = "/lib/m.so"\npkcs11-token = "one"\n' + CLUSTER, "has the token of `pkcs11-token`"),
-        (CLUSTER.replace("/lib", "lib"), "must be an absolute path"),
+        (CLUSTER.replace("/lib/", ""), "must be an absolute path"),
         (CLUSTER.replace("cluster-", ""), "cloudhsm-clusters"),
         (
             CLUSTER + CLUSTER.replace("aaa", "bbb").replace("one", "two") + 'init-args = "x"\n',
