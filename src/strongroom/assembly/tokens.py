@@ -101,9 +101,11 @@ class ConfiguredToken:
         """Run work with a session; raises as ``Token`` says, and SettingsError if no token is set."""
         return self._loaded().run(work, patience=patience)
 
-    def search(self, work: Callable[[TokenSession], T], is_whole: Callable[[T], bool]) -> T:
+    def search(
+        self, work: Callable[[TokenSession], T], is_whole: Callable[[T], bool], *, patience: float = PATIENCE
+    ) -> T:
         """Run a search, on a new connection too if something is missing; raises as ``run``."""
-        return self._loaded().search(work, is_whole)
+        return self._loaded().search(work, is_whole, patience=patience)
 
     def discard(self, name: bytes) -> None:
         """Have a session object destroyed soon, if the token was loaded."""
