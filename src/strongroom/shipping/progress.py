@@ -101,4 +101,5 @@ def has_taken(places: dict[str, Place], segment: Segment) -> bool:
         return False
     if place.segment == segment.name:
         return place.complete
-    return not comes_after(segment, place)
+    is_here = segment.path.with_name(place.segment).exists()
+    return not comes_after(segment, place, is_here=is_here)

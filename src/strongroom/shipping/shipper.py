@@ -66,6 +66,8 @@ class Shipper:
         self._timer = timer
         self._note_progress = note_progress
         self._places = progress.load()
+        self._lost = {writer for writer, place in self._places.items() if not source.has(writer, place)}
+        """The writers of whose segment nothing was there at the start: another one can get its name."""
         self._saved_at = timer()
         self._unsaved = False
         self._shipped_at: dict[str, float] = {}
@@ -124,7 +126,7 @@ class Shipper:
         may be gone from the log, although their file is as long as it was. Others, in a new segment, get their numbers.
         """
         place = self._places.get(writer)
-        return place.sequence if place is not None and place.segment == segment else 0
+        return place.sequence if place is not None and place.segment == segment and writer not in self._lost else 0
 
     def status(self) -> Status:
         """Return how it is going now."""
@@ -183,6 +185,7 @@ class Shipper:
         self._destination.take(piece)
         lines = max(0, piece.after.sequence + 1 - first_line_of(piece, self._places.get(piece.writer)))
         self._places[piece.writer] = piece.after
+        self._lost.discard(piece.writer)
         self._unsaved = True
         self._shipped_at[piece.writer] = self._timer()
         self._status = msgspec.structs.replace(
@@ -201,6 +204,7 @@ class Shipper:
         )
         self._destination.cut(found.segment, found.size)
         self._places[writer] = found.after
+        self._lost.discard(writer)
         self._unsaved = True
 
     def _prepare(self) -> None:
@@ -226,7 +230,8 @@ class Shipper:
         is_here = any(each.name == place.segment for each in chain)
         for segment in chain:
             is_current = segment.name == place.segment
-            if not is_current and (segment.first > place.sequence or (not is_here and comes_after(segment, place))):
+            is_later = segment.first > place.sequence or (not is_here and comes_after(segment, place, is_here=False))
+            if not is_current and is_later:
                 break
             shipped = place.offset if is_current else segment.path.stat().st_size
             there = self._destination.size_of(segment.name)

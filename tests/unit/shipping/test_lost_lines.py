@@ -8,11 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audit_disk import Disk
-from shipping import content_of, fill, ship_to_folder
+from shipping import content_of, fill, ship, ship_to_folder, shipper_of
 from strongroom.audit.recorded_end import failure_before
 from strongroom.audit.verification import Verifier
+from strongroom.clock import DAY
+from strongroom.shipping.folder import FolderDestination
 from strongroom.shipping.lost_lines import set_aside_all
 from strongroom.shipping.progress import Progress, has_taken
+from strongroom.shipping.shipper import Shipper
 from strongroom.store.audit.end_file import read_ends
 from strongroom.store.audit.segment_reader import walk
 from strongroom.store.audit.segments import copies_of_segments, segments_of
@@ -115,6 +118,21 @@ def test_a_place_that_an_earlier_build_has_saved_is_enough_after_a_whole_segment
     goes_on_and_is_shipped(disk, copy, left_over)
 
 
+def test_what_was_begun_while_the_clock_was_ahead_is_not_owed_for_ever(disk: Disk, copy: Path) -> None:
+    """Segments have gone on after it with older names, also more of them than a place knows."""
+    log = disk.open(size=2000)
+    disk.clock.advance(365 * DAY)
+    fill(disk, log, 1)
+    disk.clock.step(-365 * DAY)
+    fill(disk, log, 150)
+    assert ship_to_folder(disk, copy) == ""
+    places = Progress(copy.parent / "state", "there").load()
+    first, second, *others = segments_of(disk.folder)
+    assert first.begun > second.begun
+    assert len(others) > 8
+    assert all(has_taken(places, each) for each in (first, second, *others[:-1]))
+
+
 @pytest.mark.parametrize("shipped", [1, 60])
 def test_a_new_segment_can_have_the_name_of_the_lost_one(disk: Disk, copy: Path, shipped: int) -> None:
     """The machine has no clock that runs while it is off, and fails soon after each start."""
@@ -132,6 +150,34 @@ def test_a_new_segment_can_have_the_name_of_the_lost_one(disk: Disk, copy: Path,
     goes_on_and_is_shipped(disk, copy, left_over=1)
     assert lost.name in content_of(disk.folder)
     assert set(lost_lines(copy)) == before - lines_in(copy) != set()
+
+
+@pytest.mark.parametrize("first", ["the shipper", "the writer"])
+def test_lines_that_another_segment_of_its_name_has_do_not_count_as_taken(disk: Disk, copy: Path, first: str) -> None:
+    fill(disk, disk.open(), 5)
+    disk.clock.restart()
+    begun = disk.clock.now()
+    fill(disk, disk.open(), 60)
+    assert ship_to_folder(disk, copy) == ""
+    kept, lost = segments_of(disk.folder)
+    disk.cut_power(kept.path.stat().st_size)
+    disk.clock.step(begun - disk.clock.now())
+    shipper = new_shipper(disk, copy)
+    log = disk.open()
+    fill(disk, log, 1)
+    if first == "the writer":
+        shipper = new_shipper(disk, copy)
+    segment, last = log.last_line_place()
+    assert segment == lost.name
+    assert shipper.taken("w0", segment) == 0
+    ship(shipper)
+    assert shipper.taken("w0", segment) == last
+    # What is all there counts again at once.
+    assert new_shipper(disk, copy).taken("w0", segment) == last
+
+
+def new_shipper(disk: Disk, copy: Path) -> Shipper:
+    return shipper_of(disk.folder, copy.parent / "state", FolderDestination(copy), disk.clock)
 
 
 def test_what_is_older_is_known_by_when_it_was_stored(disk: Disk, tmp_path: Path) -> None:

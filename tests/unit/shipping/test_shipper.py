@@ -14,7 +14,7 @@ from strongroom.errors import KMSInternalException
 from strongroom.shipping.folder import MARK, FolderDestination
 from strongroom.shipping.progress import DamagedProgressError, Progress, has_taken
 from strongroom.store.audit.end_file import read_end
-from strongroom.store.audit.segment_source import Source
+from strongroom.store.audit.segment_source import CutSegment, Source
 from strongroom.store.audit.segments import segments_of
 
 
@@ -112,6 +112,24 @@ def test_what_a_crash_of_the_machine_has_taken_from_the_log_does_not_count_as_ta
     assert after.taken("w0", again.last_line_place()[0]) == 0
     ship(after)
     assert after.taken("w0", again.last_line_place()[0]) == again.last_line()
+
+
+@pytest.mark.parametrize("left", ["a part of a line", "damaged lines", "nothing"])
+def test_the_place_where_a_segment_was_cut_off_has_its_number(disk: Disk, copy: Path, left: str) -> None:
+    """Otherwise all lines of the chain would be counted as such that wait, and be shown to the operator."""
+    log = disk.open(size=8000)
+    fill(disk, log, 100)
+    assert ship_to_folder(disk, copy) == ""
+    last = segments_of(disk.folder)[-1]
+    lines = last.path.read_bytes().splitlines(keepends=True)
+    assert len(lines) > 3
+    kept = {"a part of a line": b"".join(lines[:3]) + b"{", "damaged lines": b"\0\n", "nothing": b""}[left]
+    last.path.write_bytes(kept)
+    place = Progress(copy.parent / "state", "there").load()["w0"]
+    found = Source(disk.folder, disk.clock.now).next("w0", place, 1 << 20)
+    assert isinstance(found, CutSegment)
+    assert found.after.offset == found.size == len(kept)
+    assert found.after.sequence == (last.first + 2 if left == "a part of a line" else last.first - 1)
 
 
 def test_another_folder_in_its_place_is_refused_until_it_is_accepted(disk: Disk, copy: Path, tmp_path: Path) -> None:

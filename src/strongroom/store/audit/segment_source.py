@@ -133,6 +133,15 @@ class Source:
             return None
         return Piece(segment.path, writer, begun.offset, data, _after(begun, data, complete=completes))
 
+    def has(self, writer: str, place: Place) -> bool:
+        """Tell whether the log has the segment of a place, and not another one of its name; raises OSError."""
+        segment = next((each for each in self.chains().get(writer, ()) if each.name == place.segment), None)
+        try:
+            # A place of an earlier build does not know the first line.
+            return segment is not None and (not place.head or _head_of(segment) == place.head)
+        except FileNotFoundError:
+            return False  # It was archived meanwhile.
+
     def waiting(self, writer: str, place: Place | None) -> int:
         """Return about how many bytes of a writer's chain come after a place; raises OSError."""
         chain = self.chains().get(writer, ())
@@ -189,11 +198,12 @@ def first_line_of(piece: Piece, place: Place | None) -> int:
     return 1 if name is None else name.first
 
 
-def comes_after(segment: Segment, place: Place) -> bool:
-    """Tell whether a segment was begun after a place in another one.
+def comes_after(segment: Segment, place: Place, *, is_here: bool) -> bool:
+    """Tell whether a segment was begun after a place in another one; ``is_here`` tells whether the log has that one.
 
     Its number need not show that, nor its time. Where the machine has failed, the number can be that of a line which
-    was lost, and the clock can have been set back. But no other segments lay between those that the place knows.
+    was lost, and the clock can have been set back. But no other segments lay between those that the place knows. Before
+    them, all are older if the log still has what the place knows; else it may be another log, of which times tell.
     """
     known = (*place.before, place.segment)
     if segment.name in known:
@@ -201,7 +211,7 @@ def comes_after(segment: Segment, place: Place) -> bool:
     oldest, name = parse_name(known[0]), parse_name(place.segment)
     if segment.first > place.sequence or (oldest is not None and segment.first >= oldest.first):
         return True
-    return name is not None and segment.begun > name.begun
+    return not is_here and name is not None and segment.begun > name.begun
 
 
 def _cut_before(chain: Sequence[Segment], place: Place) -> CutSegment | None:
@@ -233,7 +243,7 @@ def _following(chain: Sequence[Segment], place: Place | None) -> tuple[Segment, 
             index = names.index(place.segment) + place.complete
         else:
             # It was archived, or a crash of the machine has left nothing of it. What comes after it was begun later.
-            index = next((i for i, each in enumerate(chain) if comes_after(each, place)), len(chain))
+            index = next((i for i, each in enumerate(chain) if comes_after(each, place, is_here=False)), len(chain))
     if index >= len(chain):
         return None
     return chain[index], index + 1 < len(chain)
@@ -261,7 +271,8 @@ def _up_to(data: bytes, last: int) -> bytes:
 
 
 def _after(begun: Place, data: bytes, *, complete: bool) -> Place:
-    lines = data.removesuffix(b"\n")
+    # A failure of the machine can leave a part of a line at the end.
+    lines = data[: max(0, data.rfind(b"\n"))]
     claim = claim_of(lines[lines.rfind(b"\n") + 1 :])
     read = msgspec.structs.replace(begun, offset=begun.offset + len(data), complete=complete)
     if not begun.offset:
@@ -276,7 +287,9 @@ def _place_at(segment: Segment, size: int, known: Place, *, complete: bool) -> P
     begin = max(0, size - 4096)
     with open_regular(segment.path) as file:
         file.seek(begin)
-        known = Place(segment.name, begin, head=known.head or _head_of(segment), before=known.before)
+        head = known.head or _head_of(segment)
+        # Of damaged lines, none may state its number.
+        known = Place(segment.name, begin, segment.first - 1, head=head, before=known.before)
         return _after(known, file.read(size - begin), complete=complete)
 
 
