@@ -18,16 +18,18 @@ class Worked(msgspec.Struct, frozen=True):
     """What a round has left of a duty.
 
     ``is_left`` tells that its time was over before all keys were tried that were not tried before. ``postponed`` are
-    those that were tried, in this round or before, and may still be due.
+    those that were tried, in this round or before, and may still be due. ``recovering`` tells that the time was over
+    before all of them were tried again, although some could be done.
     """
 
     is_left: bool
     postponed: list[KeyLocator]
+    recovering: bool
 
     @property
     def goes_on(self) -> bool:
-        """Whether another round soon would try other keys: not if more are postponed than can be remembered."""
-        return self.is_left and len(self.postponed) <= _MOST_POSTPONED
+        """Whether another round soon would do more: not if more keys are postponed than can be remembered."""
+        return (self.is_left and len(self.postponed) <= _MOST_POSTPONED) or self.recovering
 
 
 class DueKeys:
@@ -76,7 +78,7 @@ class DueKeys:
         postponed = dict.fromkeys(self._postponed.get(duty.counter, ()))
         waiting = deque(postponed)
         still_due, undone = set[KeyLocator](), list[KeyLocator]()
-        tried, is_left = 0, False
+        tried, is_left, recovering = 0, False, False
         for locator in self.find(duty, moment):
             if locator in postponed:
                 still_due.add(locator)
@@ -92,11 +94,13 @@ class DueKeys:
             while waiting and not self._is_over(end, tried):
                 tried += 1
                 locator = waiting.popleft()
-                if not act(locator):
+                if act(locator):
+                    recovering = True
+                else:
                     undone.append(locator)
         found = [*waiting, *undone]
         self._postponed[duty.counter] = found[:_MOST_POSTPONED]
-        return Worked(is_left, found)
+        return Worked(is_left, found, recovering and bool(waiting))
 
     def _is_over(self, end: float, tried: int) -> bool:
         """Tell whether no further key is tried in this round; one is, also if finding it took all of the time."""

@@ -106,7 +106,7 @@ class Keeper:
         self.duty_time = _DUTY_TIME
         """How long a round works on what is due for one duty, seconds. What is left is for the next round."""
         self._is_left = False
-        """Whether this round has left keys that are due and were not tried."""
+        """Whether this round has left keys that are due and can probably be done."""
         self._misdated = set[KeyLocator]()
         """The keys whose dates could not be repaired."""
         self._settle_events = settle_events
@@ -134,7 +134,8 @@ class Keeper:
     def run(self) -> bool:
         """Do what is due. Failures are logged, and retried in the next round.
 
-        Returns True if the time of a duty was over before all keys were tried. The next round should then come soon.
+        Returns True if the time of a duty was over before all keys were done that can be. The next round should then
+        come soon.
         """
         self._is_left = False
         with self._round(report=True):
@@ -248,8 +249,8 @@ class Keeper:
         if not self._run_guarded(repair) or not worked:
             return None
         self._misdated &= set(worked[0].postponed)
+        self._is_left |= worked[0].goes_on
         if worked[0].is_left:
-            self._is_left |= worked[0].goes_on
             return None
         if not self._misdated:
             self._watch.checked()

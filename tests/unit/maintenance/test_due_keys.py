@@ -87,6 +87,19 @@ def test_keys_that_fail_come_after_the_others_and_take_turns() -> None:
     assert not backlog.due
 
 
+def test_after_a_fault_of_all_keys_they_do_not_wait_for_the_interval() -> None:
+    """Such as one of the database: a first key that can be done shows that it is over."""
+    backlog = Backlog(6)
+    for _ in range(4):
+        backlog.round(lambda _key_id: True)
+    assert backlog.goes_on == [True, True, False, False]
+    backlog.goes_on.clear()
+    for _ in range(3):
+        backlog.round()
+    assert backlog.goes_on == [True, True, False]
+    assert not backlog.due
+
+
 def test_a_key_that_failed_and_is_not_due_any_more_is_forgotten() -> None:
     backlog = Backlog(1)
     backlog.round({"00000"}.__contains__)
