@@ -111,3 +111,13 @@ def test_a_head_is_refused_if_it_has_more_bytes_than_it_may_have(
 def test_a_large_head_in_one_piece(over: int) -> None:
     _, refusals, _ = outcome([head_of(LIMITS.head + over, b"Content-Length: 2\r\n") + b"{}"])
     assert refusals == [431] * over
+
+
+@pytest.mark.parametrize("before", [b"\r\n", b"\r\n\r\n"])
+def test_empty_lines_that_come_first_count_for_the_head_of_a_plain_request(before: bytes) -> None:
+    for over in (0, 1):
+        size = LIMITS.head - len(before) + over
+        request = head_of(size, b"Content-Length: 1\r\n") + b"x"
+        assert len(request) <= LIMITS.head
+        requests, refusals, _ = outcome([before, request])
+        assert (len(requests), refusals) == (1 - over, [431] * over)

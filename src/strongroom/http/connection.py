@@ -137,12 +137,11 @@ class Connection(asyncio.Protocol):
     def _receive(self, data: bytes) -> None:
         if self._last_request_read:
             return
-        if self._between and (plain := self._fast_parser.read(data)) is not None:
+        # Empty lines before the request line count for the head. Some clients send one behind a body.
+        is_new = self._between and not self._framing.head_size
+        if is_new and (plain := self._fast_parser.read(data)) is not None:
             headers, body = plain
             received_at = self._handler.timer()
-            if self._framing.head_size:
-                # Empty lines before the request line, such as some clients send behind a body.
-                self._framing.begin_head()
             request = HttpRequest("POST", "/", "", headers, body, self._peer, self._secure, received_at)
             if not self._take(request, len(data) + HEADER_SIZE * len(headers)):
                 self._refuse(429, headers)
