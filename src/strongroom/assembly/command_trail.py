@@ -26,7 +26,6 @@ from strongroom.errors import KmsError
 from strongroom.file_owners import user_name
 from strongroom.settings import Settings
 from strongroom.store.audit.log import AuditLog
-from strongroom.store.faults import StoreDamaged, StoreUnavailable
 from strongroom.store.protocol import Store
 
 logger = logging.getLogger(__name__)
@@ -133,8 +132,8 @@ class CommandTrail:
         log.checkpoint()
 
     def _not_recorded(self, error: Exception) -> DataFolderError:
-        if isinstance(error, StoreUnavailable | StoreDamaged):
-            # The log is in files, and how far it goes is in the database, too.
+        if isinstance(error, KmsError) and error.explanation:
+            # A fault of the database: the log is in files, and how far it goes is in the database, too.
             return DataFolderError(f"nothing was changed, because it cannot be recorded: {error.explanation}")
         reason = error.__cause__ or error
         return DataFolderError(

@@ -19,16 +19,26 @@ from strongroom.crypto.seal import SealUnavailableError, UnsealError
 from strongroom.crypto.self_tests.run import SelfTestError
 from strongroom.crypto.token_errors import TokenFaultError, TokenTimeoutError, TokenUnavailableError
 from strongroom.entropy import system_entropy
-from strongroom.errors import KmsError, QuarantinedIdentityException, QuarantinedRecordException, RandomSourceException
+from strongroom.errors import (
+    KmsError,
+    QuarantinedIdentityException,
+    QuarantinedRecordException,
+    RandomSourceException,
+    WriteOutcomeUnknown,
+)
 from strongroom.settings import Settings, SettingsError
-from strongroom.store.faults import StoreDamaged, StoreUnavailable
-from strongroom.store.sqlite.faults import DatabaseError, named_database
+from strongroom.store.faults import FaultKind, StoreDamaged, StoreUnavailable
+from strongroom.store.sqlite.faults import DatabaseError, fault_met, named_database
 from strongroom.store.sqlite.read_only import UnreadableStoreError
 from strongroom.store.sqlite.schema_version import UnknownSchemaError
 from strongroom.supervisor.hardening import harden_process
 
 _NO_THREAD = "can't start new thread"
 _NO_MEMORY = "there is not enough memory: raise the limit (ulimit -v, MemoryMax of systemd, memory.max of a container)"
+
+
+_OF_THE_DISK = {FaultKind.FULL, FaultKind.IO, FaultKind.UNWRITABLE, FaultKind.UNREACHABLE}
+"""Faults of SQLite for which an operator can do something at the disk, or at the rights of files."""
 
 
 @contextmanager
@@ -80,9 +90,14 @@ def _words_of_a_fault(error: DatabaseError | KmsError) -> str:
     """Return what a store says of its database, or a token of itself. SQLAlchemy's own text would end with a link."""
     if isinstance(error, RandomSourceException):
         return "the random number generator of the system has repeated itself; find out why before anything else"
+    if isinstance(error, WriteOutcomeUnknown) and error.explanation:
+        return f"{error.explanation}. Whether the change was made is not known; run this again"
     if isinstance(error, StoreUnavailable | StoreDamaged | TokenUnavailableError | TokenTimeoutError | TokenFaultError):
         return error.explanation
     if isinstance(error, DatabaseError):
+        fault = fault_met(error, writing=False)
+        if fault is not None and fault.kind in _OF_THE_DISK:
+            return fault.explain("strongroom.db")
         return f"{named_database(error)} cannot be used: {error.orig}"
     return f"the database cannot be used: {error}"
 

@@ -121,6 +121,22 @@ def test_without_a_place_for_the_file_calls_go_on(disk: Disk, caplog: pytest.Log
     assert disk.events() == ["one"]
 
 
+def test_a_disk_that_becomes_full_within_the_file_is_noted_and_calls_go_on(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pwrite = os.pwrite
+
+    def in_part(descriptor: int, data: bytes, offset: int) -> int:
+        is_end = str(Path(f"/proc/self/fd/{descriptor}").readlink()).endswith(".end")
+        return pwrite(descriptor, data[: len(data) // 2] if is_end else data, offset)
+
+    monkeypatch.setattr(os, "pwrite", in_part)
+    disk.write(disk.open(), "one")
+    assert "the end of the audit log cannot be noted" in caplog.text
+    assert "No space left on device" in caplog.text
+    assert disk.events() == ["one"]
+
+
 def test_a_damaged_file_never_says_that_lines_are_missing(tmp_path: Path) -> None:
     """One flipped bit gives a lower number or the same, another boot, or nothing."""
     file = EndFile(tmp_path, "w0", RecordedEnd(5, "boot 1", synced=False))
