@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from strongroom.assembly.audit_log import known_writers, open_audit_key, open_audit_log
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.databases.database import Database
+from strongroom.assembly.held_interrupts import held_interrupts
 from strongroom.assembly.node import require_node_id
 from strongroom.audit.operator_events import Circumstances, OperatorEvent, operator_event
 from strongroom.audit.user_identity import UserIdentity, operating_system_user
@@ -75,30 +76,33 @@ class CommandTrail:
         The record is signed and on disk before the body runs. If the body fails, a second record says so. Raises
         DataFolderError, and runs no body, if the record cannot be written.
         """
-        try:
-            log = self._open()
-        except (KmsError, OSError) as error:
-            raise self._not_recorded(error) from None
-        with closing(log):
+        # Ctrl-C would leave the state of the log half changed, and then its end is written.
+        with held_interrupts() as held:
             try:
-                self._add(log, event)
+                log = self._open()
             except (KmsError, OSError) as error:
                 raise self._not_recorded(error) from None
-            try:
-                yield
-            except BaseException as error:
-                # An interrupt (Ctrl-C) ends the body as well.
-                with suppress(KmsError, OSError):
-                    self._add(log, event, str(error) or type(error).__name__)
-                raise
+            with closing(log):
+                try:
+                    self._add(log, event)
+                except (KmsError, OSError) as error:
+                    raise self._not_recorded(error) from None
+                try:
+                    with held.released():
+                        yield
+                except BaseException as error:
+                    # An interrupt (Ctrl-C) ends the body as well.
+                    with suppress(KmsError, OSError):
+                        self._add(log, event, _reason(error))
+                    raise
 
     def note_failure(self, event: OperatorEvent, error: BaseException) -> None:
         """Record, if possible, that a change was not made whose record was written before.
 
         This must be inside ``changing``.
         """
-        with suppress(KmsError, OSError), closing(self._open()) as log:
-            self._add(log, event, str(error) or type(error).__name__)
+        with held_interrupts(), suppress(KmsError, OSError), closing(self._open()) as log:
+            self._add(log, event, _reason(error))
 
     def end_interrupted(self) -> None:
         """Sign what a killed command has left unsigned, unless a command runs now, which does it itself."""
@@ -139,6 +143,13 @@ class CommandTrail:
         return DataFolderError(
             f"nothing was changed, because its audit record cannot be written to `{self._folder.audit}`: {reason}"
         )
+
+
+def _reason(error: BaseException) -> str:
+    """Return why a change was not made; an interrupt may come when it is made already."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted; the change may have been made"
+    return str(error) or type(error).__name__
 
 
 def current_operator() -> UserIdentity:

@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.open_folder import OpenFolder, open_existing
+from strongroom.cli import standard_output
 from strongroom.cli.options import read_settings
 from strongroom.cli.unsealing import unsealing_of
 from strongroom.clock import SystemClock
@@ -46,9 +47,9 @@ def readable_errors() -> Iterator[None]:
     """Turn the errors that settings and data folder can cause into a ClickException of one line."""
     try:
         yield
-    except BrokenPipeError:
-        raise  # The reader of the output, such as head(1), has closed the pipe: click ends quietly.
     except Exception as error:
+        if isinstance(error, OSError) and standard_output.is_broken():
+            raise  # It is no fault of the data folder. The group of commands says what it is.
         words = _words_of(error)
         if words is None:
             raise

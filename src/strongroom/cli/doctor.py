@@ -15,6 +15,7 @@ from strongroom.assembly.doctor.examination import examine
 from strongroom.assembly.doctor.results import BY_WEIGHT, Report, Status
 from strongroom.assembly.doctor.scene import Options, Scene
 from strongroom.assembly.doctor.table import CHECKS
+from strongroom.cli import standard_output
 from strongroom.cli.options import EXISTING_FOLDER, config_option, data_option, read_settings
 from strongroom.cli.output import json_option
 from strongroom.cli.times import seconds_of
@@ -54,6 +55,11 @@ def _unknown_if_mistaken() -> Iterator[None]:
         yield
     except click.UsageError as error:
         raise _MistakeError(error.format_message(), error.ctx) from None
+    except OSError as error:
+        if not standard_output.is_broken():
+            raise
+        standard_output.give_up(error)
+        raise SystemExit(Status.UNKNOWN.exit_code) from None
 
 
 @click.command(cls=_Monitored)

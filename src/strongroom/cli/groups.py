@@ -3,6 +3,8 @@
 import click
 from typing_extensions import override
 
+from strongroom.cli import standard_output
+
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 """Settings of what a shell runs: the group of all commands, which hands them on, and commands that are loaded alone."""
 
@@ -12,6 +14,17 @@ class Group(click.Group):
 
     group_class = type
     """Groups in it are of this class as well."""
+
+    @override
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            # click would show a traceback, but for a reader that has ended.
+            if not standard_output.is_broken():
+                raise
+            standard_output.give_up(error)
+            raise SystemExit(1) from None
 
     @override
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

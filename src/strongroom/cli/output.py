@@ -5,6 +5,7 @@ import io
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import chain, islice
 
 import click
@@ -12,6 +13,7 @@ import msgspec
 from typing_extensions import override
 
 from strongroom.audit.cloudtrail import event_time
+from strongroom.cli import standard_output
 
 _NO_ANSWER = 2
 _INTERRUPTED = 130
@@ -42,17 +44,24 @@ class Question(click.Command):
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
+        except click.exceptions.Exit:
+            raise
         except click.ClickException as error:
-            error.show()
+            # Standard error may have no reader any more.
+            with suppress(OSError):
+                error.show()
             raise SystemExit(max(error.exit_code, _NO_ANSWER)) from None
         except (click.Abort, KeyboardInterrupt):
-            click.echo("Aborted!", err=True)
+            with suppress(OSError):
+                click.echo("Aborted!", err=True)
             raise SystemExit(_INTERRUPTED) from None
-        except (OSError, click.exceptions.Exit):
-            raise  # click knows what to do, for instance if the reader of the output has closed the pipe.
-        except Exception:  # noqa: BLE001 - whatever it is
-            # A defect is no answer either. Python would exit with 1.
-            sys.excepthook(*sys.exc_info())
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            if isinstance(error, OSError) and standard_output.is_broken():
+                # A part of an answer is none.
+                standard_output.give_up(error)
+            else:
+                # A defect is no answer either. Python would exit with 1.
+                sys.excepthook(*sys.exc_info())
             raise SystemExit(_NO_ANSWER) from None
 
 

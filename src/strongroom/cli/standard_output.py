@@ -1,8 +1,10 @@
-"""What a server says on standard output: words for a person, which it can do without."""
+"""Standard output that cannot be written: its reader has ended, such as head(1), or the disk behind it is full."""
 
+import errno
 import logging
 import os
 import sys
+from contextlib import suppress
 
 import click
 
@@ -10,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 def say(text: str) -> None:
-    """Print a line. If standard output cannot be written, log that once and discard all further lines.
+    """Print a line of a server. If standard output cannot be written, log that once and discard all further lines.
 
     A pipe whose reader has ended or a full disk must neither keep a server from serving nor change its exit code.
     """
@@ -18,6 +20,29 @@ def say(text: str) -> None:
         click.echo(text)
     except OSError as error:
         logger.warning("standard output cannot be written, and nothing more is written to it: %s", error.strerror)
-        # What Python has buffered would be written, and fail, once more at the end of the process.
-        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - the descriptor is needed, not the contents
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        _discard()
+
+
+def is_broken() -> bool:
+    """Tell whether standard output cannot be written: then it still has in its buffer what it could not write."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        return True
+    return False
+
+
+def give_up(error: OSError) -> None:
+    """Say that what a command has found or done cannot be printed; a reader that wants no more is told nothing."""
+    if error.errno != errno.EPIPE:
+        # The same may hold for standard error.
+        with suppress(OSError):
+            click.echo(f"Error: standard output cannot be written: {error.strerror}; what was changed stays", err=True)
+    _discard()
+
+
+def _discard() -> None:
+    """Let nothing more be written: what Python has buffered would fail once more at the end of the process."""
+    # What tests put in its place has no descriptor.
+    with suppress(OSError), open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - the descriptor is needed
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
