@@ -48,7 +48,7 @@ def readable_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if isinstance(error, OSError) and standard_output.is_broken():
+        if standard_output.is_of_output(error):
             raise  # It is no fault of the data folder. The group of commands says what it is.
         words = _words_of(error)
         if words is None:
@@ -151,6 +151,8 @@ def log_in_plain_lines() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_PlainLines("Warning: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    # It tells of connections that are closed, after whatever has failed and is told.
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
 
 
 @contextmanager

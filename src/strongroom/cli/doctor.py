@@ -56,7 +56,7 @@ def _unknown_if_mistaken() -> Iterator[None]:
     except click.UsageError as error:
         raise _MistakeError(error.format_message(), error.ctx) from None
     except OSError as error:
-        if not standard_output.is_broken():
+        if not standard_output.is_of_output(error):
             raise
         standard_output.give_up(error)
         raise SystemExit(Status.UNKNOWN.exit_code) from None

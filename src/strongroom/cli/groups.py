@@ -21,9 +21,9 @@ class Group(click.Group):
             return super().invoke(ctx)
         except OSError as error:
             # click would show a traceback, but for a reader that has ended.
-            if not standard_output.is_broken():
+            if not standard_output.is_of_output(error):
                 raise
-            standard_output.give_up(error)
+            standard_output.give_up(error, "; what the command has changed stays")
             raise SystemExit(1) from None
 
     @override

@@ -56,7 +56,7 @@ class Question(click.Command):
                 click.echo("Aborted!", err=True)
             raise SystemExit(_INTERRUPTED) from None
         except Exception as error:  # noqa: BLE001 - whatever it is
-            if isinstance(error, OSError) and standard_output.is_broken():
+            if isinstance(error, OSError) and standard_output.is_of_output(error):
                 # A part of an answer is none.
                 standard_output.give_up(error)
             else:

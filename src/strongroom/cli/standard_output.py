@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import sys
+import traceback
 from contextlib import suppress
 
 import click
@@ -23,21 +24,18 @@ def say(text: str) -> None:
         _discard()
 
 
-def is_broken() -> bool:
-    """Tell whether standard output cannot be written: then it still has in its buffer what it could not write."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        return True
-    return False
+def is_of_output(error: BaseException) -> bool:
+    """Tell whether an error is that of printing to standard output, and of nothing else that a command does."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return isinstance(error, OSError) and frames[-1].f_code is click.echo.__code__ and not frames[-1].f_locals["err"]
 
 
-def give_up(error: OSError) -> None:
+def give_up(error: OSError, more: str = "") -> None:
     """Say that what a command has found or done cannot be printed; a reader that wants no more is told nothing."""
     if error.errno != errno.EPIPE:
         # The same may hold for standard error.
         with suppress(OSError):
-            click.echo(f"Error: standard output cannot be written: {error.strerror}; what was changed stays", err=True)
+            click.echo(f"Error: standard output cannot be written: {error.strerror}{more}", err=True)
     _discard()
 
 

@@ -80,19 +80,32 @@ def test_an_interrupt_leaves_the_audit_log_whole(
     assert "The log is whole." in told.stdout, told.stdout
 
 
-def test_an_interrupt_comes_at_the_end_or_where_it_is_released() -> None:
-    done = []
-    with pytest.raises(KeyboardInterrupt), held_interrupts():
-        signal.raise_signal(signal.SIGINT)
+def interrupted(done: list[str], *, before: bool, released: bool) -> None:
+    """Send SIGINT in a block that holds it back: before the part that is released, or in it."""
+    with held_interrupts() as held:
+        if before:
+            signal.raise_signal(signal.SIGINT)
+        if released:
+            with held.released():
+                signal.raise_signal(signal.SIGINT)
+                done.append("released")
         done.append("held")
-    with pytest.raises(KeyboardInterrupt), held_interrupts() as held:
-        signal.raise_signal(signal.SIGINT)
-        with held.released():
-            done.append("not done")
-    with pytest.raises(KeyboardInterrupt), held_interrupts() as held, held.released():
-        signal.raise_signal(signal.SIGINT)
-        done.append("not done")
-    assert done == ["held"]
+
+
+@pytest.mark.parametrize(
+    ("before", "released", "done"), [(True, False, ["held"]), (True, True, []), (False, True, []), (False, False, None)]
+)
+def test_an_interrupt_comes_at_the_end_or_where_it_is_released(
+    *, before: bool, released: bool, done: list[str] | None
+) -> None:
+    found = list[str]()
+    if done is None:
+        interrupted(found, before=before, released=released)
+        assert found == ["held"]
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            interrupted(found, before=before, released=released)
+        assert found == done
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
