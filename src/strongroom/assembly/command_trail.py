@@ -17,6 +17,7 @@ from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.databases.database import Database
 from strongroom.assembly.held_interrupts import held_interrupts
 from strongroom.assembly.node import require_node_id
+from strongroom.audit.database_history import DatabasePosition
 from strongroom.audit.operator_events import Circumstances, OperatorEvent, operator_event
 from strongroom.audit.user_identity import UserIdentity, operating_system_user
 from strongroom.audit.writer_id import WriterId
@@ -70,8 +71,10 @@ class CommandTrail:
             yield alone
 
     @contextmanager
-    def recording(self, event: OperatorEvent) -> Iterator[None]:
+    def recording(self, event: OperatorEvent, noted: DatabasePosition | None = None) -> Iterator[None]:
         """Record a change, then let the body make it. This must be inside ``changing``.
+
+        The body may accept a database that lacks what was ``noted`` of it: then that stays noted until it has done so.
 
         The record is signed and on disk before the body runs. If the body fails, a second record says so. Raises
         DataFolderError, and runs no body, if the record cannot be written.
@@ -79,7 +82,7 @@ class CommandTrail:
         # Ctrl-C would leave the state of the log half changed, and then its end is written.
         with held_interrupts() as held:
             try:
-                log = self._open()
+                log = self._open(noted)
             except (KmsError, OSError) as error:
                 raise self._not_recorded(error) from None
             with closing(log):
@@ -117,10 +120,10 @@ class CommandTrail:
                 except (KmsError, OSError) as error:
                     logger.error("the chain of audit writer %s could not be ended: %s", writer, error)  # noqa: TRY400
 
-    def _open(self) -> AuditLog:
+    def _open(self, noted: DatabasePosition | None = None) -> AuditLog:
         key = open_audit_key(self._store, self._secrets, self._entropy, self._folder.audit)
         settings = replace(self._settings, durability="fsync")
-        return open_audit_log(self._folder.audit, self._writer(), settings, self._store, key, self._clock)
+        return open_audit_log(self._folder.audit, self._writer(), settings, self._store, key, self._clock, noted=noted)
 
     def _writer(self) -> str:
         return WriterId(require_node_id(self._folder), None).name

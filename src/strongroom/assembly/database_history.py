@@ -37,8 +37,8 @@ def accept_older(folder: DataFolder, store: Store, trail: CommandTrail, entropy:
     """Go on with a database that was rolled back: record that, and begin another history. Returns what was missing.
 
     From then on a copy from before is refused. What was announced when this state was saved is left in its token. If
-    this is interrupted, the database is refused until it is done again.
-    Raises DataFolderError if a server has the folder, and if nothing is missing.
+    this is interrupted, or the audit log cannot be written, the database is refused until it is done again.
+    Raises DataFolderError then, if a server has the folder, and if nothing is missing.
     """
     lock = folder.lock()
     try:
@@ -47,17 +47,23 @@ def accept_older(folder: DataFolder, store: Store, trail: CommandTrail, entropy:
             raise DataFolderError(
                 f"{folder.database_name} has all that the audit log notes: there is nothing to accept"
             )
-        with trail.changing(), trail.recording(_event(found)):
-            history_id = entropy(HISTORY_ID_LENGTH).hex()
+        with trail.changing(), trail.recording(_event(found), found.note.position):
             # The end of the recording notes the new history in the audit log.
-            tell_of_left(store.write(partial(_begin_history, history_id), AccountScope("")))
+            begin = partial(_begin_history, entropy(HISTORY_ID_LENGTH).hex(), found.note.position.history)
+            tell_of_left(store.write(begin, AccountScope("")))
+        if compare_with_log(folder, store) is not None:
+            raise DataFolderError(
+                f"the audit log could not note that {folder.database_name} is accepted, which is refused until then; "
+                "run this again"
+            )
     finally:
         os.close(lock)
     return found
 
 
-def _begin_history(history_id: str, transaction: Transaction) -> list[ErasedObject]:
-    transaction.begin_history(history_id)
+def _begin_history(history_id: str, after: int, transaction: Transaction) -> list[ErasedObject]:
+    # Also if the audit log knows a later one, of which this is a copy from before.
+    transaction.begin_history(history_id, after)
     # A commit that is missing here may have given it to a key.
     return leave_uncommitted(transaction)
 
