@@ -151,5 +151,5 @@ def require_whole(commands: FaultyCommands, folder: Path, case: Case) -> None:
     wrong = [each for each in json.loads(found.output)["checks"] if each["status"] in {"critical", "unknown"}]
     assert not wrong, wrong
     left = [each for each in folder.rglob("*") if each.suffix in {".new", ".next", ".partial"}]
-    # A report and an export are written beside a draft that nobody else finds, in a folder that is not ours.
+    # A kill may leave the draft of a report or an export, which has a random name, in the operator's folder.
     assert not [each for each in left if each.parent != folder], left
