@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from strongroom.cli.ready import ready
+from strongroom.cli.main import main
 from strongroom.http.listeners import claim_port
 from strongroom.server.sealed_listener import SealedListener
 from strongroom.server.tls import Tls
@@ -37,7 +37,7 @@ class Runner:
     """Runs the command in a folder without settings."""
 
     def __call__(self, *arguments: str, **environment: str) -> Result:
-        return CliRunner(env={**os.environ, **environment}).invoke(ready, arguments)
+        return CliRunner(env={**os.environ, **environment}).invoke(main, ["ready", *arguments])
 
 
 def test_a_server_that_is_not_ready_says_why(run: Runner) -> None:
