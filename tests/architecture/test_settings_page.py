@@ -12,7 +12,7 @@ from strongroom.settings import Settings
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 UNTOLD = {None, 0, 1, 31_622_400, 1 << 32, (1 << 32) - 1, 1 << 40}
-"""Bounds that nobody comes near, and that of all times, which the page says once."""
+"""The bounds that are those of the type, and that of all times, which the page says once."""
 FIELDS = {field.encode_name: field for field in msgspec.structs.fields(Settings)}
 
 
