@@ -34,7 +34,10 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Runner":
 
 
 class Runner:
-    """Runs the command in a folder without settings."""
+    """Runs the command in a folder without settings.
+
+    It is run as the program runs it: click remembers the options for help of the first time.
+    """
 
     def __call__(self, *arguments: str, **environment: str) -> Result:
         return CliRunner(env={**os.environ, **environment}).invoke(main, ["ready", *arguments])
