@@ -45,7 +45,7 @@ def test_orphans_that_still_hold_the_folder_are_waited_for(tmp_path: Path) -> No
     data, log = tmp_path / "data", tmp_path / "next"
     with running_server(data, tmp_path / "log") as server:
         assert server.stop() == 0
-    holder = subprocess.Popen(["flock", "--no-fork", str(data), "sleep", "60"])
+    holder = subprocess.Popen(["flock", "--no-fork", str(data), "sleep", "600"])
     try:
         wait_until(lambda: "sleep" in Path(f"/proc/{holder.pid}/comm").read_text())
         with started(log, data, "--workers", str(WORKERS)) as process:

@@ -1,8 +1,6 @@
 """The memory that clients can make a server use is bounded."""
 
 import json
-import select
-import socket
 import time
 from collections.abc import Callable
 
@@ -10,7 +8,7 @@ import pytest
 
 from clients import client_of
 from local_server import RunningServer
-from raw_connections import is_closed, open_connections, replies, send_all, send_whole, signed_request_bytes
+from raw_connections import has_reply, is_closed, open_connections, replies, send_all, send_whole, signed_request_bytes
 from server_processes import open_sockets, resident_memory
 
 Start = Callable[..., RunningServer]
@@ -19,11 +17,6 @@ UNFINISHED = (
     b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-amz-json-1.1\r\nContent-Length: 1000000\r\n\r\n"
 )
 MANY_HEADERS = b"GET /healthz HTTP/1.1\r\n" + b"".join(b"a%d: %s\r\n" % (number, b"y" * 300) for number in range(98))
-
-
-def has_reply(connection: socket.socket) -> bool:
-    """Tell whether a connection has something to be read."""
-    return bool(select.select([connection], [], [], 0)[0])
 
 
 def padded(size: int) -> bytes:

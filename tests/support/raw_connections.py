@@ -1,6 +1,7 @@
 """Many connections to a server at once, from one thread, over plain sockets."""
 
 import resource
+import select
 import selectors
 import socket
 import time
@@ -100,6 +101,11 @@ def send_whole(connection: socket.socket, data: bytes) -> None:
     with suppress(ConnectionError):
         connection.sendall(data)
     connection.settimeout(0)
+
+
+def has_reply(connection: socket.socket) -> bool:
+    """Tell whether a connection has something to be read."""
+    return bool(select.select([connection], [], [], 0)[0])
 
 
 def replies(connections: Sequence[socket.socket], within: float = PATIENCE) -> list[Reply]:
