@@ -39,7 +39,7 @@ _CALM = 1.5
 """Seconds that the token is there between two faults."""
 _PAUSE = 0.04
 """Seconds from the answer to one call of a client to its next call."""
-_BACK = 30.0
+_BACK = 120.0
 """Seconds after which a token that is back must be used again."""
 _EXPECTED = {"KMSInternalException", "DependencyTimeoutException"}
 """What calls that need the token may be refused with while it is away."""
