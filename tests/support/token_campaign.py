@@ -218,8 +218,7 @@ class TokenCampaign:
             for sample in found:
                 self.milliseconds[window.fault, bool(sample.alias)].append(sample.milliseconds)
         for number, window in enumerate(windows):
-            if window.fault is not None:
-                well = _reads([*taken[number - 1], *taken[number + 1]])
+            if window.fault is not None and (well := _reads([*taken[number - 1], *taken[number + 1]])):
                 self.ratios[window.fault].append(_quantile(_reads(taken[number]), 0.99) / _quantile(well, 0.99))
 
     def _compare(self, server: RunningServer, ledger: Ledger, proofs: list[Proof]) -> None:
