@@ -16,6 +16,8 @@ from strongroom.audit.cloudtrail import event_time
 _NO_ANSWER = 2
 _INTERRUPTED = 130
 """The exit code of a shell for a command that SIGINT has ended."""
+MOST_NAMED = 20
+"""The most names of a kind that are printed for people."""
 _ELLIPSIS = "…"
 _ARN = "arn:"
 _LEAST_WIDTH = 6
@@ -63,6 +65,14 @@ def show(document: object, lines: Iterable[str], *, as_json: bool) -> None:
         return
     for line in lines:
         click.echo(line)
+
+
+def named_lines(text: str, names: Sequence[str]) -> Iterator[str]:
+    """Yield a line for each of some names, such as ARNs, with a text before it; of many, the number of the others."""
+    for name in names[:MOST_NAMED]:
+        yield f"{text}: {name}"
+    if len(names) > MOST_NAMED:
+        yield f"{text}: and {len(names) - MOST_NAMED} more"
 
 
 def json_time(at: float | None) -> str | None:

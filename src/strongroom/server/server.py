@@ -68,7 +68,7 @@ class Server:
         self,
         settings: Settings,
         service: Service,
-        chores: Callable[[], None],
+        chores: Callable[[], bool | None],
         log: AuditSink,
         clock: Clock,
         entropy: Entropy,
