@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
-from typing import TypeVar
 
 import psycopg
 import pytest
@@ -13,6 +12,7 @@ from msgspec.structs import replace
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from hasty_stores import eventually, hastily_opened
 from keys_builder import make_key
 from postgresql import SERVER, Cluster
 from server_processes import PATIENCE, wait_until
@@ -29,12 +29,9 @@ from strongroom.store.protocol import Transaction
 from strongroom.store.records import AccountRecord, KeyUse
 from strongroom.store.scopes import AccountScope, KeyScope
 
-T = TypeVar("T")
 NOW = 1_790_000_000.0
 ACCOUNT = "111122223333"
 KEY = make_key(1)
-LIMIT = 1.5
-"""Seconds after which a hasty store gives a call up."""
 MORE = 10
 """So many changes more show that writes go on."""
 LATE, UNREACHABLE = "The key store did not answer in time.", "The key store cannot be reached now."
@@ -57,11 +54,6 @@ def opened(cluster: Cluster, database: str) -> PostgresqlStore:
     return PostgresqlStore(pool, system_entropy, time_limit=PATIENCE, problems=Problems())
 
 
-def hastily_opened(cluster: Cluster, database: str, *, size: int = 4, statement_limit: float = 1.0) -> PostgresqlStore:
-    pool = open_postgresql(cluster.address(database, SERVER), size=size, wait=0.3, statement_limit=statement_limit)
-    return PostgresqlStore(pool, system_entropy, time_limit=LIMIT, problems=Problems())
-
-
 @pytest.fixture
 def store(postgresql: Cluster, database: str) -> Iterator[PostgresqlStore]:
     with closing(opened(postgresql, database)) as store:
@@ -75,17 +67,6 @@ def hasty(postgresql: Cluster, database: str) -> Iterator[PostgresqlStore]:
     with closing(hastily_opened(postgresql, database)) as store:
         assert eventually(lambda: load(store)) == KEY
         yield store
-
-
-def eventually(call: Callable[[], T]) -> T:
-    """Call something until it succeeds; return what it returns."""
-    end = time.monotonic() + PATIENCE
-    while True:
-        try:
-            return call()
-        except DependencyTimeoutException:
-            assert time.monotonic() < end
-            time.sleep(0.05)
 
 
 def load(store: PostgresqlStore) -> KmsKey | None:
