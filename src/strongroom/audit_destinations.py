@@ -6,13 +6,14 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 from msgspec import Meta
 
+from strongroom.file_names import PATHS, FileName, PathAfter
+
 Kind = Literal["folder", "syslog", "s3"]
 
 SYSLOG_PORT = 6514
 """The port of syslog over TLS (RFC 5425, 4.1)."""
 
 _KINDS: dict[str, Kind] = {"folder:": "folder", "syslog+tls://": "syslog", "s3://": "s3"}
-_FileName = Annotated[str, Meta(min_length=1, description="the name of a file")]
 _ENDPOINT = "a URL that begins with https:// or http://, without credentials, `?` and `#`"
 
 
@@ -32,11 +33,11 @@ class AuditDestination(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     compliance mode); 0 for no such retention.
     """
 
-    to: Annotated[str, Meta(min_length=1, max_length=1024)]
+    to: Annotated[str, Meta(min_length=1, max_length=1024, extra={PATHS: (PathAfter("folder:"),)})]
     required: bool = False
-    ca: _FileName | None = None
-    cert: _FileName | None = None
-    key: _FileName | None = None
+    ca: FileName | None = None
+    cert: FileName | None = None
+    key: FileName | None = None
     endpoint: Annotated[str, Meta(pattern=r"\Ahttps?://[^\s?#@]+\Z", description=_ENDPOINT)] | None = None
     region: Annotated[str, Meta(pattern=r"\A[a-zA-Z0-9-]{1,64}\Z", description="a Region such as us-east-1")] | None = (
         None

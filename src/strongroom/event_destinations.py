@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from strongroom.file_names import PATHS, FileName, PathAfter
+
 Kind = Literal["file", "webhook", "command"]
 
 ROTATION = "KMS CMK Rotation"
@@ -30,7 +32,7 @@ DETAIL_TYPES = (
 """What events there are. The first three are AWS's own (KMS Developer Guide, "Monitor KMS keys with EventBridge")."""
 
 _KINDS: dict[str, Kind] = {"file:": "file", "https://": "webhook", "command:": "command"}
-_FileName = Annotated[str, Meta(min_length=1)]
+_PATHS = (PathAfter("file:"), PathAfter("command:", only_with_slash=True))
 
 
 class EventAddressError(Exception):
@@ -47,12 +49,12 @@ class EventDestination(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     a command. ``time_limit`` is how many seconds a webhook or a command may take.
     """
 
-    to: Annotated[str, Meta(min_length=1, max_length=2048)]
+    to: Annotated[str, Meta(min_length=1, max_length=2048, extra={PATHS: _PATHS})]
     detail_types: tuple[str, ...] = ()
-    secret_file: _FileName | None = None
-    ca: _FileName | None = None
-    cert: _FileName | None = None
-    key: _FileName | None = None
+    secret_file: FileName | None = None
+    ca: FileName | None = None
+    cert: FileName | None = None
+    key: FileName | None = None
     arguments: tuple[str, ...] = ()
     time_limit: Annotated[float, Meta(ge=0.1, le=300)] = 30.0
 

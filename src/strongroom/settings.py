@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from strongroom.audit_destinations import AuditDestination
 from strongroom.event_destinations import EventDestination
+from strongroom.file_names import FileName, ModuleName
 
 TLS_SUITES = tuple(
     f"ECDHE-{signature}-{cipher}"
@@ -23,10 +24,10 @@ Region = Annotated[str, Meta(pattern=r"\A[a-z]{2}(-[a-z]+)+-[0-9]{1,2}\Z", descr
 APPROVED_TLS_SUITES = tuple(suite for suite in TLS_SUITES if "CHACHA20" not in suite)
 """Those that are allowed with ``fips`` (NIST SP 800-52r2, 3.3.1)."""
 
-FileName = Annotated[str, Meta(min_length=1, description="the name of a file or folder")]
 _YEAR = 31_622_400
 """Seconds; more than that, or infinity, is too much for the calls of the system that wait."""
 _MOST = 1 << 40
+MOST_WORKERS = 60
 PositiveSeconds = Annotated[float, Meta(gt=0, le=_YEAR)]
 Account = Annotated[str, Meta(pattern=r"\A[0-9]{12}\Z", description="an account id of 12 digits")]
 _ISSUER = "a URL without `?` and `#` that begins with"
@@ -41,7 +42,7 @@ class IdentityProvider(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     """An OpenID Connect issuer: its URL, a file with its public keys (JWKS), and the accepted audiences."""
 
     issuer: Annotated[str, Meta(pattern=r"\Ahttps?://[^\s?#]+\Z", description=f"{_ISSUER} https:// or http://")]
-    jwks: str
+    jwks: FileName
     audiences: Annotated[tuple[str, ...], Meta(min_length=1)] = ("sts.amazonaws.com",)
 
     @property
@@ -54,7 +55,7 @@ class IdentityProviderKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     """A file with the public keys (JWKS) of an OpenID Connect issuer, for accounts that trust it through IAM."""
 
     issuer: Annotated[str, Meta(pattern=r"\Ahttps://[^\s?#]+\Z", description=f"{_ISSUER} https://")]
-    jwks: str
+    jwks: FileName
 
 
 class XksProxyHost(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
@@ -75,7 +76,7 @@ class XksProxyHost(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rena
 class CloudHsmCluster(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     """A hardware token that a custom key store of type AWS_CLOUDHSM can be in, under the id of a cluster.
 
-    ``module`` is the PKCS #11 module, by its absolute path, and ``token`` the label or serial number of the token.
+    ``module`` is the PKCS #11 module, by its path, and ``token`` the label or serial number of the token.
     ``trust_anchor`` is a file (PEM) with the certificate that CreateCustomKeyStore must be given; without it, any is
     taken. ``init_args`` is what the module is initialized with. ``account`` is the one that may use the cluster,
     without it every account may.
@@ -88,10 +89,10 @@ class CloudHsmCluster(msgspec.Struct, frozen=True, forbid_unknown_fields=True, r
             description="`cluster-` and 11 to 16 letters and digits from 2 to 7, such as cluster-2222222aaaa",
         ),
     ]
-    module: FileName
+    module: ModuleName
     token: Annotated[str, Meta(min_length=1, max_length=64)]
     trust_anchor: FileName | None = None
-    init_args: FileName | None = None
+    init_args: Annotated[str, Meta(min_length=1)] | None = None
     account: Account | None = None
 
 
@@ -141,13 +142,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     key_protection: KeyProtection = "software"
     """What protects key material: domain keys in this process or in a hardware token, or (``pkcs11-full``) that token:
     backing keys are made and used in it alone."""
-    pkcs11_module: FileName | None = None
+    pkcs11_module: ModuleName | None = None
     """The PKCS #11 module (shared library) of a hardware token."""
     pkcs11_token: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
     """The label or the serial number of the token."""
     pkcs11_pin_file: FileName | None = None
     """A file with the PIN of the token's user in its first line."""
-    pkcs11_init_args: FileName | None = None
+    pkcs11_init_args: Annotated[str, Meta(min_length=1)] | None = None
     """What the module is initialized with; few modules take anything (NSS: its folder)."""
     pkcs11_handles: Annotated[int, Meta(ge=16, le=1_000_000)] = 1000
     """How many key handles of a token are kept."""
@@ -209,8 +210,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """How much a request's time may differ from the server's."""
     keeper_interval: Annotated[float, Meta(ge=0.05, le=_YEAR)] = 5.0
     """The interval at which due rotations and deletions are done."""
-    workers: Annotated[int, Meta(ge=0, le=60)] = 0
-    """The number of worker processes; 0 means one for each core."""
+    workers: Annotated[int, Meta(ge=0, le=MOST_WORKERS)] = 0
+    """The number of worker processes; 0 means one for each core, as far as that is allowed."""
     worker_timeout: Annotated[float, Meta(ge=3, le=_YEAR)] = 30.0
     """How long one of several workers may miss its heartbeat before it is killed and replaced."""
     threads: Annotated[int, Meta(ge=1, le=256)] = 4

@@ -4,19 +4,25 @@ import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from enum import StrEnum
+from pathlib import Path
 from typing import cast
 
 import msgspec
 
 from strongroom.settings import Settings, SettingsError
+from strongroom.settings_paths import resolved
 from strongroom.settings_rules import Mistake, listener_mistakes, mistakes_in
 from strongroom.settings_values import FIELDS, is_plain_list, meant, value_of
 
 _PREFIX = "STRONGROOM_"
 CONFIG_VARIABLE = "STRONGROOM_CONFIG"
 """The variable that names the settings file. It is no setting itself."""
-_OPTIONS = {"regions": "region"}
-"""Settings whose option on the command line has another name."""
+_OPTIONS = {
+    "regions": "region",
+    **{f"xks-{each}": each for each in ("listen", "tls-cert", "tls-key", "tls-client-ca", "allow-plaintext")},
+}
+"""Settings whose option on the command line has another name; the later ones in ``strongroom xks-proxy serve``."""
+_NO_OPTIONS: Mapping[str, str] = {}
 _ALSO = {"region": "regions"}
 """Other names for settings: the option ``--region`` gives a Region, so many will look for a setting of that name."""
 
@@ -69,18 +75,24 @@ class FoundSettings(msgspec.Struct, frozen=True):
 
 
 class _Given(msgspec.Struct, frozen=True):
-    """What one source gives for a setting, and what messages call that."""
+    """What one source gives for a setting, what messages call that, and to which folder names in it are relative."""
 
     value: object
     source: Source
     place: str
+    folder: Path | None = None
+    """None for the current folder."""
 
 
 def load(
-    document: str, environment: Mapping[str, str], flags: Mapping[str, object], file: str = "strongroom.toml"
+    document: str,
+    environment: Mapping[str, str],
+    flags: Mapping[str, object],
+    file: str = "strongroom.toml",
+    options: Mapping[str, str] = _NO_OPTIONS,
 ) -> Settings:
     """Return the settings; raises SettingsError, which tells the first of what is wrong. See ``find``."""
-    found = find(document, environment, flags, file)
+    found = find(document, environment, flags, file, options)
     if found.mistakes:
         first, *others = found.mistakes
         more = f" (and {len(others)} more: run strongroom config check)" if others else ""
@@ -89,21 +101,26 @@ def load(
 
 
 def find(
-    document: str, environment: Mapping[str, str], flags: Mapping[str, object], file: str = "strongroom.toml"
+    document: str,
+    environment: Mapping[str, str],
+    flags: Mapping[str, object],
+    file: str = "strongroom.toml",
+    options: Mapping[str, str] = _NO_OPTIONS,
 ) -> FoundSettings:
     """Return the settings with their sources, and all that is wrong with them.
 
     ``document`` is the TOML text of ``file``, ``environment`` the process's variables, ``flags`` what the command line
-    gave (None where it gave nothing).
+    gave (None where it gave nothing), by options of other names than ``option_of`` for fields in ``options``. Names of
+    files in the document are relative to the folder of ``file``.
     """
     mistakes = list[Mistake]()
-    given = _in_file(document, file, mistakes) | _in_environment(environment, mistakes) | _in_flags(flags)
+    given = _in_file(document, file, mistakes) | _in_environment(environment, mistakes) | _in_flags(flags, options)
     values = dict[str, object]()
     unusable = set[str]()
     for name, each in given.items():
         field = FIELDS[name].name
         try:
-            values[field] = value_of(name, each.value)
+            values[field] = value_of(name, resolved(name, each.value, each.folder))
         except SettingsError as error:
             mistakes.append(Mistake(name, f"{each.place} is not valid: {error}"))
             unusable.add(field)
@@ -121,6 +138,7 @@ def _in_file(document: str, file: str, mistakes: list[Mistake]) -> dict[str, _Gi
         mistakes.append(Mistake("", f"`{file}` is not valid TOML: {error}"))
         return {}
     lines = _lines_of(document)
+    folder = Path(file).parent.absolute() if found else None
     given = dict[str, _Given]()
     for written, value in found.items():
         name = _ALSO.get(written, written)
@@ -133,7 +151,8 @@ def _in_file(document: str, file: str, mistakes: list[Mistake]) -> dict[str, _Gi
             mistakes.append(Mistake(name, f"{place} is another name for `{name}`, which is there too; leave one out"))
         else:
             is_one = written in _ALSO and isinstance(value, str)
-            given[name] = _Given([value] if is_one else value, Source(SourceKind.FILE, file, line), place)
+            source = Source(SourceKind.FILE, file, line)
+            given[name] = _Given([value] if is_one else value, source, place, folder)
     return given
 
 
@@ -166,14 +185,19 @@ def _in_environment(environment: Mapping[str, str], mistakes: list[Mistake]) -> 
     return given
 
 
-def _in_flags(flags: Mapping[str, object]) -> dict[str, _Given]:
+def _in_flags(flags: Mapping[str, object], options: Mapping[str, str]) -> dict[str, _Given]:
     given = dict[str, _Given]()
     for field, value in flags.items():
         if value is not None:
-            name = field.replace("_", "-")
-            option = f"--{_OPTIONS.get(name, name)}"
+            name, option = field.replace("_", "-"), options.get(field) or option_of(field)
             given[name] = _Given(value, Source(SourceKind.COMMAND_LINE, option), option)
     return given
+
+
+def option_of(field: str) -> str:
+    """Return the option that gives a field of the settings its value, in the commands that have one for it."""
+    name = field.replace("_", "-")
+    return f"--{_OPTIONS.get(name, name)}"
 
 
 def variables_without_effect(environment: Mapping[str, str]) -> Iterator[str]:

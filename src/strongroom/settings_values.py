@@ -43,7 +43,7 @@ def value_of(name: str, raw: object) -> object:
         msgspec.json.encode(value)
     except UnicodeEncodeError:
         # It could be in no JSON, and so in no audit record and no worker.
-        raise SettingsError("it is not UTF-8; rename the file") from None
+        raise SettingsError("it is not UTF-8; rename the file or folder") from None
     return value
 
 

@@ -6,14 +6,19 @@ import sys
 from pathlib import Path
 
 import click
+import msgspec
 import pytest
+from click.testing import CliRunner
 
 from command_tree import commands
 from strongroom.__main__ import _loaded
 from strongroom.cli.main import main
 from strongroom.cli.output import Question
+from strongroom.settings import Settings
+from strongroom.settings_sources import option_of
 
 PAGE = (Path(__file__).parents[2] / "docs" / "commands.md").read_text(encoding="utf-8")
+SOURCE = Path(__file__).parents[2] / "src" / "strongroom"
 
 FOR_PEOPLE = {
     "serve": "it serves until it is stopped, and what it says is a log (`log-format`)",
@@ -65,6 +70,43 @@ def test_each_command_shows_its_help_as_the_program_runs_it(
         run()
     assert ended.value.code == 0
     assert capsys.readouterr().out.startswith(f"Usage: strongroom {name}".rstrip())
+
+
+def options_of(name: str) -> dict[str, list[str]]:
+    """Return the options of a command by the names of their values."""
+    return {str(each.name): each.opts for each in COMMANDS[name].params if isinstance(each, click.Option)}
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_messages_about_settings_name_the_options_of_a_command(name: str) -> None:
+    fields = {each.name for each in msgspec.structs.fields(Settings)}
+    for field, names in options_of(name).items():
+        if field in fields:
+            assert option_of(field) in names
+
+
+@pytest.mark.parametrize("name", ["serve", "config show", "config check", "xks-proxy serve"])
+def test_rules_of_settings_name_options_that_there_are(name: str) -> None:
+    """What takes the options of a server says with them how to set things right."""
+    there = {option for names in options_of(name).values() for option in names}
+    for path in (SOURCE / "settings_rules.py", SOURCE / "settings_paths.py", SOURCE / "settings_values.py"):
+        assert set(re.findall(r"--[a-z][a-z-]+", path.read_text(encoding="utf-8"))) <= there
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (("migrate", "--from", "data", "--to", "mysql://h/d"), "--to"),
+        (("migrate", "--from", "mysql://h/d", "--to", "data"), "--from"),
+        (("migrate", "--from", "~/data", "--to", "postgresql://h/d"), "--from"),
+        (("xks-proxy", "serve", "--listen", "here"), "--listen"),
+        (("database", "migrate", "--store", "mysql://h/d"), "--store"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_told_with_its_option(arguments: tuple[str, ...], option: str) -> None:
+    refused = CliRunner().invoke(main, arguments)
+    assert refused.exit_code == 1
+    assert f"Error: {option} is not valid: " in refused.stderr
 
 
 def test_the_help_of_a_group_has_whole_sentences() -> None:

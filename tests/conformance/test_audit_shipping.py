@@ -238,7 +238,8 @@ def test_a_log_in_object_storage_is_fetched_and_verified(tmp_path: Path) -> None
     ("settings", "said"),
     [
         ('to = "syslog+tls://host"\nrequired = true', "`required` cannot be kept"),
-        ('to = "folder:relative"', "must be absolute"),
+        ('to = "folder:"', "must be absolute"),
+        ('to = "folder:data/audit"', "is in the data folder"),
         ('to = "/mnt/audit"', "it must be folder:/PATH, syslog+tls://HOST:PORT or s3://BUCKET/PREFIX"),
         ('to = "s3://key:secret@bucket"', "must not contain credentials"),
         ('to = "syslog+tls://host/path"', "it must be syslog+tls://HOST:PORT"),

@@ -286,7 +286,7 @@ def works(server: RunningServer, blob: bytes) -> bool:
 def test_new_domain_keys_and_a_restore_leave_the_keys_of_a_cluster_as_they_are(
     module: FaultyModule, tmp_path: Path
 ) -> None:
-    """A backup has the names of the objects alone, so the token must be there again."""
+    """A backup has the names of the objects alone, so the token must be there again, and the store be connected."""
     data, backup, restored = tmp_path / "data", tmp_path / "backup", tmp_path / "restored"
     options = ("--config", str(tmp_path / "strongroom.toml"))
     with running_server(data, tmp_path / "log", *options) as server:
@@ -302,9 +302,11 @@ def test_new_domain_keys_and_a_restore_leave_the_keys_of_a_cluster_as_they_are(
         succeed(data, "backup", "--to", str(backup), "--unencrypted")
         module.behave("")
         wait_until(lambda: works(server, blob))
-    succeed(restored, "restore", str(backup), "--root-key", str(data / "root.key"), "--without-audit-log")
+    said = succeed(restored, "restore", str(backup), "--root-key", str(data / "root.key"), "--without-audit-log")
+    assert f"connect it: aws kms connect-custom-key-store --custom-key-store-id {store_id}\n" in said
     succeed(restored, "account", "root-key", "000000000000", "--replace")
     with running_server(restored, tmp_path / "log2", *options) as server:
         kms = client_of(server)
-        assert Stores(kms).state(store_id) == ("CONNECTED", None)
+        assert Stores(kms).state(store_id) == ("DISCONNECTED", None)
+        kms.connect_custom_key_store(CustomKeyStoreId=store_id)
         assert kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"text"

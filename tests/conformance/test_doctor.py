@@ -142,6 +142,14 @@ def test_the_certificate(prepared: Prepared, tmp_path: Path, days: int, status: 
     assert examine(prepared.data, "--quick", "--config", str(config)).status("certificate") == "critical"
 
 
+def test_the_keys_of_an_issuer(prepared: Prepared, tmp_path: Path) -> None:
+    config = tmp_path / "strongroom.toml"
+    config.write_text('[[identity-providers]]\nissuer = "https://one.example.com"\njwks = "one.json"\n')
+    found = examine(prepared.data, "--quick", "--config", str(config))
+    assert (found.status("settings"), found.exit_code) == ("warning", 1)
+    assert f"`{tmp_path}/one.json`, the jwks of `https://one.example.com`" in found.told("settings")
+
+
 def test_the_age_of_the_last_backup(prepared: Prepared) -> None:
     found = examine(prepared.data, "--quick", "--backup-age", "0s")
     assert (found.exit_code, list(found.wrong)) == (1, ["backup"])

@@ -202,4 +202,4 @@ def test_an_authority_of_a_proxy_that_cannot_be_read_is_named(tmp_path: Path) ->
     config = tmp_path / "mine.toml"
     config.write_text('[[xks-proxies]]\nhost = "proxy.example.com"\nca = "absent.pem"\n')
     said = error_of(tmp_path / "data", "serve", "--listen", "127.0.0.1:0", "--config", str(config), folder=tmp_path)
-    assert "`absent.pem`, the ca of `proxy.example.com` in xks-proxies, cannot be read" in said
+    assert f"`{tmp_path}/absent.pem`, the ca of `proxy.example.com` in xks-proxies, cannot be read" in said

@@ -229,7 +229,7 @@ def test_roots_that_cannot_be_read_end_the_start(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "strongroom", "serve", "--data", str(tmp_path / "data"), "--config", str(config)]
     refused = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert refused.returncode == 1
-    assert "`missing.pem` in attestation-roots is not a file of certificates" in refused.stderr
+    assert f"`{tmp_path}/missing.pem` in attestation-roots cannot be read: No such file or directory" in refused.stderr
     assert "Traceback" not in refused.stderr
 
 

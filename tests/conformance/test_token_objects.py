@@ -166,7 +166,10 @@ def test_no_node_of_a_restored_copy_destroys_what_the_original_needs(
         kms = client_of(server)
         key = kms.create_key()["KeyMetadata"]["KeyId"]
         blob = kms.encrypt(KeyId=key, Plaintext=b"text")["CiphertextBlob"]
-    shared = {each["object_id"] for each in status(data)["domain_keys"]}
+    before = status(data)
+    assert not before["shared_seals"]
+    assert not any(each["shared"] for each in before["domain_keys"])
+    shared = {each["object_id"] for each in before["domain_keys"]}
     succeed(data, "backup", "--to", str(tmp_path / "backup"), "--unencrypted")
     first, second = tmp_path / "first", tmp_path / "second"
     with postgresql.database() as name, monkeypatch.context() as nodes:
@@ -179,11 +182,21 @@ def test_no_node_of_a_restored_copy_destroys_what_the_original_needs(
         succeed(first, "restore", str(tmp_path / "backup"), *root)
         with running_server(second, tmp_path / "log1"):
             pass
+        copied = status(second)
+        assert copied["shared_seals"] == copied["seals"] == ["second"]
+        assert all(each["shared"] for each in copied["domain_keys"])
         succeed(second, "domain-keys", "rotate")
+        assert not any(each["shared"] for each in status(second)["domain_keys"] if each["version"] == 2)
         assert "objects of destroyed domain keys stay in the token" in succeed(second, "domain-keys", "destroy-old")
         assert "the key of the seal 'second' stays in the token" in succeed(second, "seal", "remove", "second")
-        left = {each["object_id"] for each in status(second)["other_objects"]}
+        others = status(second)["other_objects"]
+        assert all(each["shared"] for each in others)
+        left = {each["object_id"] for each in others}
         assert left > shared
+        shown = strongroom(second, "hsm", "status").stdout.splitlines()
+        assert sum(
+            "shared: the deployment whose backup was restored here may need it" in each for each in shown
+        ) == len(left)
         for each in left:
             refused = strongroom(second, "hsm", "destroy", each, "--yes", "--older-than", "0s")
             assert "the deployment whose backup was restored here may need it" in refused.stderr
@@ -194,7 +207,9 @@ def test_no_node_of_a_restored_copy_destroys_what_the_original_needs(
         nodes.setenv("STRONGROOM_STORE", postgresql.address(name, SERVER))
         (second / "restored-objects").touch()
         succeed(second, "hsm", "destroy", *shared, "--yes", "--older-than", "0s")
-        assert {each["object_id"] for each in status(second)["other_objects"]} == left - shared
+        others = status(second)["other_objects"]
+        assert {each["object_id"] for each in others} == left - shared
+        assert not any(each["shared"] for each in others)
 
 
 @pytest.mark.parametrize(

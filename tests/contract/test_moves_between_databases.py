@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from audits import command_records
 from backup_scene import back_up, restore
 from local_deployment import LocalDeployment, Refused, entropy
+from move_scene import NOW, Scene
 from postgresql import SERVER, Cluster
 from strongroom.assembly.audit_folders import AuditFolders
 from strongroom.assembly.audit_log import verify_log
@@ -25,75 +26,17 @@ from strongroom.assembly.database_history import accept_older
 from strongroom.assembly.databases.postgresql import PostgresqlDatabase
 from strongroom.assembly.open_folder import open_existing
 from strongroom.assembly.relocation.copying import Copied
-from strongroom.assembly.relocation.mark import MoveState, read_mark
-from strongroom.assembly.relocation.to_postgresql import MoveToPostgresql
+from strongroom.assembly.relocation.mark import read_mark
 from strongroom.assembly.relocation.to_sqlite import MoveToSqlite
 from strongroom.assembly.unsealing import Unsealing
-from strongroom.clock import ManualClock
 from strongroom.crypto.seal import UnsealError
-from strongroom.settings import Settings
 from strongroom.store.faults import StoreUnavailable
 from strongroom.store.leases.requests import About, Join, Renew
 from strongroom.store.postgresql.member_connection import MemberConnection
 from strongroom.store.protocol import Transaction
 from strongroom.store.records import AccountRecord
-from strongroom.store.sql.sections import MOVED
 from strongroom.store.sqlite.engine import open_sqlite
 from strongroom.store.sqlite.store import SqlStore
-
-NOW = 1_790_000_000.0
-Tables = dict[str, list[tuple[object, ...]]]
-
-
-class Scene:
-    """A deployment with keys, its data folder, and an empty PostgreSQL database."""
-
-    def __init__(self, folder: Path, address: str) -> None:
-        self.folder = folder
-        self.clock = ManualClock(NOW)
-        deployment = LocalDeployment(folder, self.clock)
-        self.key_id = deployment.call("CreateKey", Tags=[{"TagKey": "a", "TagValue": "\u00e9"}])["KeyMetadata"]["KeyId"]
-        for number in range(20):
-            deployment.call("CreateKey", Description=f"key {number}")
-        deployment.call("CreateAlias", AliasName="alias/moved", TargetKeyId=self.key_id)
-        grantee = "arn:aws:iam::000000000000:root"
-        deployment.call("CreateGrant", KeyId=self.key_id, GranteePrincipal=grantee, Operations=["Encrypt"])
-        self.blob = deployment.call("Encrypt", KeyId="alias/moved", Plaintext="c2VjcmV0")["CiphertextBlob"]
-        deployment.deployment.close()
-        self.address = address
-        self.here = deployment.settings
-        self.there = replace(self.here, store=address)
-
-    def database(self) -> PostgresqlDatabase:
-        return PostgresqlDatabase(self.there, self.clock, entropy)
-
-    def to_postgresql(self, address: str | None = None) -> Copied | None:
-        there = replace(self.here, store=address or self.address)
-        database = PostgresqlDatabase(there, self.clock, entropy)
-        unsealing = Unsealing(self.here, entropy)
-        return MoveToPostgresql(self.here, database, unsealing, self.clock, entropy).run(lambda *_: None)
-
-    def to_sqlite(self, folder: Path | None = None) -> Copied | None:
-        there = self.there if folder is None else replace(self.there, data=str(folder))
-        database = PostgresqlDatabase(there, self.clock, entropy)
-        unsealing = Unsealing(there, entropy)
-        return MoveToSqlite(there, database, unsealing, self.clock, entropy, lambda _: None).run(lambda *_: None)
-
-    def tables(self, settings: Settings) -> Tables:
-        """Return what is in the tables that move, but for what the records of a move add."""
-        with closing(open_existing(settings, self.clock, entropy)) as opened, opened.store.read_tables() as tables:
-            names = MOVED - {"audit_checkpoint", "database_history"}
-            return {
-                each.head.name: [tuple(row) for row in tables.rows(each.head.name)]
-                for each in tables.tables(MOVED)
-                if each.head.name in names
-            }
-
-    def moves(self) -> list[str]:
-        """Return the events of moves in the audit log."""
-        return [
-            each["eventName"] for each in command_records(self.folder) if each["eventName"].endswith("DatabaseMove")
-        ]
 
 
 @pytest.fixture
@@ -244,7 +187,7 @@ def test_a_command_that_was_open_before_a_move_changes_nothing(scene: Scene) -> 
             early.registrar.create_service("a.amazonaws.com")
         with pytest.raises(DataFolderError, match="has moved to the database"):
             # The audit log knows of a newer history, so there seems to be something to accept.
-            accept_older(early.folder, early.store, early.trail, entropy)
+            accept_older(early.folder, early.store, early.trail, entropy, scene.clock.now())
         with closing(open_existing(scene.there, scene.clock, entropy)) as late:
             scene.to_sqlite()
             with pytest.raises(DataFolderError, match=moved):
@@ -292,25 +235,6 @@ def test_another_folder_without_the_root_key_does_not_get_the_deployment(scene: 
     other.mkdir(mode=0o700)
     with pytest.raises(DataFolderError, match=r"root\.key` is missing"):
         scene.to_sqlite(other)
-
-
-def test_an_interrupted_move_is_finished_to_the_same_place_only(
-    scene: Scene, postgresql: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As after a kill between the commit of the copy and the end."""
-    with monkeypatch.context() as patched:
-        patched.setattr(MoveToPostgresql, "_complete", lambda *_: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            scene.to_postgresql()
-    mark = read_mark(DataFolder(scene.folder))
-    assert mark is not None
-    assert mark.state is MoveState.LEAVING
-    with pytest.raises(DataFolderError, match="was interrupted; run the same"):
-        LocalDeployment(scene.folder, scene.clock)
-    with postgresql.scratch() as name, pytest.raises(DataFolderError, match="was interrupted; finish it first"):
-        scene.to_postgresql(postgresql.address(name, SERVER))
-    assert scene.to_postgresql() is None
-    assert scene.tables(scene.there)["kms_key"]
 
 
 def test_a_lost_audit_record_prevents_the_move(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,9 +30,8 @@ def fuzz_http(data: bytes) -> None:
     cut = _read(pieces)
     assert set(whole.refusals) <= _STATUSES
     assert [_content(each) for each in whole.requests] == [_content(each) for each in general.requests]
-    if not whole.refusals and not cut.refusals:
-        # A limit may be noticed earlier or later.
-        assert [_content(each) for each in whole.requests] == [_content(each) for each in cut.requests]
+    assert [_content(each) for each in whole.requests] == [_content(each) for each in cut.requests]
+    assert whole.refusals == general.refusals == cut.refusals
     for request in whole.requests:
         assert len(request.body) <= LIMITS.body
 

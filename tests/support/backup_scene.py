@@ -67,7 +67,10 @@ def restore(
     return Restore(request, deployment.clock, entropy, lambda *_: lambda *_: None).run()
 
 
-def reopened(deployment: LocalDeployment, data: Path) -> LocalDeployment:
-    """Open a restored data folder under the clock of the deployment; calls use the root access key of the old one."""
+def reopened(deployment: LocalDeployment, data: Path, **more: Any) -> LocalDeployment:
+    """Open a restored data folder under the clock of the deployment; calls use the root access key of the old one.
+
+    ``more`` are settings other than the defaults.
+    """
     (data / "credentials").write_bytes((deployment.folder / "credentials").read_bytes())
-    return LocalDeployment(data, deployment.clock)
+    return LocalDeployment(data, deployment.clock, **more)

@@ -1,7 +1,6 @@
 """Requests with the members that conditions can ask about: one for each operation of KMS, IAM and STS.
 
-``MEMBERS`` was listed when conditions still read members by their names: it holds every member that a condition key
-has ever had its value from.
+``MEMBERS`` holds every member that a condition key has its value from.
 """
 
 import base64
@@ -44,6 +43,7 @@ MEMBERS: dict[str, tuple[Any, list[tuple[str, tuple[str, ...]]]]] = {
         "RSA_2048",
         [("kms:keyspec", ("RSA_2048",)), ("kms:customermasterkeyspec", ("RSA_2048",))],
     ),
+    "EncapsulationAlgorithm": ("ML_KEM", [("kms:encapsulationalgorithm", ("ML_KEM",))]),
     "DestinationEncryptionAlgorithm": ("RSAES_OAEP_SHA_1", [("kms:encryptionalgorithm", ("RSAES_OAEP_SHA_1",))]),
     "DestinationEncryptionContext": ({"Team": "red"}, [TEAM]),
     "EncryptionAlgorithm": ("RSAES_OAEP_SHA_1", [("kms:encryptionalgorithm", ("RSAES_OAEP_SHA_1",))]),
@@ -123,7 +123,6 @@ REQUIRED = {
     "ActionNames": ["kms:Encrypt"],
     "PolicyInputList": ["{}"],
     "Description": "",
-    "EncapsulationAlgorithm": "ML_KEM",
     "SharedSecretCiphertextBlob": DATA,
     "SerialNumber": "arn:aws:iam::000000000000:mfa/phone",
     "SSHPublicKeyId": "APKAAAAAAAAAAAAAAAAA",

@@ -7,6 +7,7 @@
  *   own-iv       AES-GCM refuses vectors of others, and writes its own into the parameter (as AWS CloudHSM does)
  *   append-iv    AES-GCM refuses vectors of others, and appends its own of 16 bytes (as Thales Luna can)
  *   zero-iv      AES-GCM refuses vectors of others, and uses zeros
+ *   vanish   of several objects that are found together, the first is destroyed before it can be looked at
  * The file is named by FAULTY_CONTROL, the module by FAULTY_MODULE. */
 #include <dlfcn.h>
 #include <stdio.h>
@@ -17,7 +18,7 @@
 typedef unsigned long Word;
 typedef Word (*Function)(Word, Word, Word, Word, Word, Word, Word, Word);
 struct List { unsigned char version[2]; Function functions[68]; };
-enum { INITIALIZE = 0, FINALIZE = 1, GET_SLOT_LIST = 4, GET_TOKEN_INFO = 6, ENCRYPT_INIT = 29, ENCRYPT = 30, SIGN = 43 };
+enum { INITIALIZE = 0, FINALIZE = 1, GET_SLOT_LIST = 4, GET_TOKEN_INFO = 6, DESTROY_OBJECT = 22, FIND_OBJECTS = 27, ENCRYPT_INIT = 29, ENCRYPT = 30, SIGN = 43 };
 struct Mechanism { Word type; Word *gcm; Word length; };
 
 static struct List *real, list;
@@ -66,6 +67,8 @@ static Word pass(int number, Word a, Word b, Word c, Word d, Word e, Word f, Wor
     if (strncmp(word, "locked", 6) == 0 && number == GET_TOKEN_INFO) *(Word *)(b + 96) |= 0x20000;
     if (strncmp(word, "wrong", 5) == 0 && code == 0 && (number == ENCRYPT || number == SIGN))
         ((unsigned char *)d)[*(Word *)e - 1] ^= 1;
+    if (strncmp(word, "vanish", 6) == 0 && number == FIND_OBJECTS && code == 0 && *(Word *)d > 1)
+        real->functions[DESTROY_OBJECT](a, ((Word *)b)[0], 0, 0, 0, 0, 0, 0);
     if (number == ENCRYPT && code == 0 && appends) {
         memcpy((unsigned char *)d + *(Word *)e, vector, 16);
         *(Word *)e += 16;

@@ -43,11 +43,13 @@ class CountedToken:
             raise TokenUnavailableError("told not to answer")
         return self._token.run(work, patience=patience)
 
-    def search(self, work: Callable[[TokenSession], T], is_whole: Callable[[T], bool]) -> T:
+    def search(
+        self, work: Callable[[TokenSession], T], is_whole: Callable[[T], bool], *, patience: float = PATIENCE
+    ) -> T:
         self.calls += 1
         if not self.answers:
             raise TokenUnavailableError("told not to answer")
-        return self._token.search(work, is_whole)
+        return self._token.search(work, is_whole, patience=patience)
 
     def discard(self, name: bytes) -> None:
         self._token.discard(name)

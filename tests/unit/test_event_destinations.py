@@ -23,7 +23,8 @@ def loaded(lines: str) -> Settings:
     [
         ('to = "ftp://example.com"', "must be file:/PATH, https://HOST/PATH or command:/PATH"),
         ('to = "http://example.com/hidden"', "must be file:/PATH, https://HOST/PATH or command:/PATH"),
-        ('to = "file:relative"', "the path must be absolute, as in file:/PATH"),
+        ('to = "file:"', "the path must be absolute, as in file:/PATH"),
+        ('to = "command:relative"', "the path must be absolute, as in command:/PATH"),
         ('to = "https://example.com/hidden"', "needs `secret-file`"),
         ('to = "https://example.com:99999/hidden"', "must be https://HOST/PATH"),
         ('to = "https://example.com/hidden line"', "must be https://HOST/PATH"),

@@ -22,7 +22,7 @@ from strongroom.shipping.s3 import MISSING, Bucket, S3Destination
 from strongroom.shipping.shipper import Shipper
 from strongroom.shipping.syslog import SyslogDestination
 from strongroom.store.audit.log import AuditLog
-from strongroom.store.audit.segment_source import Piece, Place, Source, time_of
+from strongroom.store.audit.segment_source import Piece, Place, Source, first_line_of, time_of
 from strongroom.store.audit.segments import Segment
 
 _ONE_PIECE = 1 << 16
@@ -125,7 +125,8 @@ def reports(settings: Settings, clock: Clock) -> list[DestinationReport]:
             if piece is None:
                 continue
             size += source.waiting(writer, place)
-            lines += max(0, source.last_line(writer) - (0 if place is None else place.sequence))
+            begin = first_line_of(piece, place) if isinstance(piece, Piece) else piece.after.sequence + 1
+            lines += max(0, source.last_line(writer) + 1 - begin)
             if isinstance(piece, Piece):
                 oldest = min(oldest, time_of(piece) or oldest)
         status = statuses.get(each.to) or Status(each.to)

@@ -1,11 +1,14 @@
 """Compares the database of a data folder with its audit log; goes on with an older one if an operator accepts it."""
 
 import os
-from functools import partial
+from collections.abc import Sequence
+
+import msgspec
 
 from strongroom.assembly.command_trail import CommandTrail
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
 from strongroom.assembly.databases.database import Database
+from strongroom.assembly.overdue_deletions import all_wait_anew, listed, overdue_keys
 from strongroom.assembly.restored_objects import leave_uncommitted, tell_of_left
 from strongroom.audit.database_history import HISTORY_ID_LENGTH, DatabasePosition, SetBack, find_set_back
 from strongroom.audit.operator_events import AUDIT_SOURCE, OperatorEvent
@@ -14,6 +17,13 @@ from strongroom.store.audit.segments import newest_notes
 from strongroom.store.protocol import Readable, Store, Transaction
 from strongroom.store.scopes import AccountScope
 from strongroom.store.subjects.destructions import ErasedObject
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """What was missing in a database that is accepted, and the ARNs of keys that got a new waiting period."""
+
+    missing: SetBack
+    waiting_anew: Sequence[str]
 
 
 def compare_with_log(folder: DataFolder, store: Readable) -> SetBack | None:
@@ -33,10 +43,11 @@ def require_all_committed(database: Database, store: Readable) -> None:
         raise DataFolderError(f"{folder.database_name} was rolled back: {found.text}. {remedy}")
 
 
-def accept_older(folder: DataFolder, store: Store, trail: CommandTrail, entropy: Entropy) -> SetBack:
-    """Go on with a database that was rolled back: record that, and begin another history. Returns what was missing.
+def accept_older(folder: DataFolder, store: Store, trail: CommandTrail, entropy: Entropy, now: float) -> Accepted:
+    """Go on with a database that was rolled back: record that, and begin another history.
 
-    From then on a copy from before is refused. What was announced when this state was saved is left in its token. If
+    From then on a copy from before is refused. What was announced when this state was saved is left in its token. Keys
+    whose waiting period is over get a new one: their deletion may have been cancelled by a commit that is missing. If
     this is interrupted, or the audit log cannot be written, the database is refused until it is done again.
     Raises DataFolderError then, if a server has the folder, and if nothing is missing.
     """
@@ -47,10 +58,21 @@ def accept_older(folder: DataFolder, store: Store, trail: CommandTrail, entropy:
             raise DataFolderError(
                 f"{folder.database_name} has all that the audit log notes: there is nothing to accept"
             )
-        with trail.changing(), trail.recording(_event(found), found.note.position):
-            # The end of the recording notes the new history in the audit log.
-            begin = partial(_begin_history, entropy(HISTORY_ID_LENGTH).hex(), found.note.position.history)
-            tell_of_left(store.write(begin, AccountScope("")))
+
+        def begin_history(transaction: Transaction) -> list[ErasedObject]:
+            # Also if the audit log knows a later one, of which this is a copy from before.
+            transaction.begin_history(history_id, noted.history)
+            all_wait_anew(transaction, now)
+            # A commit that is missing here may have given it to a key.
+            return leave_uncommitted(transaction)
+
+        history_id, noted = entropy(HISTORY_ID_LENGTH).hex(), found.note.position
+        with trail.changing():
+            with store.read() as reader:
+                overdue = [each.arn for each in overdue_keys(reader, now)]
+            with trail.recording(_event(found, overdue), noted):
+                # The end of the recording notes the new history in the audit log.
+                tell_of_left(store.write(begin_history, AccountScope("")))
         if compare_with_log(folder, store) is not None:
             raise DataFolderError(
                 f"the audit log could not note that {folder.database_name} is accepted, which is refused until then; "
@@ -58,21 +80,15 @@ def accept_older(folder: DataFolder, store: Store, trail: CommandTrail, entropy:
             )
     finally:
         os.close(lock)
-    return found
+    return Accepted(found, overdue)
 
 
-def _begin_history(history_id: str, after: int, transaction: Transaction) -> list[ErasedObject]:
-    # Also if the audit log knows a later one, of which this is a copy from before.
-    transaction.begin_history(history_id, after)
-    # A commit that is missing here may have given it to a key.
-    return leave_uncommitted(transaction)
-
-
-def _event(found: SetBack) -> OperatorEvent:
+def _event(found: SetBack, overdue: Sequence[str]) -> OperatorEvent:
     details = {
         "lapse": found.lapse.value,
         "database": _details(found.database),
         "noted": {**_details(found.note.position), "time": found.note.time},
+        "newWaitingPeriod": listed(overdue),
     }
     return OperatorEvent(
         name="AcceptOlderDatabase", command="database accept-older", source=AUDIT_SOURCE, details=details

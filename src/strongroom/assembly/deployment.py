@@ -150,8 +150,13 @@ class Deployment:
         if not worker and not opened.database.is_shared and (settings.serve_damaged or not opened.database.is_small()):
             opened.store.check()
         share = QuotaShare(quotas, opened.store, self.node) if opened.database.is_shared else None
-        self.chores: Callable[[], None] = partial(_chores, share, self.keeper.upkeep if worker else self.keeper.run)
-        """Periodic work. The first worker also does the work that is done once for all workers."""
+        self.chores: Callable[[], bool | None] = partial(
+            _chores, share, self.keeper.upkeep if worker else self.keeper.run
+        )
+        """Periodic work. The first worker also does the work that is done once for all workers.
+
+        It returns True if it has left some that is due.
+        """
 
     def __enter__(self) -> Self:
         return self
@@ -167,6 +172,7 @@ class Deployment:
 
     def hurry(self) -> None:
         """Have nothing wait for the database or for other nodes much longer: this process is about to end."""
+        self.keeper.hurry()
         self._store.hurry(LAST_WRITES)
 
     def close(self) -> None:
@@ -200,10 +206,10 @@ def _turn_of(settings: Settings) -> float:
     return max(_TURN, _ROUNDS * settings.keeper_interval)
 
 
-def _chores(share: QuotaShare | None, keep: Callable[[], None]) -> None:
+def _chores(share: QuotaShare | None, keep: Callable[[], bool | None]) -> bool | None:
     if share is not None:
         share.refresh()
-    keep()
+    return keep()
 
 
 def take_folder(settings: Settings, clock: Clock, entropy: Entropy) -> int:

@@ -32,6 +32,7 @@ from strongroom.crypto.pkcs11.wrapping import label_of
 from strongroom.crypto.seal import SealedDomainKey, SealUnavailableError, UnsealError
 from strongroom.crypto.token_errors import TokenFaultError, TokenTimeoutError, TokenUnavailableError
 from strongroom.entropy import Entropy
+from strongroom.first_few import first_few
 from strongroom.settings import SettingsError
 from strongroom.store.protocol import Store, Transaction
 from strongroom.store.scopes import AccountScope
@@ -254,7 +255,7 @@ class DomainKeyRotation:
                         "domain key %s of `%s` is kept, because this cannot be wrapped anew: %s",
                         "and ".join(map(str, each.older)),
                         each.scope,
-                        ", ".join(refused),
+                        first_few(refused),
                     )
                     self._idle_until = self._clock.timer() + _PAUSE
             elif (

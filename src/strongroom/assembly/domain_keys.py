@@ -8,7 +8,7 @@ import msgspec
 from strongroom.assembly.data_folder import DataFolder, DataFolderError, left_by_earlier_start, served_before
 from strongroom.assembly.protections import FULL_DEPTH, SOFTWARE, newest_protection
 from strongroom.assembly.tokens import Announce, ConfiguredToken
-from strongroom.assembly.unsealing import Unsealing, not_its_root_key, were_resealed
+from strongroom.assembly.unsealing import Unsealing, not_its_root_key, while_resealed
 from strongroom.crypto.domain_keys import FIRST_VERSION, IAM_SCOPE, DomainKeys, create_domain_key
 from strongroom.crypto.seal import Seal, SealedDomainKey, UnsealError
 from strongroom.crypto.seals.file import create_root_key
@@ -55,23 +55,11 @@ def open_domain_keys(  # noqa: PLR0913 - what opens them, and where they are
     Raises DataFolderError if the root key is missing, UnsealError if it is not the one that sealed them or no seal
     opens, SealUnavailableError if one may later, or if a token is needed that does not answer.
     """
-    with store.read() as reader:
-        sealed = reader.domain_keys()
-        known = {each.scope for each in sealed}
-        missing = [scope for scope in (IAM_SCOPE, *regions) if scope not in known]
-        used = {*reader.keys_by_region(), IAM_SCOPE} if known and missing else set()
-    try:
-        seal = open_seal(folder, sealed, unsealing, entropy)
-    except (UnsealError, DataFolderError):
-        with store.read() as reader:
-            now_sealed = reader.domain_keys()
-        if not were_resealed(sealed, now_sealed):
-            raise
-        return open_domain_keys(folder, store, regions, unsealing, entropy, protection, now=now, scopes=scopes)
-    lost = used.intersection(missing)
-    if lost:
-        # A new one could open no secret and no key, and would find every row changed.
-        raise DataFolderError(f"{folder.database_name} has lost its domain key `{min(lost)}`; restore it from a backup")
+    sealed, seal = while_resealed(store, lambda found: (found, open_seal(folder, found, unsealing, entropy)))
+    known = {each.scope for each in sealed}
+    missing = [scope for scope in (IAM_SCOPE, *regions) if scope not in known]
+    if known and missing:
+        _require_unused(folder, store, missing)
     try:
         domain_keys = DomainKeys(sealed, seal, entropy, protection.token.wrapper(entropy), scopes)
     except UnsealError as error:
@@ -87,6 +75,17 @@ def open_domain_keys(  # noqa: PLR0913 - what opens them, and where they are
     if protection.required and FULL_DEPTH in newest_protection(domain_keys, regions).values():
         protection.token.tell_of_full_depth()
     return domain_keys
+
+
+def _require_unused(folder: DataFolder, store: Store, missing: Sequence[str]) -> None:
+    """Refuse to go on without domain keys that the database must have had; raises DataFolderError."""
+    with store.read() as reader:
+        # Another node may have made some since, and keys under them.
+        there = {each.scope for each in reader.domain_keys()}
+        lost = {*reader.keys_by_region(), IAM_SCOPE}.intersection(missing) - there
+    if lost:
+        # A new one could open no secret and no key, and would find every row changed.
+        raise DataFolderError(f"{folder.database_name} has lost its domain key `{min(lost)}`; restore it from a backup")
 
 
 def create_domain_keys(

@@ -1,6 +1,6 @@
 """What ``strongroom hsm status`` shows: the module, the token, what it can do, and the domain keys in it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 
 import msgspec
@@ -8,6 +8,7 @@ import msgspec
 from strongroom.assembly.databases.chosen import database_of
 from strongroom.assembly.open_folder import open_existing
 from strongroom.assembly.protections import FULL_DEPTH, object_id_of, protection_of
+from strongroom.assembly.restored_objects import shared_objects
 from strongroom.assembly.token_objects import OtherObject, destructions_of_objects, keys_of_seals, other_objects
 from strongroom.assembly.tokens import ConfiguredToken
 from strongroom.assembly.unsealing import Unsealing
@@ -34,6 +35,8 @@ class DomainKeyStatus(msgspec.Struct, frozen=True):
     key_protection: KeyProtection
     object_id: str
     there: bool
+    shared: bool
+    """Whether another deployment may need the object, as for all of ``HsmStatus`` (``restored_objects``)."""
 
 
 class RefusedSpec(msgspec.Struct, frozen=True):
@@ -62,6 +65,8 @@ class HsmStatus(msgspec.Struct, frozen=True):
     domain_keys: Sequence[DomainKeyStatus]
     seals: Sequence[str]
     """The seals whose keys are in the token."""
+    shared_seals: Sequence[str]
+    """Those of them whose keys are shared."""
     other_objects: Sequence[OtherObject]
     refused_key_specs: Sequence[RefusedSpec]
     """What CreateKey refuses in full depth for want of something in the token."""
@@ -98,27 +103,39 @@ def hsm_status(settings: Settings, clock: Clock, entropy: Entropy, unsealing: Un
         capabilities=capabilities,
         domain_keys=[
             DomainKeyStatus(
-                each.scope, each.version, protection_of(each), object_id_of(each).hex(), each.object_id in there
+                each.scope,
+                each.version,
+                protection_of(each),
+                object_id_of(each).hex(),
+                there=each.object_id in there,
+                shared=object_id_of(each) in database.shared,
             )
             for each in keys
         ],
         seals=[name for key, name in seals.items() if key in there],
-        other_objects=other_objects(there, named, database.destructions),
+        shared_seals=[name for key, name in seals.items() if key in there and key in database.shared],
+        other_objects=other_objects(there, named, database.destructions, database.shared),
         refused_key_specs=[RefusedSpec(*place, reason) for place, reason in refused.items()],
         refused_imports=[RefusedImport(*place, reason) for place, reason in refused_imports.items()],
     )
 
 
 class _Named(msgspec.Struct, frozen=True):
-    """What the database names in the token, and what it has noted to be destroyed; by object id."""
+    """What the database names in the token, what it has noted to be destroyed, and what is shared; by object id."""
 
     domain_keys: Sequence[OpenDomainKey] = ()
     seals: Mapping[bytes, str] = {}
     destructions: Mapping[bytes, Destruction] = {}
+    shared: Collection[bytes] = ()
 
 
 def _named(settings: Settings, clock: Clock, entropy: Entropy, unsealing: Unsealing) -> _Named:
     if not database_of(settings, clock, entropy).is_there():
         return _Named()
     with closing(open_existing(settings, clock, entropy, unsealing=unsealing, every_region=True)) as opened:
-        return _Named(opened.unsealed_keys.in_token, keys_of_seals(opened), destructions_of_objects(opened))
+        return _Named(
+            opened.unsealed_keys.in_token,
+            keys_of_seals(opened),
+            destructions_of_objects(opened),
+            shared_objects(opened.folder, opened.store),
+        )

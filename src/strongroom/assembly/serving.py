@@ -95,12 +95,13 @@ def serve_as(
         parts.enter_context(_showing_metrics(settings, sources, 1 if worker is None else settings.workers))
         tune_interpreter()
 
-        def chores() -> None:
-            deployment.chores()
+        def chores() -> bool | None:
+            is_left = deployment.chores()
             deployment.token.look(deployment.domain_keys)
             deployment.back_ends.look()
             if not worker:
                 tls.report(deployment.problems, clock.now())
+            return is_left
 
         server = Server(
             settings,

@@ -26,13 +26,15 @@ class OtherObject(msgspec.Struct, frozen=True):
     """An object with a label of ours that no domain key and no seal has.
 
     ``made_at`` is None if its label does not say it, as those of older releases. The keeper destroys it after
-    ``destroyed_after``, unless that is None. Times are epoch seconds.
+    ``destroyed_after``, unless that is None. Times are epoch seconds. If it is ``shared``, another deployment may need
+    it, and no command here destroys it (``restored_objects``).
     """
 
     object_id: str
     label: str
     made_at: float | None
     destroyed_after: float | None
+    shared: bool
 
 
 def keys_of_seals(opened: OpenFolder) -> Mapping[bytes, str]:
@@ -53,11 +55,20 @@ def destructions_of_objects(opened: OpenFolder) -> Mapping[bytes, Destruction]:
 
 
 def other_objects(
-    there: Mapping[bytes, str], named: Collection[bytes], destructions: Mapping[bytes, Destruction]
+    there: Mapping[bytes, str],
+    named: Collection[bytes],
+    destructions: Mapping[bytes, Destruction],
+    shared: Collection[bytes],
 ) -> list[OtherObject]:
     """Return those of the objects in a token, with their labels, that are not ``named``, by label."""
     return [
-        OtherObject(each.hex(), label, made_at(label), destructions[each].due_at if each in destructions else None)
+        OtherObject(
+            each.hex(),
+            label,
+            made_at(label),
+            destroyed_after=destructions[each].due_at if each in destructions else None,
+            shared=each in shared,
+        )
         for each, label in sorted(there.items(), key=lambda item: (item[1], item[0]))
         if each not in named
     ]
@@ -116,13 +127,13 @@ class TokenObjects:
         opened = self._opened
         domain_keys = {object_id_of(each) for each in opened.unsealed_keys.in_token}
         seals = keys_of_seals(opened)
-        others = other_objects(there, {*domain_keys, *seals}, noted)
-        by_id = {each.object_id: each for each in others}
         shared = shared_objects(opened.folder, opened.store)
+        others = other_objects(there, {*domain_keys, *seals}, noted, shared)
+        by_id = {each.object_id: each for each in others}
         for each in map(str.lower, ids):
             if each not in by_id:
                 raise DataFolderError(_in_use_or_absent(each, domain_keys, seals))
-            if bytes.fromhex(each) in shared:
+            if by_id[each].shared:
                 raise DataFolderError(f"the object {each} stays in the token: {why_shared(opened.folder)}")
             self._require_old(by_id[each], older_than, noted.get(bytes.fromhex(each)))
         return [by_id[each] for each in dict.fromkeys(map(str.lower, ids))]

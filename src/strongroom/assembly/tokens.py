@@ -38,6 +38,7 @@ from strongroom.crypto.software.aes import NONCES_LENGTH
 from strongroom.crypto.software.key_backend import SoftwareKeyBackend
 from strongroom.crypto.token_errors import TokenFaultError, TokenRefusedError, TokenTimeoutError, TokenUnavailableError
 from strongroom.entropy import Entropy
+from strongroom.first_few import first_few
 from strongroom.keys.specs import KeySpec, KeyUsage
 from strongroom.keys.wrapping import WrappingAlgorithm
 from strongroom.problems import Problems, Subject
@@ -100,9 +101,11 @@ class ConfiguredToken:
         """Run work with a session; raises as ``Token`` says, and SettingsError if no token is set."""
         return self._loaded().run(work, patience=patience)
 
-    def search(self, work: Callable[[TokenSession], T], is_whole: Callable[[T], bool]) -> T:
+    def search(
+        self, work: Callable[[TokenSession], T], is_whole: Callable[[T], bool], *, patience: float = PATIENCE
+    ) -> T:
         """Run a search, on a new connection too if something is missing; raises as ``run``."""
-        return self._loaded().search(work, is_whole)
+        return self._loaded().search(work, is_whole, patience=patience)
 
     def discard(self, name: bytes) -> None:
         """Have a session object destroyed soon, if the token was loaded."""
@@ -330,8 +333,8 @@ class ConfiguredToken:
 
 
 def _named(keys: Sequence[OpenDomainKey]) -> str:
-    """Return the objects of domain keys, by id and label."""
-    return ", ".join(f"object {object_id_of(each).hex()} ({label_of(each.scope, each.version)})" for each in keys)
+    """Return the objects of domain keys, by id and label: the first few."""
+    return first_few([f"object {object_id_of(each).hex()} ({label_of(each.scope, each.version)})" for each in keys])
 
 
 class _SealKey:

@@ -184,11 +184,11 @@ def while_resealed(store: Readable, act: Callable[[list[SealedDomainKey]], T]) -
         try:
             return act(sealed)
         except (UnsealError, SealUnavailableError, DataFolderError):
-            if not were_resealed(sealed, _domain_keys(store)):
+            if not _were_resealed(sealed, _domain_keys(store)):
                 raise
 
 
-def were_resealed(before: Sequence[SealedDomainKey], after: Sequence[SealedDomainKey]) -> bool:
+def _were_resealed(before: Sequence[SealedDomainKey], after: Sequence[SealedDomainKey]) -> bool:
     """Tell whether the root key was rotated between two readings of the domain keys."""
     return bool(before and after) and generation_of(before[0]) != generation_of(after[0])
 

@@ -26,7 +26,7 @@ from strongroom.cli.backup_options import (
 from strongroom.cli.data_folder import open_data_folder
 from strongroom.cli.groups import Group
 from strongroom.cli.options import FILE, PATH, WrongOptionError, config_option, data_option, read_settings
-from strongroom.cli.output import Question, json_option, json_time, show
+from strongroom.cli.output import MOST_NAMED, Question, json_option, json_time, show
 from strongroom.cli.progress import progress_bar
 from strongroom.cli.unsealing import unsealing_of
 from strongroom.clock import SystemClock
@@ -36,9 +36,6 @@ from strongroom.crypto.age.stream import Encryption
 from strongroom.entropy import system_entropy
 from strongroom.settings import Settings
 from strongroom.supervisor.hardening import harden_process
-
-MOST_SHOWN = 20
-"""The most keys of one kind that are named."""
 
 
 @click.group(cls=Group, invoke_without_command=True)
@@ -251,10 +248,10 @@ def _verified_lines(found: VerifiedBackup) -> Iterator[str]:
 def content_lines(content: OpenedContent) -> Iterator[str]:
     """Yield what was opened in a backup or a restored folder."""
     yield f"{content.opened} wrapped keys and secrets opened"
-    for each in content.damaged[:MOST_SHOWN]:
+    for each in content.damaged[:MOST_NAMED]:
         yield f"DAMAGED: {each} does not open, or is not as it was written"
-    if content.damaged_count > MOST_SHOWN:
-        yield f"... and {content.damaged_count - MOST_SHOWN} more"
+    if content.damaged_count > MOST_NAMED:
+        yield f"... and {content.damaged_count - MOST_NAMED} more"
     if content.elsewhere:
         yield (
             f"note: {content.elsewhere} keys have material in custom key stores, which are not in a backup, or under "

@@ -12,8 +12,8 @@ from typing_extensions import override
 
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.open_folder import OpenFolder, open_existing
-from strongroom.cli import standard_output
 from strongroom.cli.options import read_settings
+from strongroom.cli.standard_output import was_output
 from strongroom.cli.unsealing import unsealing_of
 from strongroom.clock import SystemClock
 from strongroom.crypto.seal import SealUnavailableError, UnsealError
@@ -48,9 +48,8 @@ def readable_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if standard_output.is_of_output(error):
-            raise  # It is no fault of the data folder. The group of commands says what it is.
-        words = _words_of(error)
+        # What cannot be printed is no fault of a data folder: the command itself reports that.
+        words = None if was_output(error) else _words_of(error)
         if words is None:
             raise
         raise click.ClickException(_one_line(words)) from None

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import click
 from msgspec.structs import replace
 
-from strongroom.assembly.database_history import accept_older
+from strongroom.assembly.database_history import Accepted, accept_older
 from strongroom.assembly.databases.chosen import postgresql_of
+from strongroom.assembly.overdue_deletions import WAITING_DAYS
 from strongroom.cli.data_folder import open_data_folder, readable_errors
 from strongroom.cli.groups import Group
 from strongroom.cli.options import FILE, config_option, data_option, read_settings
-from strongroom.cli.output import json_option, show
+from strongroom.cli.output import json_option, named_lines, show
 from strongroom.clock import SystemClock
 from strongroom.entropy import system_entropy
 
@@ -102,12 +103,16 @@ def accept_older_command(*, as_json: bool, data: str | None, config: Path | None
     """Go on with a database that lacks what the audit log says was committed.
 
     The server must not run. The decision is recorded in the audit log. A backup or copy of the database from before it
-    is refused from then on.
+    is refused from then on. Keys whose deletion is due wait seven days more.
     """
     with open_data_folder(config, data, also_older=True) as (opened, _):
-        accepted = accept_older(opened.folder, opened.store, opened.trail, system_entropy)
-        lines = (
-            f"Accepted: {accepted.text}.",
-            "What is missing stays missing: ciphertexts of keys that are not there cannot be decrypted.",
-        )
-        show({"accepted": accepted.text}, lines, as_json=as_json)
+        now = opened.clock_watch.latest(SystemClock().now())
+        accepted = accept_older(opened.folder, opened.store, opened.trail, system_entropy, now)
+        document = {"accepted": accepted.missing.text, "waiting_anew": accepted.waiting_anew}
+        show(document, _accepted_lines(accepted), as_json=as_json)
+
+
+def _accepted_lines(accepted: Accepted) -> Iterator[str]:
+    yield f"Accepted: {accepted.missing.text}."
+    yield "What is missing stays missing: ciphertexts of keys that are not there cannot be decrypted."
+    yield from named_lines(f"pending deletion, and due: {WAITING_DAYS} days more", accepted.waiting_anew)

@@ -14,6 +14,7 @@ from strongroom.cli.options import config_option, data_option
 from strongroom.cli.output import json_option, show_json
 from strongroom.cli.progress import progress_bar
 from strongroom.crypto.domain_keys import IAM_SCOPE
+from strongroom.first_few import first_few
 
 region_option = click.option(
     "--region",
@@ -132,8 +133,8 @@ def _rewrap(rotation: DomainKeyRotation, found: Sequence[DomainKeyStatus]) -> li
 def _fail_for(refused: Sequence[str]) -> None:
     if refused:
         raise click.ClickException(
-            f"this could not be wrapped anew, so that the older version is kept: {', '.join(refused)}; if it does not "
-            "help to run this again, restore it from a backup, or delete it"
+            f"this could not be wrapped anew, so that the older version is kept: {first_few(refused, 20)}; if it does "
+            "not help to run this again, restore it from a backup, or delete it"
         )
 
 

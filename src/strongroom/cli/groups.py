@@ -3,7 +3,7 @@
 import click
 from typing_extensions import override
 
-from strongroom.cli import standard_output
+from strongroom.cli.standard_output import checked_output
 
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 """Settings of what a shell runs: the group of all commands, which hands them on, and commands that are loaded alone."""
@@ -17,14 +17,8 @@ class Group(click.Group):
 
     @override
     def invoke(self, ctx: click.Context) -> object:
-        try:
+        with checked_output():
             return super().invoke(ctx)
-        except OSError as error:
-            # click would show a traceback, but for a reader that has ended.
-            if not standard_output.is_of_output(error):
-                raise
-            standard_output.give_up(error, "; what the command has changed stays")
-            raise SystemExit(1) from None
 
     @override
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -20,6 +20,7 @@ from strongroom.entropy import system_entropy
 from strongroom.supervisor.hardening import harden_process
 
 _WIDTH = 18
+_SHARED = ", shared: the deployment whose backup was restored here may need it"
 
 
 @click.group(cls=Group)
@@ -83,7 +84,7 @@ def destroy(
 def _described(other: OtherObject) -> str:
     made = "" if other.made_at is None else f", made {event_time(other.made_at)}"
     after = f", by a server, after {event_time(other.destroyed_after)}" if other.destroyed_after else ""
-    return f"{other.label}, object {other.object_id}{made}{after}"
+    return f"{other.label}, object {other.object_id}{made}{after}{_SHARED if other.shared else ''}"
 
 
 def _show(found: HsmStatus) -> None:
@@ -102,9 +103,10 @@ def _show(found: HsmStatus) -> None:
     _line("Unwrapped keys", "stay hidden" if sensitive else "CAN BE READ by one who has the PIN, if he unwraps them so")
     for each in found.domain_keys:
         what = "key encryption key" if each.key_protection == FULL_DEPTH else "domain key"
-        _line(each.region, f"{what} {each.version}, object {each.object_id}{'' if each.there else ' IS MISSING'}")
+        state = f"{'' if each.there else ' IS MISSING'}{_SHARED if each.shared else ''}"
+        _line(each.region, f"{what} {each.version}, object {each.object_id}{state}")
     for name in found.seals:
-        _line("Seal", f"the key of the seal {name!a}")
+        _line("Seal", f"the key of the seal {name!a}{_SHARED if name in found.shared_seals else ''}")
     for other in found.other_objects:
         _line("Not ours" if other.destroyed_after is None else "To be destroyed", _described(other))
     for refused in found.refused_key_specs:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import click
@@ -139,23 +140,28 @@ def _told_how_far(number: int, advance: Callable[[int, int], None]) -> Iterator[
 def _require_replaceable(export: Path | None, report: Path | None, *, dry_run: bool) -> None:
     """Refuse to replace a file that is something else than what would be written; raises ClickException.
 
-    A dry run does not replace the report of an import either, which --earlier goes by.
+    An empty file, such as mktemp(1) makes, is nothing else. A dry run does not replace the report of an import either,
+    which --earlier goes by.
     """
-    if export is not None and export.exists() and not document.is_export(_beginning(export)):
+    if export is not None and _has_other(export, document.is_export):
         raise click.BadParameter(
             f"`{export}` is there, and is no export of keys; name another file", param_hint="--export"
         )
-    if report is not None and report.exists() and not is_report(_beginning(report), dry_run=dry_run):
+    if report is not None and _has_other(report, partial(is_report, dry_run=dry_run)):
         kind = "a dry run" if dry_run else "an import"
         raise click.BadParameter(
             f"`{report}` is there, and is no report of {kind}; name another file", param_hint="--report"
         )
 
 
-def _beginning(path: Path) -> bytes:
-    """Return the content of a file, cut where it is too large for what this command writes."""
+def _has_other(path: Path, is_own: Callable[[bytes], bool]) -> bool:
+    """Tell whether a file has content that this command does not write."""
+    if not path.exists():
+        return False
     with readable_errors(), open_regular(path) as file:
-        return file.read(document.MAX_SIZE)
+        # What is larger is cut, and so is no document of this command.
+        content = file.read(document.MAX_SIZE)
+    return bool(content) and not is_own(content)
 
 
 def _read(place: AwsPlace) -> KeyExport:

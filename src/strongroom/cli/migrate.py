@@ -41,8 +41,9 @@ def migrate(*, old: str, new: str, store_password_file: Path | None, as_json: bo
     if _is_address(old) == _is_address(new):
         raise click.UsageError("one of --from and --to must be a data folder, the other the address of a database")
     address, folder = (old, new) if _is_address(old) else (new, old)
+    options = {"store": "--from", "data": "--to"} if _is_address(old) else {"store": "--to", "data": "--from"}
     with readable_errors():
-        settings = replace(read_settings(config, data=folder, store=address), store_direct="")
+        settings = replace(read_settings(config, options, data=folder, store=address), store_direct="")
         if store_password_file is not None:
             settings = replace(settings, store_password_file=str(store_password_file))
         harden_process()

@@ -3,7 +3,7 @@
 import os
 import stat
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -164,11 +164,14 @@ def settings_file(config: Path | None) -> Path | None:
     return config
 
 
-def read_settings(config: Path | None, **flags: object) -> Settings:
-    """Return the settings from the file, the environment and the command line; raises SettingsError."""
+def read_settings(config: Path | None, options: Mapping[str, str] | None = None, /, **flags: object) -> Settings:
+    """Return the settings from the file, the environment and the command line; raises SettingsError.
+
+    ``options`` has those that gave a flag and are not called as the setting is.
+    """
     path = config or _DEFAULT_CONFIG
     document = _text_of(path) if config is not None or path.exists() else ""
-    return load(document, os.environ, flags, str(path))
+    return load(document, os.environ, flags, str(path), options or {})
 
 
 def find_settings(config: Path | None, **flags: object) -> FoundSettings:

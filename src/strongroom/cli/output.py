@@ -5,7 +5,6 @@ import io
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from itertools import chain, islice
 
 import click
@@ -13,11 +12,13 @@ import msgspec
 from typing_extensions import override
 
 from strongroom.audit.cloudtrail import event_time
-from strongroom.cli import standard_output
+from strongroom.cli.standard_output import checked_output
 
 _NO_ANSWER = 2
 _INTERRUPTED = 130
 """The exit code of a shell for a command that SIGINT has ended."""
+MOST_NAMED = 20
+"""The most names of a kind that are printed for people."""
 _ELLIPSIS = "…"
 _ARN = "arn:"
 _LEAST_WIDTH = 6
@@ -37,31 +38,26 @@ csv_option = click.option("--csv", "as_csv", is_flag=True, help="CSV with a line
 class Question(click.Command):
     """A command that answers a question: it exits with 0 for yes, 1 for no, and 2 if there is no answer.
 
-    Other commands exit with 1 for an error, which would look like an answer here.
+    Other commands exit with 1 for an error, which would look like an answer here. An answer that could not be printed
+    is none.
     """
 
     @override
     def invoke(self, ctx: click.Context) -> object:
         try:
-            return super().invoke(ctx)
-        except click.exceptions.Exit:
-            raise
+            with checked_output():
+                return super().invoke(ctx)
         except click.ClickException as error:
-            # Standard error may have no reader any more.
-            with suppress(OSError):
-                error.show()
+            error.show()
             raise SystemExit(max(error.exit_code, _NO_ANSWER)) from None
         except (click.Abort, KeyboardInterrupt):
-            with suppress(OSError):
-                click.echo("Aborted!", err=True)
+            click.echo("Aborted!", err=True)
             raise SystemExit(_INTERRUPTED) from None
-        except Exception as error:  # noqa: BLE001 - whatever it is
-            if isinstance(error, OSError) and standard_output.is_of_output(error):
-                # A part of an answer is none.
-                standard_output.give_up(error)
-            else:
-                # A defect is no answer either. Python would exit with 1.
-                sys.excepthook(*sys.exc_info())
+        except click.exceptions.Exit:
+            raise
+        except Exception:  # noqa: BLE001 - whatever it is
+            # A defect is no answer either. Python would exit with 1.
+            sys.excepthook(*sys.exc_info())
             raise SystemExit(_NO_ANSWER) from None
 
 
@@ -72,6 +68,14 @@ def show(document: object, lines: Iterable[str], *, as_json: bool) -> None:
         return
     for line in lines:
         click.echo(line)
+
+
+def named_lines(text: str, names: Sequence[str]) -> Iterator[str]:
+    """Yield a line for each of some names, such as ARNs, with a text before it; of many, the number of the others."""
+    for name in names[:MOST_NAMED]:
+        yield f"{text}: {name}"
+    if len(names) > MOST_NAMED:
+        yield f"{text}: and {len(names) - MOST_NAMED} more"
 
 
 def json_time(at: float | None) -> str | None:

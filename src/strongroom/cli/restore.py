@@ -7,12 +7,12 @@ from pathlib import Path
 import click
 
 from strongroom.assembly.backups.restore import Restore, RestoredBackup, RestoreRequest
-from strongroom.assembly.backups.restored_state import WAITING_DAYS
 from strongroom.assembly.backups.root_key_source import RootKeyKind
 from strongroom.assembly.backups.streams import Progress
 from strongroom.assembly.databases.chosen import postgresql_of
+from strongroom.assembly.overdue_deletions import WAITING_DAYS
 from strongroom.audit.cloudtrail import event_time
-from strongroom.cli.backup import MOST_SHOWN, content_lines, verified_document
+from strongroom.cli.backup import content_lines, verified_document
 from strongroom.cli.backup_options import (
     audit_public_key_option,
     backup_errors,
@@ -25,11 +25,12 @@ from strongroom.cli.backup_options import (
 from strongroom.cli.command_lines import command_line
 from strongroom.cli.data_folder import log_in_plain_lines
 from strongroom.cli.options import EXISTING_FOLDER, FILE, WrongOptionError, config_option, data_option, read_settings
-from strongroom.cli.output import json_option, show
+from strongroom.cli.output import json_option, named_lines, show
 from strongroom.cli.progress import progress_bar
 from strongroom.cli.unsealing import unsealing_of
 from strongroom.clock import SystemClock
 from strongroom.entropy import system_entropy
+from strongroom.first_few import first_few
 from strongroom.supervisor.hardening import harden_process
 
 
@@ -119,6 +120,7 @@ def restore(  # noqa: PLR0913 - the options of one restore
         "material_destroyed_again": settled.materials,
         "brought_back": settled.brought_back,
         "waiting_anew": settled.waiting_anew,
+        "disconnected_key_stores": settled.disconnected,
         "accounts": restored.accounts,
         "new_root_key": str(request.data / "root.key") if restored.root_key.kind is RootKeyKind.NEW else None,
         "closed_seals": restored.root_key.closed_seals or None,
@@ -147,10 +149,7 @@ def _lines(restored: RestoredBackup, request: RestoreRequest, config: Path | Non
         ("brought back, disabled", settled.brought_back),
         (f"pending deletion, and due: {WAITING_DAYS} days more", settled.waiting_anew),
     ):
-        for arn in arns[:MOST_SHOWN]:
-            yield f"{text}: {arn}"
-        if len(arns) > MOST_SHOWN:
-            yield f"{text}: and {len(arns) - MOST_SHOWN} more"
+        yield from named_lines(text, arns)
     if request.audit is None:
         yield "note: keys that were destroyed after the backup are back, because no audit log was given"
     if restored.in_token:
@@ -158,8 +157,15 @@ def _lines(restored: RestoredBackup, request: RestoreRequest, config: Path | Non
             "note: its keys need the same objects in the token as the deployment that was backed up. If that one goes "
             "on, give one of them a copy of the token: a rotation of domain keys there destroys the objects for both"
         )
+    for store_id in settled.disconnected:
+        yield (
+            f"note: the custom key store {store_id} is disconnected: the deployment that was backed up may go on with "
+            "the same keys in its cluster, and a key that is deleted here would be gone for both. If that deployment "
+            f"is gone, connect it: aws kms connect-custom-key-store --custom-key-store-id {store_id}"
+        )
     yield from _root_key_lines(restored, request)
-    yield f"Access keys are as they were. If root access keys of {', '.join(restored.accounts)} are lost, run:"
+    accounts = first_few(restored.accounts, 20)
+    yield f"Access keys are as they were. If root access keys of {accounts} are lost, run:"
     yield f"  {command_line('account', 'root-key', 'ID', data=request.data, config=config)}"
     yield f"{request.data} is restored."
 

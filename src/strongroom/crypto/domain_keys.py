@@ -151,6 +151,7 @@ class DomainKeys:
         self._newest: dict[str, tuple[int, KeyWrapper]] = {}
         self._dropped: RecentlyDropped[tuple[str, int], KeyWrapper] = RecentlyDropped()
         self._object_ids: dict[tuple[str, int], bytes] = {}
+        self._made_at: dict[tuple[str, int], float | None] = {}
         self._closed: frozenset[tuple[str, int]] = frozenset()
         self.in_token: tuple[OpenDomainKey, ...] = ()
         """Those that are in a token, or have a key encryption key there."""
@@ -174,16 +175,17 @@ class DomainKeys:
         in_token: list[OpenDomainKey] = []
         row_keys: dict[int, bytes] = {}
         have_codes = True
-        for each in sorted(self._own(sealed), key=lambda each: (each.scope, each.version)):
+        own = self._own(sealed)
+        made_at = _made_at(own)
+        for each in sorted(own, key=lambda each: (each.scope, each.version)):
             opened, has_codes = _unsealed(each, seal)
             if each.scope == IAM_SCOPE:
                 row_keys[each.version] = opened.key
                 have_codes = have_codes and has_codes
             if opened.object_id is not None:
                 in_token.append(opened)
-            if opened.key_encryption_key:
-                # The versions of a scope are never used twice, so what is dropped needs no end here.
-                self._object_ids[each.scope, each.version] = opened.key_encryption_key
+            # That of a version that is dropped stays: what has begun before may need it.
+            self._object_ids[each.scope, each.version] = opened.key_encryption_key
             wrapper = wrappers[each.scope, each.version] = self._wrapper(opened)
             newest[each.scope] = each.version, wrapper
         self.row_keys.update(row_keys)
@@ -191,6 +193,7 @@ class DomainKeys:
         self._dropped.add({place: each for place, each in self._wrappers.items() if place not in wrappers})
         self.in_token = tuple(in_token)
         self._wrappers, self._newest, self._closed = wrappers, newest, frozenset()
+        self._made_at = made_at
 
     def forget_dropped(self) -> None:
         """Forget the keys that were dropped before this was called last."""
@@ -249,8 +252,12 @@ class DomainKeys:
         return self._scopes is None or scope in self._scopes
 
     def are(self, sealed: Iterable[SealedDomainKey]) -> bool:
-        """Tell whether these are all domain keys of ``sealed`` that are opened here, and no others."""
-        return _places(self._own(sealed)) == self.versions()
+        """Tell whether these are all domain keys of ``sealed`` that are opened here, and no others.
+
+        A database that was set back, as after a failover with loss, gives a version again, to another key. That one was
+        made at another time.
+        """
+        return _made_at(self._own(sealed)) == self._made_at
 
     def _own(self, sealed: Iterable[SealedDomainKey]) -> list[SealedDomainKey]:
         return [each for each in sealed if self.opens(each.scope)]
@@ -275,7 +282,7 @@ class DomainKeys:
         """
         version, wrapper = self._newest_of(scope)
         object_id = self._object_ids.get((scope, version))
-        return None if object_id is None else FullDepthKey(version, wrapper, object_id)
+        return FullDepthKey(version, wrapper, object_id) if object_id else None
 
     def of_full_depth(self, scope: str, version: int, *, stored: bool = True) -> FullDepthKey:
         """Return the domain key of a Region with a key encryption key under which something was wrapped.
@@ -284,7 +291,7 @@ class DomainKeys:
         """
         wrapper = self._of_version((scope, version), stored=stored)
         object_id = self._object_ids.get((scope, version))
-        if object_id is None:
+        if not object_id:
             raise UnsealError(f"the domain key {version} of `{scope}` has no key encryption key in a token")
         return FullDepthKey(version, wrapper, object_id)
 
@@ -329,6 +336,10 @@ class DomainKeys:
 
 def _places(sealed: Iterable[SealedDomainKey]) -> set[tuple[str, int]]:
     return {(each.scope, each.version) for each in sealed}
+
+
+def _made_at(sealed: Iterable[SealedDomainKey]) -> dict[tuple[str, int], float | None]:
+    return {(each.scope, each.version): each.created_at for each in sealed}
 
 
 def _nothing() -> None:

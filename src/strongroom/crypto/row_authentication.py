@@ -42,10 +42,11 @@ class RowKeys:
         ``forget_dropped`` was called twice.
         """
         known = self._keys
-        keys = {}
-        for version, domain_key in domain_keys.items():
-            prefix = _prefix(version)
-            keys[prefix] = known.get(prefix) or HmacKey(HmacKey(domain_key).mac(_COUNTER_AND_LABEL + _OUTPUT_BITS))
+        # Also of those that are known: a database that was set back gives a version again, to another domain key.
+        keys = {
+            _prefix(version): HmacKey(HmacKey(domain_key).mac(_COUNTER_AND_LABEL + _OUTPUT_BITS))
+            for version, domain_key in domain_keys.items()
+        }
         self._dropped.add({prefix: key for prefix, key in known.items() if prefix not in keys})
         self._keys, self._closed = keys, frozenset()
         newest = max(keys, default=b"")

@@ -25,7 +25,7 @@ class TimeControl:
     def __init__(
         self,
         clock: MovableClock,
-        chores: Callable[[], None],
+        chores: Callable[[], object],
         next_due: Callable[[float], float | None],
         accept: Callable[[Reading], None],
     ) -> None:

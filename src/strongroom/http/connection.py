@@ -9,6 +9,7 @@ import msgspec
 from typing_extensions import override
 
 from strongroom.http.fast_parser import FastParser
+from strongroom.http.framing import Framing
 from strongroom.http.heads import HEADER_SIZE, MOST_LINES, USUAL_NAMES, VERSIONS, WRONG_VERSION, refusal_of_codings
 from strongroom.http.held_bytes import HeldBytes
 from strongroom.http.message import REQUEST_SIZE, HttpRequest
@@ -17,8 +18,6 @@ from strongroom.http.timeouts import NEVER, Timeouts
 
 _SMALL = 12 * 1024
 """Bytes that a connection may hold without being charged: enough for any call that only uses keys."""
-_USUAL_HEAD = 4 * 1024
-"""Bytes up to which the size of a head need not be exact."""
 _NO_TARGET = RequestTarget("", "")
 
 
@@ -83,11 +82,8 @@ class Connection(asyncio.Protocol):
         self._peer = ""
         # The request that is being read.
         self._between = True
-        self._in_head = True
-        self._head_size = 0
-        # The size of the piece in which the head began, if that was behind another request.
-        self._head_behind = 0
-        self._repeated = 0
+        self._framing = Framing(limits.head)
+        self._lines = 0
         self._url = b""
         self._target = _NO_TARGET
         self._headers: dict[str, str] = {}
@@ -130,7 +126,7 @@ class Connection(asyncio.Protocol):
 
     @override
     def data_received(self, data: bytes) -> None:
-        # In pieces: otherwise one read could hold a larger head, or more requests, than the limits allow.
+        # In pieces: otherwise one read could hold many more requests than the limits allow.
         size = self._limits.head
         if len(data) <= size:
             self._receive(data)
@@ -144,6 +140,9 @@ class Connection(asyncio.Protocol):
         if self._between and (plain := self._fast_parser.read(data)) is not None:
             headers, body = plain
             received_at = self._handler.timer()
+            if self._framing.head_size:
+                # Empty lines before the request line, such as some clients send behind a body.
+                self._framing.begin_head()
             request = HttpRequest("POST", "/", "", headers, body, self._peer, self._secure, received_at)
             if not self._take(request, len(data) + HEADER_SIZE * len(headers)):
                 self._refuse(429, headers)
@@ -158,14 +157,15 @@ class Connection(asyncio.Protocol):
             self._refuse(429, headers)
 
     def _parse(self, data: bytes) -> None:
-        if self._in_head:
-            self._head_size += len(data)
+        start = 0
         try:
-            self._parser.feed_data(data)
-            if self._in_head and (self._head_size > self._limits.head or len(self._headers) > MOST_LINES):
-                self._refuse(431, self._headers)
-            elif self._in_head and not self._between and self._head_size == 0:
-                self._head_behind = len(data)
+            while start < len(data) and not self._last_request_read:
+                part = self._framing.take(data, start)
+                start += len(part)
+                if part:
+                    self._parser.feed_data(part)
+                else:
+                    self._refuse(431, self._headers)
         except httptools.HttpParserUpgrade:
             self._refuse(400, self._headers)
         except httptools.HttpParserError as error:
@@ -196,8 +196,7 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         """Start a request; the client has a limited time to finish it."""
         self._between = False
-        self._in_head = True
-        self._repeated = 0
+        self._lines = 0
         if not self.busy:
             self.deadline = self._handler.time() + self._timeouts.request
 
@@ -210,28 +209,21 @@ class Connection(asyncio.Protocol):
 
         Trailers are refused: they are not needed, and a field after the body must not be taken for a header.
         """
-        if not self._in_head:
+        if not self._framing.in_head:
             raise ValueError("trailer")  # httptools turns it into HttpParserCallbackError
+        self._lines += 1
+        if self._lines > MOST_LINES:
+            self._fail(431)
         # Latin-1 keeps every byte, so that the signature is checked over what was sent.
         key = USUAL_NAMES.get(name) or name.decode("latin-1").lower()
         text = value.decode("latin-1").strip(" \t")
         if key in self._headers:
-            self._repeated += 1
             text = f"{self._headers[key]},{text}"
-            if len(self._headers) + self._repeated > MOST_LINES:
-                self._fail(431)
         self._headers[key] = text
 
     def on_headers_complete(self) -> None:
-        """Refuse a head that is too large or not supported; send 100 Continue if it is expected (RFC 9110, 10.1.1)."""
-        self._in_head = False
+        """Refuse a head that is not supported; send 100 Continue if it is expected (RFC 9110, 10.1.1)."""
         headers = self._headers
-        if len(headers) + self._repeated > MOST_LINES:
-            self._fail(431)
-        if self._head_behind or not 0 < self._head_size <= _USUAL_HEAD:
-            # Exactly: what was counted until here may have more than the head, or lack the beginning of it.
-            self._head_size = len(self._url) + len("".join(headers)) + len("".join(headers.values()))
-            self._head_behind = 0
         version = self._parser.get_http_version()
         if version not in VERSIONS:
             self._fail(505)
@@ -244,7 +236,9 @@ class Connection(asyncio.Protocol):
         self._target = target
         if target.authority is not None:
             headers["host"] = target.authority
-        self._require_size(int(headers.get("content-length", "0")))
+        length = int(headers.get("content-length", "0"))
+        self._require_size(length)
+        self._framing.begin_body(None if "transfer-encoding" in headers else length)
         # Not before earlier requests are answered. A client that gets no 100 Continue sends its body after a while.
         idle = not self.busy and not self._waiting
         if idle and headers.get("expect", "").lower() == "100-continue" and self._transport is not None:
@@ -268,7 +262,7 @@ class Connection(asyncio.Protocol):
         size = self._read_size()
         # An idle connection holds nothing.
         self._forget_read()
-        self._between = self._in_head = True
+        self._between = True
         self._last_request_read = self._last_request_read or not self._parser.should_keep_alive()
         received_at = self._handler.timer()
         request = HttpRequest(method, path, query, headers, body, self._peer, self._secure, received_at)
@@ -365,14 +359,14 @@ class Connection(asyncio.Protocol):
         self._waiting.clear()
 
     def _forget_read(self) -> None:
-        self._head_size = self._head_behind = 0
+        self._framing.begin_head()
         self._url = self._body = b""
         self._target = _NO_TARGET
         self._headers = {}
 
     def _read_size(self) -> int:
         """Return how many bytes what is being read holds."""
-        return self._head_size + self._head_behind + HEADER_SIZE * len(self._headers) + len(self._body)
+        return self._framing.head_size + HEADER_SIZE * len(self._headers) + len(self._body)
 
     def _charge(self) -> bool:
         """Charge the bytes held, also after the client has disconnected; return True if they exceed the limit."""

@@ -9,6 +9,7 @@ the general parser. A property test checks that the two parsers agree.
 import re
 
 from strongroom.bounded_cache import put
+from strongroom.http.framing import EMPTY_LINE_SIZE
 
 _REQUEST_LINE = b"POST / HTTP/1.1\r\n"
 _LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)")
@@ -45,7 +46,7 @@ class FastParser:
             return None
         head, _, body = data.partition(b"\r\n\r\n")
         # Many clients send the body in a separate segment, after the head.
-        if not body or len(head) > self._max_head or len(body) > self._max_body:
+        if not body or len(head) + EMPTY_LINE_SIZE > self._max_head or len(body) > self._max_body:
             return None
         lines = head.split(b"\r\n")
         if len(lines) > _MAX_HEADERS:

@@ -15,7 +15,7 @@ import msgspec
 from msgspec.structs import replace
 from typing_extensions import override
 
-from strongroom.errors import CustomKeyStoreInvalidStateException
+from strongroom.errors import CustomKeyStoreInvalidStateException, KMSInvalidStateException
 from strongroom.keys.states import KeyState
 
 MAX_CUSTOM_KEY_STORES = 10
@@ -117,6 +117,10 @@ CLUSTER_NOT_CONNECTED = (
 )
 """The same for a key in AWS CloudHSM, also while its cluster does not answer."""
 
+_KEYS_UNUSABLE = {
+    CustomKeyStoreType.EXTERNAL_KEY_STORE: NOT_CONNECTED,
+    CustomKeyStoreType.AWS_CLOUDHSM: CLUSTER_NOT_CONNECTED,
+}
 _MAY_CONNECT = frozenset({ConnectionState.DISCONNECTED, ConnectionState.CONNECTING, ConnectionState.CONNECTED})
 _MAY_DISCONNECT = frozenset({ConnectionState.CONNECTED, ConnectionState.CONNECTING, ConnectionState.FAILED})
 _MAY_RENAME = frozenset({ConnectionState.CONNECTED, ConnectionState.DISCONNECTED})
@@ -139,6 +143,13 @@ def disconnect(store: CustomKeyStore) -> CustomKeyStore:
     """Return the store disconnected."""
     _require(store, _MAY_DISCONNECT)
     return replace(store, state=ConnectionState.DISCONNECTED, error=None)
+
+
+def with_usable_keys(store: CustomKeyStore | None, kind: CustomKeyStoreType) -> CustomKeyStore:
+    """Return a store whose keys can be used: raises KMSInvalidStateException for one that is not connected, or none."""
+    if store is None or store.state is not ConnectionState.CONNECTED:
+        raise KMSInvalidStateException(_KEYS_UNUSABLE[kind])
+    return store
 
 
 def require_connected(store: CustomKeyStore) -> None:

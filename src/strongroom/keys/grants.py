@@ -158,17 +158,29 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
         return KeyLocator(self.account, self.region, self.key_id)
 
     def same_terms(self, other: "Grant") -> bool:
-        """Tell whether two grants have the same terms, as a retry of CreateGrant makes them."""
-        same = msgspec.structs.replace(
-            self, grant_id=other.grant_id, created_at=other.created_at, operations=other.operations
-        )
-        return same == other and set(self.operations) == set(other.operations)
+        """Tell whether two grants have the same terms, as a retry of CreateGrant makes them.
+
+        A principal is the same under any name by which it is shown: earlier builds kept an account's id, and a user or
+        role can have been given another name.
+        """
+        return _terms(self) == _terms(other)
 
 
 def terms_digest(grant: Grant) -> str:
     """Return a digest (SHA-256, hex) that is equal for grants with the same terms; see ``Grant.same_terms``."""
-    terms = msgspec.structs.replace(grant, grant_id="", created_at=0.0, operations=tuple(sorted({*grant.operations})))
-    return sha256(msgspec.json.encode(terms, order="sorted")).hexdigest()
+    return sha256(msgspec.json.encode(_terms(grant), order="sorted")).hexdigest()
+
+
+def _terms(grant: Grant) -> Grant:
+    """Return a grant without what makes no difference to its terms."""
+    return msgspec.structs.replace(
+        grant,
+        grant_id="",
+        created_at=0.0,
+        operations=tuple(sorted({*grant.operations})),
+        grantee=msgspec.structs.replace(grant.grantee, shown=""),
+        retiring=None if grant.retiring is None else msgspec.structs.replace(grant.retiring, shown=""),
+    )
 
 
 Context = Pairs | Pair | None

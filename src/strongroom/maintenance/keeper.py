@@ -22,11 +22,12 @@ from typing import ParamSpec
 from strongroom.audit.sink import AuditSink
 from strongroom.clock import Clock
 from strongroom.errors import KmsError, QuarantinedRecordException, WriteOutcomeUnknown
+from strongroom.first_few import first_few
 from strongroom.keys.arns import KeyLocator
 from strongroom.maintenance.clock_watch import ClockWatch
 from strongroom.maintenance.date_repair import DATE_REPAIR
 from strongroom.maintenance.destructions import Destructions, DomainKeyObjects
-from strongroom.maintenance.due_keys import DueKeys
+from strongroom.maintenance.due_keys import DueKeys, Worked
 from strongroom.maintenance.duty import Duty
 from strongroom.maintenance.key_deletion import KEY_DELETION
 from strongroom.maintenance.key_rotation import AUTOMATIC_ROTATION
@@ -104,6 +105,10 @@ class Keeper:
         self._due_keys = DueKeys(backends.store, scopes, clock.timer)
         self.duty_time = _DUTY_TIME
         """How long a round works on what is due for one duty, seconds. What is left is for the next round."""
+        self._is_left = False
+        """Whether this round has left keys that are due and were not tried."""
+        self._misdated = set[KeyLocator]()
+        """The keys whose dates could not be repaired."""
         self._settle_events = settle_events
         self._notices = notices
         self._begin_after = -math.inf
@@ -122,8 +127,16 @@ class Keeper:
         self._failing: dict[tuple[object, ...], tuple[str, float]] = {}
         """Why each piece of work failed in its last round, and when that was logged."""
 
-    def run(self) -> None:
-        """Do everything that is due. Failures are logged, and retried in the next round."""
+    def hurry(self) -> None:
+        """Leave what is due to a later process: this one is about to end. Any thread may call this."""
+        self._due_keys.hurry()
+
+    def run(self) -> bool:
+        """Do what is due. Failures are logged, and retried in the next round.
+
+        Returns True if the time of a duty was over before all keys were tried. The next round should then come soon.
+        """
+        self._is_left = False
         with self._round(report=True):
             has_turn = self._has_turn()
             if has_turn:
@@ -142,6 +155,7 @@ class Keeper:
                 self._run_guarded(self._trim)
             self._run_guarded(self._scrub)
             self._run_guarded(self._begin)
+        return self._is_left
 
     def upkeep(self, *, stopping: bool = False) -> None:
         """Do the work of every worker in every round, and once when it is ``stopping``.
@@ -207,27 +221,39 @@ class Keeper:
 
     def _do_duty(self, duty: Duty, moment: Moment, held: Collection[KeyLocator]) -> None:
         def act(locator: KeyLocator) -> bool:
-            return locator in held or self._run_guarded(self._perform, duty, locator, moment)
+            before = self.counters.keys[duty.counter]
+            if locator not in held:
+                self._run_guarded(self._perform, duty, locator, moment)
+            return self.counters.keys[duty.counter] != before
 
-        self._due_keys.work(duty, moment, self.duty_time, act)
+        self._is_left |= self._due_keys.work(duty, moment, self.duty_time, act).goes_on
 
-    def _repair_dates(self, moment: Moment) -> set[KeyLocator] | None:
-        """Repair dates before anything is done by them; return the keys for which that failed, None if it may be any.
+    def _repair_dates(self, moment: Moment) -> Collection[KeyLocator] | None:
+        """Repair dates before anything is done by them, for as long as a duty has.
 
-        It is tried again in the next round.
+        Returns the keys for which that failed; None if others may have wrong dates as well. The next round goes on.
         """
-        failed = set[KeyLocator]()
+        worked = list[Worked]()
+
+        def act(locator: KeyLocator) -> bool:
+            before = self.counters.keys[DATE_REPAIR.counter]
+            self._misdated.add(locator)
+            if self._run_guarded(self._perform, DATE_REPAIR, locator, moment):
+                self._misdated.remove(locator)
+            return self.counters.keys[DATE_REPAIR.counter] != before
 
         def repair() -> None:
-            for locator in self._due_keys.find(DATE_REPAIR, moment):
-                if not self._run_guarded(self._perform, DATE_REPAIR, locator, moment):
-                    failed.add(locator)
+            worked.append(self._due_keys.work(DATE_REPAIR, moment, self.duty_time, act))
 
-        if not self._run_guarded(repair):
+        if not self._run_guarded(repair) or not worked:
             return None
-        if not failed:
+        self._misdated &= set(worked[0].postponed)
+        if worked[0].is_left:
+            self._is_left |= worked[0].goes_on
+            return None
+        if not self._misdated:
             self._watch.checked()
-        return failed
+        return self._misdated
 
     def _perform(self, duty: Duty, locator: KeyLocator, moment: Moment) -> None:
         if self._changes.make(locator, duty.plan(locator, moment), self._clock.now()):
@@ -287,12 +313,17 @@ class Keeper:
             return
         self._failing[what] = reason, now
         logger.error(
-            "the keeper could not finish %s %s, and tries again: %s",
+            "the keeper could not finish %s (%s), and tries again: %s",
             name,
-            args,
+            ", ".join(map(_shown, args)),
             told,
             exc_info=None if system or expected else error,
         )
+
+
+def _shown(arg: object) -> str:
+    """Return what a piece of work is about, for the log: of keys, which can be any number, the first few."""
+    return first_few(arg, 3) if isinstance(arg, set) else repr(arg)
 
 
 def _identity(name: str, args: tuple[object, ...]) -> tuple[object, ...]:

@@ -319,6 +319,7 @@ _KEYS: dict[str, Callable[[DecisionContext], Values]] = {
     "kms:calleraccount": lambda context: _text(context.call.caller.account or None),
     "kms:customermasterkeyspec": _key_spec,
     "kms:customermasterkeyusage": _key_usage,
+    "kms:encapsulationalgorithm": lambda context: _text(context.parameters.encapsulation_algorithm),
     "kms:encryptionalgorithm": _encryption_algorithm,
     "kms:encryptioncontextkeys": lambda context: tuple(context.encryption_context()) or None,
     "kms:datakeypairspec": lambda context: _text(context.parameters.data_key_pair_spec),

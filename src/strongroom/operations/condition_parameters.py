@@ -63,6 +63,7 @@ class ConditionParameters(msgspec.Struct, frozen=True, kw_only=True):
     message_type: str | None = None
     signing_algorithm: str | None = None
     mac_algorithm: str | None = None
+    encapsulation_algorithm: str | None = None
     key_agreement_algorithm: str | None = None
     # Requests to IAM and STS.
     permissions_boundary: str | None = None

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import NoReturn
 
 import msgspec
 
@@ -23,6 +24,7 @@ from strongroom.errors import (
 from strongroom.events.key_events import KeyEvents
 from strongroom.iam import Principal, hidden_denial_message
 from strongroom.keys.arns import AliasLocator, KeyIdForms, KeyLocator, not_found, parse_key_id
+from strongroom.keys.custom_key_stores import CustomKeyStoreType, with_usable_keys
 from strongroom.keys.states import StateRule
 from strongroom.operations.planned_events import PlannedEvent
 from strongroom.operations.shapes import Request
@@ -150,7 +152,21 @@ class Context(msgspec.Struct):
         return AccessDeniedException(hidden_denial_message(self.caller, action or self.action))
 
 
-def require_not_dry_run(dry_run: bool | None) -> None:  # noqa: FBT001 - the request's own member
-    """End a call that would have succeeded, if its request has DryRun set; raises DryRunOperationException."""
+def require_not_dry_run(context: Context, dry_run: bool | None, *keys: ActiveKey) -> None:  # noqa: FBT001 - a member
+    """End a call that was about to use ``keys``, if its request has DryRun set; raises as ``end_dry_run``."""
     if dry_run:
-        raise DryRunOperationException
+        end_dry_run(context, *keys)
+
+
+def end_dry_run(context: Context, *keys: ActiveKey) -> NoReturn:
+    """End a dry run that has found nothing wrong so far: raises DryRunOperationException.
+
+    Keys in custom key stores are not used in a dry run: neither a cluster nor a proxy is called. Raises
+    KMSInvalidStateException if the store of one is not connected.
+    """
+    for each in keys:
+        key, store_id = each.key, each.key.custom_key_store_id
+        if store_id is not None:
+            kind = CustomKeyStoreType.EXTERNAL_KEY_STORE if each.is_external else CustomKeyStoreType.AWS_CLOUDHSM
+            with_usable_keys(context.backends.snapshot.key_stores.find(key.account, key.region, store_id), kind)
+    raise DryRunOperationException

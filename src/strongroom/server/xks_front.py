@@ -21,7 +21,7 @@ from strongroom.operations.lanes import Lane
 from strongroom.server.lane_threads import Lanes
 from strongroom.server.open_connections import OpenConnections
 from strongroom.server.reply_queue import ReplyQueue
-from strongroom.server.xks_replies import NOT_RECORDED, reply_of
+from strongroom.server.xks_replies import NOT_RECORDED, refusal_of, reply_of
 from strongroom.server.xks_work import Job, Outcome, XksWork
 from strongroom.service.counters import CallCounters
 from strongroom.service.xks_facts import XksFacts
@@ -113,12 +113,12 @@ class XksFront:
             self._replies.put(connection, None, Reply(200, body, "text/plain", reply_id))
         elif route is None:
             error = XksError(ErrorName.INVALID_URI_PATH, "This is no path of an external key store proxy.")
-            self._replies.put(connection, None, reply_of(error, reply_id))
+            self._replies.put(connection, None, refusal_of(error, reply_id))
         elif request.method != "POST":
             refusal = Reply(HTTPStatus.METHOD_NOT_ALLOWED, b"", "text/plain", reply_id, more_headers="Allow: POST\r\n")
             self._replies.put(connection, None, refusal)
         elif self._in_work >= _MOST_IN_WORK:
-            self._replies.put(connection, None, reply_of(XksError(ErrorName.THROTTLING, _BUSY), reply_id))
+            self._replies.put(connection, None, refusal_of(XksError(ErrorName.THROTTLING, _BUSY), reply_id))
         else:
             facts = XksFacts(
                 route=route,
@@ -139,9 +139,9 @@ class XksFront:
     def _malformed(self, connection: Connection, status: int, _headers: dict[str, str]) -> None:
         reply_id = self._trail.event_id()
         if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            reply: Reply = reply_of(XksError(ErrorName.UNSUPPORTED_OPERATION, "The request is too large."), reply_id)
+            reply = refusal_of(XksError(ErrorName.UNSUPPORTED_OPERATION, "The request is too large."), reply_id)
         elif status == HTTPStatus.TOO_MANY_REQUESTS:
-            reply = reply_of(XksError(ErrorName.THROTTLING, _BUSY), reply_id)
+            reply = refusal_of(XksError(ErrorName.THROTTLING, _BUSY), reply_id)
         else:
             reply = Reply(status, b"", "text/plain", reply_id)
         self._replies.put(connection, None, reply)
@@ -149,7 +149,7 @@ class XksFront:
     def _refuse(self, connection: Connection, _method: str, _path: str, _headers: dict[str, str]) -> None:
         """Refuse the one request of a connection beyond the limit."""
         error = XksError(ErrorName.THROTTLING, _BUSY)
-        self._replies.put(connection, None, reply_of(error, self._trail.event_id()))
+        self._replies.put(connection, None, refusal_of(error, self._trail.event_id()))
 
     # --- outcomes
 
@@ -175,13 +175,18 @@ class XksFront:
         if job.timer is not None:
             # It would keep the request in memory until its time has come.
             job.timer.cancel()
+        self._replies.put(job.connection, None, self._recorded(job, outcome))
+
+    def _recorded(self, job: Job, outcome: Outcome) -> Reply:
+        """Return the reply that carries an outcome, once a call that was worked on has a record."""
+        if not job.begun and isinstance(outcome, XksError):
+            return refusal_of(outcome, job.reply_id)
         try:
-            if job.begun:
-                self._record(job.facts, outcome if isinstance(outcome, XksError) else None)
+            self._record(job.facts, outcome if isinstance(outcome, XksError) else None)
         except Exception:
             logger.exception("a call to the XKS proxy could not be recorded")
-            outcome = NOT_RECORDED
-        self._replies.put(job.connection, None, reply_of(outcome, job.reply_id))
+            return refusal_of(NOT_RECORDED, job.reply_id)
+        return reply_of(outcome, job.reply_id)
 
     def _record(self, facts: XksFacts, error: XksError | None) -> None:
         event_id = self._trail.event_id()

@@ -13,7 +13,10 @@ NOT_RECORDED = XksError(ErrorName.INTERNAL, "The audit record of this call could
 
 
 class XksReply(Reply, frozen=True):
-    """The reply to a call of AWS KMS. ``operation`` is None: that is for calls to the API of this service."""
+    """The reply to a call of AWS KMS that has a record.
+
+    ``operation`` is None all the same: that is for calls to the API of this service.
+    """
 
     @property
     @override
@@ -26,7 +29,12 @@ class XksReply(Reply, frozen=True):
 
 
 def reply_of(outcome: bytes | XksError, reply_id: str) -> XksReply:
-    """Return the reply that carries the outcome of a call."""
+    """Return the reply that carries the outcome of a call which has a record."""
     if isinstance(outcome, XksError):
         return XksReply(outcome.status, replies.refused(outcome), _JSON, reply_id)
     return XksReply(200, outcome, _JSON, reply_id)
+
+
+def refusal_of(error: XksError, reply_id: str) -> Reply:
+    """Return the reply to a request that was refused before it was worked on: it has no record."""
+    return Reply(error.status, replies.refused(error), _JSON, reply_id)

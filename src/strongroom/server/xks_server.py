@@ -62,7 +62,7 @@ class XksServer:
         log: AuditSink,
         *,
         note_use: Callable[[KeyUse], None],
-        chores: Callable[[], None],
+        chores: Callable[[], bool | None],
         hurry: Callable[[], object],
         clock: Clock,
         tls: Tls,

@@ -9,6 +9,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from strongroom.audit.chain import parse_name
 from strongroom.shipping.destination import DestinationError
 from strongroom.shipping.lost_lines import cut_off, follows_failure, set_aside
 from strongroom.store.audit.segment_source import Piece
@@ -96,16 +97,13 @@ class FolderDestination:
 
     def _set_aside(self, piece: Piece) -> None:
         """Move what the node has lost, and this segment replaces, to files beside the copy; raises OSError."""
-
-        def size_in_log(path: Path) -> int | None:
-            try:
-                return (piece.path.parent / path.name).stat().st_size
-            except FileNotFoundError:
-                return None
-
+        log = piece.path.parent
+        sizes = {path.name: path.stat().st_size for path in log.iterdir() if parse_name(path.name) is not None}
+        # Older segments are archived first: as long as this one is there, what came after it is there, or was lost.
+        piece.path.stat()
         self._require_mark()
         self.close()
-        set_aside(self._path, piece.segment, size_in_log)
+        set_aside(self._path, piece.segment, lambda path: sizes.get(path.name))
 
     def _descriptor(self, segment: str) -> int:
         """Return the open file of a segment, which is made if it is new; raises OSError."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from strongroom.audit.chain import Position, SegmentName, claim_of, header_in, parse_name
+from strongroom.audit.chain import Position, claim_of, header_in, parse_name
 from strongroom.whole_files import open_new, sync_path
 
 _CUT_OFF = ".cut-off"
@@ -39,37 +39,54 @@ def follows_failure(header: bytes) -> bool:
     return found is not None and found.machine_failed
 
 
-def set_aside(folder: Path, segment: str, size_in_log: Callable[[Path], int | None]) -> None:
-    """Take what a segment replaces out of a copy: lines of its writer from its first number on, in older segments.
+def set_aside(
+    folder: Path,
+    segment: str,
+    size_in_log: Callable[[Path], int | None],
+    is_older: Callable[[Path], bool] = lambda _path: True,
+) -> None:
+    """Take what a segment replaces out of a copy: lines of its writer from its first number on, in other segments.
 
     ``segment`` is the name of one that was begun after the machine had failed. ``size_in_log`` returns how many bytes
-    the log has of another one, None if it has not got it. Raises OSError. A kill in between leaves a part, which the
-    next call does.
+    the log has of another one, None if it has not got it. Those that are not ``is_older`` are left alone. Raises
+    OSError. A kill in between leaves a part, which the next call does.
     """
     begun = parse_name(segment)
     if begun is None:
         return
-    older = [(name, path) for path in folder.iterdir() if (name := parse_name(path.name)) and _is_older(name, begun)]
-    for name, path in older:
-        if name.first >= begun.first and size_in_log(path) is None:
-            path.rename(_unused(path))
-            sync_path(folder)
+    older = [
+        (name, path)
+        for path in folder.iterdir()
+        if (name := parse_name(path.name)) and name.writer == begun.writer and name != begun and is_older(path)
+    ]
+    # All are judged before the first one is moved: how they go on after each other tells which the log has.
+    for path in [path for name, path in older if name.first >= begun.first and size_in_log(path) is None]:
+        path.rename(_unused(path))
+        sync_path(folder)
     kept = max((each for each in older if each[0].first < begun.first), key=lambda each: each[0].first, default=None)
     if kept is not None:
         cut_off(kept[1], max(_offset_of(kept[1], begun.first), size_in_log(kept[1]) or 0))
 
 
-def set_aside_all(folder: Path) -> None:
+def set_aside_all(folder: Path, stored: Mapping[str, float]) -> None:
     """Take what the machine has lost out of a copy that has all of the log, and of whose log nothing is here.
 
-    Raises OSError.
+    ``stored`` has when each segment, by its name, was last written to where the copy comes from: what is lost was
+    written before what replaces it. Times of the node itself do not tell, because its clock can be set back. Raises
+    OSError.
     """
-    for path in sorted(path for path in folder.iterdir() if parse_name(path.name) is not None):
+
+    def age(path: Path) -> tuple[float, str]:
+        # Names begin with the time by the clock of the node.
+        return stored.get(path.name, 0.0), path.name
+
+    paths = sorted((path for path in folder.iterdir() if parse_name(path.name) is not None), key=age)
+    for index, path in enumerate(paths):
         with path.open("rb") as file:
             is_first = follows_failure(file.readline())
         if is_first:
             ends = {_end_of(each): each for each in folder.iterdir() if parse_name(each.name) is not None}
-            set_aside(folder, path.name, partial(_size_if_it_goes_on, path, ends))
+            set_aside(folder, path.name, partial(_size_if_it_goes_on, path, ends), set(paths[:index]).__contains__)
 
 
 def _size_if_it_goes_on(after: Path, ends: Mapping[Position | None, Path], path: Path) -> int | None:
@@ -99,10 +116,6 @@ def _end_of(path: Path) -> Position | None:
     with path.open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - _LONGEST_CLAIM))
         return claim_of(file.read().removesuffix(b"\n"))
-
-
-def _is_older(name: SegmentName, other: SegmentName) -> bool:
-    return name.writer == other.writer and name.begun < other.begun
 
 
 def _offset_of(path: Path, sequence: int) -> int:

@@ -1,6 +1,6 @@
 """Fetches the shipped audit log from object storage into a folder, where it can be verified and searched."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,16 +29,20 @@ def fetch(bucket: Bucket, to: Path, progress: Callable[[int], object]) -> tuple[
     OSError.
     """
     client = client_of(bucket)
-    segments, parts = _listed(bucket, client)
+    found = _objects(bucket, client)
+    segments, parts = _listed(found)
     for segment in segments:
         with open_new(to / segment) as file:
             _append(bucket, client, bucket.prefix + segment, file, progress)
     for segment in sorted(parts.keys() - segments):
         with open_new(to / segment) as file:
             _join(bucket, client, segment, sorted(parts[segment]), file, progress)
-    set_aside_all(to)
-    found = segments_of(to)
-    return len(found), sum(each.path.stat().st_size for each in found)
+    stored = dict[str, float]()
+    for each in found:
+        stored[each.segment] = max(each.stored, stored.get(each.segment, 0.0))
+    set_aside_all(to, stored)
+    copied = segments_of(to)
+    return len(copied), sum(each.path.stat().st_size for each in copied)
 
 
 def _join(
@@ -71,17 +75,18 @@ def _append(bucket: Bucket, client: Any, name: str, file: IO[bytes], progress: C
 
 
 class _Object(msgspec.Struct, frozen=True):
-    """A segment, or with an offset a part of one, and its size in bytes."""
+    """A segment, or with an offset a part of one, its size in bytes, and when it was stored, in epoch seconds."""
 
     segment: str
     offset: int | None
     size: int
+    stored: float
 
 
-def _listed(bucket: Bucket, client: Any) -> tuple[set[str], dict[str, list[int]]]:  # noqa: ANN401
+def _listed(objects: Iterable[_Object]) -> tuple[set[str], dict[str, list[int]]]:
     """Return the names of the segments that are there as a whole, and the offsets of the parts of others."""
     segments, parts = set[str](), dict[str, list[int]]()
-    for each in _objects(bucket, client):
+    for each in objects:
         if each.offset is None:
             segments.add(each.segment)
         else:
@@ -98,7 +103,8 @@ def _objects(bucket: Bucket, client: Any) -> list[_Object]:  # noqa: ANN401
             for each in page.get("Contents", ()):
                 name, _, offset = each["Key"].removeprefix(bucket.prefix).removeprefix(OPEN).partition("/")
                 if parse_name(name) is not None and (not offset or offset.isdecimal()):
-                    found.append(_Object(name, int(offset) if offset else None, int(each["Size"])))
+                    stored = each["LastModified"].timestamp()
+                    found.append(_Object(name, int(offset) if offset else None, int(each["Size"]), stored))
 
     call(bucket, read)
     return found

@@ -12,7 +12,16 @@ import msgspec
 
 from strongroom.shipping.destination import Destination, DestinationError
 from strongroom.shipping.progress import Progress, Status
-from strongroom.store.audit.segment_source import CutSegment, Piece, Place, Source, comes_after, time_of
+from strongroom.store.audit.segment_source import (
+    CutSegment,
+    Piece,
+    Place,
+    Source,
+    beginning_of,
+    comes_after,
+    first_line_of,
+    time_of,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -172,10 +181,7 @@ class Shipper:
 
     def _take(self, piece: Piece) -> None:
         self._destination.take(piece)
-        before = self._places.get(piece.writer)
-        lines = max(0, piece.after.sequence - (0 if before is None else before.sequence))
-        if before is None:
-            lines = piece.data.count(b"\n") or lines
+        lines = max(0, piece.after.sequence + 1 - first_line_of(piece, self._places.get(piece.writer)))
         self._places[piece.writer] = piece.after
         self._unsaved = True
         self._shipped_at[piece.writer] = self._timer()
@@ -226,7 +232,7 @@ class Shipper:
             there = self._destination.size_of(segment.name)
             if there is not None and there < shipped:
                 logger.warning("%s has lost %s; it is shipped again from there on", self.to, segment.name)
-                self._places[writer] = Place(segment.name, 0, segment.first - 1)
+                self._places[writer] = beginning_of(segment, chain)
                 self._unsaved = True
                 return
             if is_current:

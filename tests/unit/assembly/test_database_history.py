@@ -1,8 +1,9 @@
-"""A database that was rolled back and is accepted: what it knows of objects, and what the audit log notes meanwhile."""
+"""A database that was rolled back and is accepted: objects, keys that are due, and the notes of the log."""
 
 import errno
 import os
 import shutil
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -12,15 +13,29 @@ from audits import command_records
 from local_deployment import LocalDeployment, entropy
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.database_history import accept_older, compare_with_log
+from strongroom.assembly.deployment import Deployment
 from strongroom.assembly.open_folder import OpenFolder
 from strongroom.assembly.restored_objects import shared_objects
-from strongroom.clock import ManualClock
+from strongroom.clock import DAY, ManualClock
 from strongroom.crypto.material import MaterialBinding
 from strongroom.keys.specs import KeySpec
 from strongroom.store.audit.log import AuditLog
 from strongroom.store.protocol import Transaction
 from strongroom.store.sql.transaction import SqlTransaction
 from strongroom.store.subjects.destructions import ErasedDomainKey, ErasedMaterial
+
+
+def roll_back(local: LocalDeployment, act: Callable[[], object]) -> None:
+    """Close a deployment whose database is as it was before an act."""
+    local.deployment.close()
+    older = local.folder.with_name("older.db")
+    shutil.copy2(local.folder / "strongroom.db", older)
+    local.reopen()
+    act()
+    local.deployment.close()
+    for each in local.folder.glob("strongroom.db-w*"):
+        each.unlink()
+    shutil.copy2(older, local.folder / "strongroom.db")
 
 
 def test_what_a_missing_commit_may_have_given_to_a_key_is_not_destroyed(tmp_path: Path, clock: ManualClock) -> None:
@@ -35,20 +50,30 @@ def test_what_a_missing_commit_may_have_given_to_a_key_is_not_destroyed(tmp_path
             transaction.add_destruction(each, clock.now() + 3600)
 
     local.deployment.backends.store.write(add)
-    local.deployment.close()
-    older = tmp_path / "older.db"
-    shutil.copy2(local.folder / "strongroom.db", older)
-    local.reopen()
-    local.call("CreateKey")
-    local.deployment.close()
-    for each in local.folder.glob("strongroom.db-w*"):
-        each.unlink()
-    shutil.copy2(older, local.folder / "strongroom.db")
+    roll_back(local, lambda: local.call("CreateKey"))
     with closing(OpenFolder(local.settings, clock, entropy, also_older=True)) as opened:
-        accept_older(opened.folder, opened.store, opened.trail, entropy)
+        accept_older(opened.folder, opened.store, opened.trail, entropy, clock.now())
         with opened.store.read() as reader:
             assert [each.erased for each in reader.destructions(float("inf"), 10)] == [gone]
         assert shared_objects(opened.folder, opened.store) == {bytes.fromhex(object_made.object_id)}
+
+
+def test_a_key_is_not_erased_whose_deletion_a_missing_commit_has_cancelled(tmp_path: Path, clock: ManualClock) -> None:
+    local = LocalDeployment(tmp_path / "data", clock)
+    key_id = local.call("CreateKey")["KeyMetadata"]["KeyId"]
+    arn = local.call("ScheduleKeyDeletion", KeyId=key_id, PendingWindowInDays=7)["KeyId"]
+    roll_back(local, lambda: local.call("CancelKeyDeletion", KeyId=key_id))
+    clock.advance(8 * DAY)
+    with closing(OpenFolder(local.settings, clock, entropy, also_older=True)) as opened:
+        accepted = accept_older(opened.folder, opened.store, opened.trail, entropy, clock.now())
+    assert accepted.waiting_anew == [arn]
+    (record,) = [each for each in command_records(local.folder) if each["eventName"] == "AcceptOlderDatabase"]
+    assert record["serviceEventDetails"]["newWaitingPeriod"] == {"count": 1, "keys": [arn]}
+    local.deployment = Deployment(local.settings, clock, entropy)
+    with closing(local.deployment):
+        clock.advance(6 * DAY)
+        local.deployment.keeper.run()
+        local.call("CancelKeyDeletion", KeyId=key_id)
 
 
 def set_back(data: Path, older: Path) -> None:
@@ -83,12 +108,12 @@ def test_a_decision_that_fails_after_its_record_decides_nothing(
         with monkeypatch.context() as patched:
             patched.setattr(SqlTransaction, "begin_history", fail)
             with pytest.raises(OSError, match="No space left"):
-                accept_older(opened.folder, opened.store, opened.trail, entropy)
+                accept_older(opened.folder, opened.store, opened.trail, entropy, clock.now())
         assert len(command_records(rolled_back.folder)) == 3
         still = compare_with_log(opened.folder, opened.store)
         assert still is not None
         assert still.note.position == missing.note.position
-        accept_older(opened.folder, opened.store, opened.trail, entropy)
+        accept_older(opened.folder, opened.store, opened.trail, entropy, clock.now())
         assert compare_with_log(opened.folder, opened.store) is None
 
 
@@ -96,13 +121,13 @@ def test_an_accepted_database_has_a_later_history_than_any_that_is_noted(
     rolled_back: LocalDeployment, tmp_path: Path, clock: ManualClock
 ) -> None:
     with closing(OpenFolder(rolled_back.settings, clock, entropy, also_older=True)) as opened:
-        accept_older(opened.folder, opened.store, opened.trail, entropy)
+        accept_older(opened.folder, opened.store, opened.trail, entropy, clock.now())
     rolled_back.reopen()
     rolled_back.call("CreateKey")
     rolled_back.deployment.close()
     set_back(rolled_back.folder, tmp_path / "older.db")
     with closing(OpenFolder(rolled_back.settings, clock, entropy, also_older=True)) as opened:
-        accept_older(opened.folder, opened.store, opened.trail, entropy)
+        accept_older(opened.folder, opened.store, opened.trail, entropy, clock.now())
         assert compare_with_log(opened.folder, opened.store) is None
         assert opened.store.position().history == 3
 
@@ -115,6 +140,6 @@ def test_a_decision_that_the_log_cannot_note_is_none_yet(
             # After the change: only the end of the log notes it.
             patched.setattr(AuditLog, "close", lambda log: log._chain.end())
             with pytest.raises(DataFolderError, match=r"could not note that .* is accepted.* run this again"):
-                accept_older(opened.folder, opened.store, opened.trail, entropy)
-        accept_older(opened.folder, opened.store, opened.trail, entropy)
+                accept_older(opened.folder, opened.store, opened.trail, entropy, clock.now())
+        accept_older(opened.folder, opened.store, opened.trail, entropy, clock.now())
         assert compare_with_log(opened.folder, opened.store) is None

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from domain_key_scene import REGION, command, encrypt, learn, locator, new_key, rotate
+from domain_key_scene import REGION, command, decrypt, encrypt, learn, locator, new_key, rotate
 from local_deployment import LocalDeployment, entropy
 from strongroom.assembly.data_folder import DataFolder
 from strongroom.assembly.unsealing import Unsealing
@@ -70,6 +70,24 @@ def test_a_writer_of_the_same_process_does_not_meet_a_version_that_is_not_commit
 def _seal(local: LocalDeployment) -> RootKeySeal:
     with local.deployment.backends.store.read() as reader:
         return Unsealing(local.settings, entropy).seal(DataFolder(local.folder), reader.domain_keys())
+
+
+def test_a_version_that_is_given_again_is_another_key(local: LocalDeployment) -> None:
+    """After a failover with loss, a process may learn of a lost rotation and of the next one at once."""
+    store, seal = local.deployment.backends.store, _seal(local)
+    lost, kept = (create_domain_key(REGION, 2, seal, entropy, now) for now in (1.0, 2.0))
+    store.write(lambda transaction: transaction.add_domain_key(lost), AccountScope(""))
+    encrypt(local, new_key(local))
+
+    def set_back_and_rotate(transaction: Transaction) -> None:
+        transaction.remove_domain_key(lost)
+        transaction.add_domain_key(kept)
+
+    store.write(set_back_and_rotate, AccountScope(""))
+    key_id = new_key(local)
+    blob = encrypt(local, key_id)
+    local.reopen()
+    assert decrypt(local, blob) == "eA=="
 
 
 def test_what_was_read_before_the_destruction_is_not_taken_for_damaged(local: LocalDeployment) -> None:

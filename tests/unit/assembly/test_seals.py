@@ -121,6 +121,27 @@ def test_domain_keys_are_read_again_if_the_root_key_is_rotated_meanwhile(setting
     assert (unsealing.rotations, known.generation) == (2, 3)
 
 
+def test_a_domain_key_that_another_node_makes_meanwhile_is_not_lost(tmp_path: Path) -> None:
+    one = LocalDeployment(tmp_path / "data", CLOCK, ("us-east-1",))
+    one.deployment.close()
+
+    class Slow(Unsealing):
+        """Opens the seals only after another process has served a new Region."""
+
+        @override
+        def seal(self, folder: DataFolder, sealed: Sequence[SealedDomainKey]) -> RootKeySeal:
+            other = LocalDeployment(tmp_path / "data", CLOCK)
+            other.call("CreateKey", region="eu-west-1")
+            other.deployment.close()
+            return super().seal(folder, sealed)
+
+    with opened(one.settings) as folder:
+        unsealing = Slow(one.settings, entropy)
+        protection = Protection(ConfiguredToken(unsealing))
+        keys = open_domain_keys(folder.folder, folder.store, ("eu-west-1",), unsealing, entropy, protection)
+    assert {scope for scope, _ in keys.versions()} == {"iam", "us-east-1", "eu-west-1"}
+
+
 def test_the_document_before_a_rotation_is_overwritten(settings: Settings) -> None:
     """What a removed seal could open is not left in blocks that the file system has given free."""
     document = DataFolder(settings.folder).seal

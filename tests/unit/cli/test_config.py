@@ -59,8 +59,8 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
         "STRONGROOM_WORKERS is not valid: it must be a whole number from 0 to 60, not `many`",
         "--listen is not valid: it must be HOST:PORT, not `here`",
         "TLS needs both a certificate and a key",
-        "`password` in `store-password-file` does not exist",
-        "`passphrase` in `seal-passphrase-file` does not exist",
+        f"`{Path.cwd()}/password` in `store-password-file` does not exist",
+        f"`{Path.cwd()}/passphrase` in `seal-passphrase-file` does not exist",
         "the variable STRONGROOM_DRAIN is empty, and has no effect",
         "'STRONGROOM_RETION' is no setting, and has no effect; the most similar setting is STRONGROOM_REGION",
     ):
@@ -90,17 +90,48 @@ trust-anchor = "anchor.pem"
 [[events]]
 to = "https://hooks.example.com/secret"
 secret-file = "webhook"
+[[identity-providers]]
+issuer = "https://one.example.com"
+jwks = "one.json"
+[[identity-provider-keys]]
+issuer = "https://two.example.com"
+jwks = "two.json"
 """
 
 
 @pytest.mark.parametrize(
     ("setting", "file"),
-    [("xks-tls-cert", "xks-cert.pem"), ("cloudhsm-clusters", "anchor.pem"), ("events", "webhook")],
+    [
+        ("xks-tls-cert", "xks-cert.pem"),
+        ("cloudhsm-clusters", "anchor.pem"),
+        ("events", "webhook"),
+        ("identity-providers", "one.json"),
+        ("identity-provider-keys", "two.json"),
+    ],
 )
 def test_the_files_of_tables_are_looked_at(setting: str, file: str) -> None:
     Path("strongroom.toml").write_text(FILES)
     found = {each["setting"]: each["text"] for each in json.loads(config("check", "--json").stdout)["mistakes"]}
     assert file in found[setting]
+
+
+ISSUER = '[[identity-providers]]\nissuer = "https://one.example.com"\njwks = "one.json"\n'
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"keys": []}', b"\xff"])
+def test_a_file_without_keys_of_an_issuer_is_told(content: bytes) -> None:
+    Path("strongroom.toml").write_text(ISSUER)
+    Path("one.json").write_bytes(content)
+    (found,) = json.loads(config("check", "--json").stdout)["mistakes"]
+    assert found["setting"] == "identity-providers"
+    named = f"`{Path.cwd()}/one.json`, the jwks of `https://one.example.com` in identity-providers,"
+    assert found["text"].startswith(f"{named} has no keys that can be used: they are not a JWK Set")
+
+
+def test_a_file_of_roots_that_is_missing_is_told_as_missing() -> None:
+    Path("strongroom.toml").write_text('attestation-roots = ["roots.pem"]\n')
+    (found,) = json.loads(config("check", "--json").stdout)["mistakes"]
+    assert found["text"] == f"`{Path.cwd()}/roots.pem` in attestation-roots cannot be read: No such file or directory"
 
 
 def test_a_kind_of_request_that_there_is_not_is_found_before_the_start() -> None:

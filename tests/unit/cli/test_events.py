@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from strongroom.cli.events import events
+from strongroom.cli.main import main
 
 NOBODY = 65534
 
@@ -17,11 +17,11 @@ def test_a_test_by_root_is_refused_where_the_server_has_another_user(tmp_path: P
     data.mkdir(0o700)
     config.write_text(f'data = "{data}"\n[[events]]\nto = "file:{file}"\n')
     os.chown(data, NOBODY, NOBODY)
-    refused = CliRunner().invoke(events, ["test", "--config", str(config)])
+    refused = CliRunner().invoke(main, ["events", "test", "--config", str(config)])
     assert refused.exit_code == 2
     assert f"`{data}` belongs to user " in refused.output
     assert "run this as user" in refused.output
     assert not file.exists()
     os.chown(data, 0, 0)
-    assert CliRunner().invoke(events, ["test", "--config", str(config)]).exit_code == 0
+    assert CliRunner().invoke(main, ["events", "test", "--config", str(config)]).exit_code == 0
     assert file.exists()

@@ -1,19 +1,12 @@
 """Tables that fit a terminal, and CSV that no spreadsheet runs."""
 
 import csv
-import errno
 import io
-import os
-import sys
-from collections.abc import Callable
 
 import click
 import pytest
 from click.testing import CliRunner
 
-from strongroom.cli.data_folder import readable_errors
-from strongroom.cli.doctor import doctor
-from strongroom.cli.groups import Group
 from strongroom.cli.output import Question, Table, csv_rows, shortened, table
 
 ARN = "arn:aws:kms:us-east-1:000000000000:key/11111111-2222-3333-4444-555555555555"
@@ -103,55 +96,3 @@ def test_an_error_is_no_answer(answer: str, code: int) -> None:
     done = CliRunner().invoke(ask)
     assert done.exit_code == code
     assert ("Error: it cannot" in done.output) == (answer in {"error", "mistake"})
-
-
-def full_disk() -> int:
-    return os.open("/dev/full", os.O_WRONLY)
-
-
-def pipe_without_reader() -> int:
-    reading, writing = os.pipe()
-    os.close(reading)
-    return writing
-
-
-@pytest.mark.parametrize(("opened", "said"), [(full_disk, True), (pipe_without_reader, False)])
-@pytest.mark.parametrize(("kind", "code"), [("question", 2), ("command", 1), ("doctor", 3)])
-def test_output_that_cannot_be_written_is_no_answer(
-    monkeypatch: pytest.MonkeyPatch, kind: str, code: int, opened: Callable[[], int], *, said: bool
-) -> None:
-    classes = {"question": Question, "command": click.Command, "doctor": type(doctor)}
-
-    @click.group(cls=Group)
-    def commands() -> None:
-        pass
-
-    @commands.command(cls=classes[kind])
-    def ask() -> None:
-        with readable_errors():
-            click.echo("yes")
-
-    with os.fdopen(opened(), "w", encoding="utf-8") as output:
-        runner = CliRunner()
-        with runner.isolation() as streams, monkeypatch.context() as patched:
-            patched.setattr(sys, "stdout", output)
-            with pytest.raises(SystemExit) as ended:
-                commands.main(["ask"])
-            errors = streams[1].getvalue().decode()
-    assert ended.value.code == code
-    assert ("Error: standard output cannot be written: No space left" in errors) == said
-    assert len(errors.splitlines()) == said
-
-
-def test_another_error_of_the_system_is_none_of_standard_output() -> None:
-    @click.group(cls=Group)
-    def commands() -> None:
-        pass
-
-    @commands.command()
-    def ask() -> None:
-        with readable_errors():
-            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
-
-    done = CliRunner().invoke(commands, ["ask"])
-    assert (done.exit_code, done.output) == (1, "Error: Broken pipe\n")

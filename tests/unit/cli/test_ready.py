@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from strongroom.cli.ready import ready
+from strongroom.cli.main import main
 from strongroom.http.listeners import claim_port
 from strongroom.server.sealed_listener import SealedListener
 from strongroom.server.tls import Tls
@@ -34,10 +34,13 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Runner":
 
 
 class Runner:
-    """Runs the command in a folder without settings."""
+    """Runs the command in a folder without settings.
+
+    It is run as the program runs it: click remembers the options for help of the first time.
+    """
 
     def __call__(self, *arguments: str, **environment: str) -> Result:
-        return CliRunner(env={**os.environ, **environment}).invoke(ready, arguments)
+        return CliRunner(env={**os.environ, **environment}).invoke(main, ["ready", *arguments])
 
 
 def test_a_server_that_is_not_ready_says_why(run: Runner) -> None:

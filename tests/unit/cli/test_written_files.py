@@ -149,6 +149,15 @@ def test_nothing_is_imported_if_the_report_would_replace_something_else(scene: S
     assert scene.keys() == 0
 
 
+@pytest.mark.parametrize(("option", "keys"), [("--report", "keys"), ("--export", "Keys")])
+def test_an_empty_file_is_nothing_to_lose(scene: Scene, option: str, keys: str) -> None:
+    """As mktemp(1) makes one."""
+    scene.report.touch()
+    done = scene.run(option, str(scene.report))
+    assert done.exit_code == 0, done.output
+    assert len(json.loads(scene.report.read_text())[keys]) == 1
+
+
 def test_a_report_is_replaced_by_another_but_not_by_that_of_a_dry_run(scene: Scene) -> None:
     for options, outcome in ((("--dry-run",), "imported"), ((), "imported"), ((), "present")):
         done = scene.run("--report", str(scene.report), *options)

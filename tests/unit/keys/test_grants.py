@@ -18,6 +18,7 @@ from strongroom.keys.grants import (
     UseSearch,
     operations_of,
     pairs,
+    terms_digest,
 )
 from strongroom.keys.specs import KeySpec, KeyUsage, Origin
 
@@ -130,15 +131,19 @@ def test_which_constraints_are_at_least_as_strict(
     assert asked.at_least_as_strict_as(held) is enough
 
 
-def test_same_terms_ignores_id_time_and_order_of_operations() -> None:
+def test_same_terms_ignores_id_time_order_of_operations_and_names_of_principals() -> None:
     grant = make_grant(1, ENCRYPT, DECRYPT, constraints=subset(a="1"), retiring="AIDABOB", name="n")
-    assert grant.same_terms(replace(grant, grant_id="f" * 64, created_at=0.0, operations=(DECRYPT, ENCRYPT)))
+    again = replace(grant, grant_id="f" * 64, created_at=0.0, operations=(DECRYPT, ENCRYPT))
+    again = replace(again, grantee=replace(grant.grantee, shown="x"), retiring=Party("y", "AIDABOB"))
+    assert grant.same_terms(again)
+    assert terms_digest(grant) == terms_digest(again)
     for other in (
         replace(grant, operations=(ENCRYPT,)),
         replace(grant, operations=(ENCRYPT, DECRYPT, DESCRIBE)),
         replace(grant, constraints=equals(a="1")),
         replace(grant, constraints=subset(a="2")),
         replace(grant, grantee=Party("AIDACAROL", "AIDACAROL")),
+        replace(grant, grantee=replace(grant.grantee, service=True)),
         replace(grant, retiring=None),
         replace(grant, name="m"),
         replace(grant, issuing_account="444455556666"),
@@ -146,6 +151,7 @@ def test_same_terms_ignores_id_time_and_order_of_operations() -> None:
         replace(grant, region="eu-west-1"),
     ):
         assert not grant.same_terms(other)
+        assert terms_digest(grant) != terms_digest(other)
 
 
 def test_removing_a_grant_leaves_the_others_in_the_index() -> None:

@@ -213,6 +213,27 @@ def test_dates_that_a_wrong_clock_has_written_are_repaired(
     assert local.deployment.keeper.counters.keys["repaired"] == 2
 
 
+def test_repairs_have_a_limited_time_and_nothing_is_done_by_a_date_before_the_last_of_them(
+    local: LocalDeployment, doomed: str
+) -> None:
+    others = [new_key(local) for _ in range(3)]
+    local.clock.advance(60)
+    local.deployment.close()
+    local.clock.restart()
+    local.reopen()
+    for key_id in others:
+        local.call("ScheduleKeyDeletion", KeyId=key_id, PendingWindowInDays=7)
+    local.clock.step(40 * DAY)
+    local.deployment.keeper.run()
+    # The windows of all are over, but those of three keys began while the clock was behind.
+    local.clock.advance(600)
+    keeper = local.deployment.keeper
+    keeper.duty_time = 0.0  # One key in each round, however fast the machine is.
+    found = [(keeper.run(), keeper.counters.keys["repaired"], is_gone(local, doomed)) for _ in range(4)]
+    assert found == [(True, 1, False), (True, 2, False), (False, 3, True), (False, 3, True)]
+    assert {metadata(local, key_id)["DeletionDate"] for key_id in others} == {local.clock.now() + 7 * DAY}
+
+
 def test_a_waiting_period_that_began_while_the_clock_was_behind_begins_anew(local: LocalDeployment) -> None:
     """A machine without a battery has the time of its last stop until the network gives it the right one."""
     key_id = new_key(local)

@@ -21,7 +21,8 @@ class Backlog:
         self.due = [KeyLocator("000000000000", "us-east-1", f"{each:05}") for each in range(number)]
         self.rows_read = 0
         self.seconds = 0.0
-        self.tried: list[str] = []
+        self.goes_on: list[bool] = []
+        """Of each round, whether the next one should come soon."""
         self.duty = Duty("tested", "tested", self._find, cast("Any", None))
         self.keys = DueKeys(cast("Readable", self), None, lambda: self.seconds)
 
@@ -46,13 +47,32 @@ class Backlog:
             self.due.remove(locator)
             return True
 
-        self.keys.work(self.duty, MOMENT, seconds, act)
+        self.goes_on.append(self.keys.work(self.duty, MOMENT, seconds, act).goes_on)
         return tried
 
 
 def test_a_round_ends_in_time_and_the_next_one_goes_on() -> None:
     backlog = Backlog(5)
     assert [backlog.round() for _ in range(4)] == [["00000", "00001"], ["00002", "00003"], ["00004"], []]
+    assert backlog.goes_on == [True, True, False, False]
+
+
+def test_one_key_is_tried_even_if_there_is_no_time() -> None:
+    backlog = Backlog(3)
+    assert [backlog.round(seconds=0) for _ in range(4)] == [["00000"], ["00001"], ["00002"], []]
+
+
+def test_after_a_hurry_no_key_is_tried() -> None:
+    backlog = Backlog(3)
+    backlog.keys.hurry()
+    assert backlog.round() == []
+    backlog = Backlog(3)
+
+    def hurry(_key_id: str) -> bool:
+        backlog.keys.hurry()
+        return True
+
+    assert backlog.round(hurry, seconds=1e9) == ["00000"]
 
 
 def test_keys_that_fail_come_after_the_others_and_take_turns() -> None:
@@ -61,6 +81,7 @@ def test_keys_that_fail_come_after_the_others_and_take_turns() -> None:
     rounds = [backlog.round(broken.__contains__) for _ in range(6)]
     assert rounds[:3] == [["00000", "00001"], ["00002", "00003"], ["00004", "00005"]]
     assert rounds[3:] == [["00000", "00001"], ["00002", "00000"], ["00001", "00002"]]
+    assert backlog.goes_on == [True, True, False, False, False, False]
     broken.clear()
     assert backlog.round(seconds=9) == ["00000", "00001", "00002"]
     assert not backlog.due

@@ -17,6 +17,7 @@ from strongroom.crypto.token_errors import TokenFaultError, TokenTimeoutError, T
 from strongroom.errors import UnsupportedOperationException
 from strongroom.keys.arns import KeyLocator
 from strongroom.keys.kms_key import KmsKey
+from strongroom.maintenance.key_rotation import AUTOMATIC_ROTATION
 from strongroom.store.faults import StoreUnavailable
 from strongroom.store.protocol import Transaction
 
@@ -36,6 +37,31 @@ def new_key(local: LocalDeployment) -> str:
 def rotations(local: LocalDeployment, key_id: str) -> list[dict[str, object]]:
     found: list[dict[str, object]] = local.call("ListKeyRotations", KeyId=key_id)["Rotations"]
     return found
+
+
+def test_a_round_that_has_no_time_for_all_keys_says_so_and_the_next_one_goes_on(local: LocalDeployment) -> None:
+    rotating, leaving = [new_key(local) for _ in range(3)], [new_key(local) for _ in range(2)]
+    for key_id in rotating:
+        local.call("EnableKeyRotation", KeyId=key_id, RotationPeriodInDays=90)
+    for key_id in leaving:
+        local.call("ScheduleKeyDeletion", KeyId=key_id)
+    local.clock.advance(90 * DAY)
+    keeper = local.deployment.keeper
+    keeper.duty_time = 0.0  # One key of each duty, however fast the machine is.
+    found = []
+    for _ in range(4):
+        is_left = local.deployment.chores()
+        found.append((keeper.counters.keys["rotated"], keeper.counters.keys["deleted"], is_left))
+    assert found == [(1, 1, True), (2, 2, True), (3, 2, False), (3, 2, False)]
+
+
+def test_a_process_that_ends_leaves_what_is_due(local: LocalDeployment) -> None:
+    key_id = new_key(local)
+    local.call("EnableKeyRotation", KeyId=key_id, RotationPeriodInDays=90)
+    local.clock.advance(90 * DAY)
+    local.deployment.hurry()
+    local.deployment.keeper.run()
+    assert rotations(local, key_id) == []
 
 
 def test_a_key_rotates_when_its_period_is_over_and_not_before(local: LocalDeployment) -> None:
@@ -185,6 +211,22 @@ def test_one_key_that_fails_does_not_keep_the_others_from_their_turn(
     assert "the keeper could not finish" in caplog.text
     local.deployment.keeper.run()
     assert [len(rotations(local, key_id)) for key_id in keys] == [1, 1, 1]
+
+
+def test_a_duty_that_fails_names_a_few_of_the_keys_that_are_held_back(
+    local: LocalDeployment, caplog: pytest.LogCaptureFixture
+) -> None:
+    keeper = local.deployment.keeper
+    held = {KeyLocator("000000000000", "us-east-1", f"key-{number:04}") for number in range(5000)}
+
+    def fails(*_arguments: object) -> None:
+        raise RuntimeError("a defect")
+
+    keeper._due_keys.work = fails  # type: ignore[method-assign, assignment]
+    keeper._run_guarded(keeper._do_duty, AUTOMATIC_ROTATION, local.deployment.clock_watch.moment(), held)
+    (record,) = caplog.records
+    assert "and 4997 more" in record.getMessage()
+    assert len(record.getMessage()) < 1000
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ ONLY_FOR: dict[str, set[str]] = {
     },
     "kms:BypassPolicyLockoutSafetyCheck": {"CreateKey", "PutKeyPolicy"},
     "kms:DataKeyPairSpec": {"GenerateDataKeyPair", "GenerateDataKeyPairWithoutPlaintext"},
+    "kms:EncapsulationAlgorithm": {"Encapsulate", "Decapsulate"},
     "kms:EncryptionAlgorithm": IN_CONTEXT,
     "kms:EncryptionContext:Team": {*IN_CONTEXT, "CreateGrant", "RetireGrant"},
     "kms:EncryptionContextKeys": {*IN_CONTEXT, "CreateGrant", "RetireGrant"},
@@ -108,7 +109,9 @@ def test_a_key_exists_for_its_actions_only(local: LocalDeployment, key: str) -> 
     assert elsewhere == set()
 
 
-@pytest.mark.parametrize("key", ["iam:PermissionsBoundary", "iam:PolicyARN", "kms:GrantIsForAWSResource"])
+@pytest.mark.parametrize(
+    "key", ["iam:PermissionsBoundary", "iam:PolicyARN", "kms:EncapsulationAlgorithm", "kms:GrantIsForAWSResource"]
+)
 def test_a_key_exists_for_all_of_its_actions(local: LocalDeployment, key: str) -> None:
     service = key.partition(":")[0]
     there = {action for row, action in CALLS if asked(local, row, action).read(key.lower()) is not None}

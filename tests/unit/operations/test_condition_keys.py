@@ -54,6 +54,8 @@ def pair(spec: str) -> tuple[str, dict[str, Any]]:
 
 ALWAYS: tuple[str, dict[str, Any]] = ("DescribeKey", {})
 RSA, HMAC, ECDH = ("RSA_2048", "SIGN_VERIFY"), ("HMAC_256", "GENERATE_VERIFY_MAC"), ("ECC_NIST_P256", "KEY_AGREEMENT")
+ML_KEM = ("ML_KEM_768", "ENCAPSULATE_DECAPSULATE")
+ENCAPSULATE: tuple[str, dict[str, Any]] = ("Encapsulate", {"EncapsulationAlgorithm": "ML_KEM"})
 MAC: tuple[str, dict[str, Any]] = ("GenerateMac", {"Message": DATA, "MacAlgorithm": "HMAC_SHA_256"})
 DERIVE: tuple[str, dict[str, Any]] = ("DeriveSharedSecret", {"KeyAgreementAlgorithm": "ECDH", "PublicKey": DATA})
 # fmt: off
@@ -92,6 +94,7 @@ CASES = {
     "kms:KeyUsage of another key": Case({"StringEquals": {"kms:KeyUsage": "SIGN_VERIFY"}}, sign(), ALWAYS, RSA),
     "no encryption algorithm": Case({"Null": {"kms:EncryptionAlgorithm": "true"}}, sign(), ALWAYS, RSA),
     "kms:MacAlgorithm": Case({"StringEquals": {"kms:MacAlgorithm": "HMAC_SHA_256"}}, MAC, ALWAYS, HMAC),
+    "kms:EncapsulationAlgorithm": Case({"StringEquals": {"kms:EncapsulationAlgorithm": "ML_KEM"}}, ENCAPSULATE, ALWAYS, ML_KEM),
     "kms:KeyAgreementAlgorithm": Case({"StringEquals": {"kms:KeyAgreementAlgorithm": "ECDH"}}, DERIVE, ALWAYS, ECDH),
     "kms:DataKeyPairSpec": Case({"StringLike": {"kms:DataKeyPairSpec": "RSA_*"}}, pair("RSA_2048"), pair("ECC_NIST_P256")),
     "kms:EncryptionAlgorithm of a data key pair": Case({"StringEquals": {"kms:EncryptionAlgorithm": "SYMMETRIC_DEFAULT"}}, pair("ECC_NIST_P256"), ALWAYS),

@@ -41,6 +41,29 @@ def test_a_new_interval_need_not_wait_for_the_end_of_the_old_one() -> None:
         wait_until(lambda: len(rounds) > 3)
 
 
+def test_after_a_round_that_has_left_work_the_next_one_does_not_wait_for_the_interval() -> None:
+    rounds: list[bool] = []
+
+    def chores() -> bool:
+        rounds.append(len(rounds) < 3)
+        return rounds[-1]
+
+    with keeping(chores, lambda: 3600, lambda: None):
+        wait_until(lambda: len(rounds) == 4)
+    assert rounds == [True, True, True, False]
+
+
+def test_the_end_does_not_wait_for_work_that_is_left() -> None:
+    rounds: list[None] = []
+
+    def chores() -> bool:
+        rounds.append(None)
+        return True
+
+    with keeping(chores, lambda: 3600, lambda: None):
+        wait_until(lambda: len(rounds) > 1)
+
+
 def test_the_end_does_not_wait_for_the_interval() -> None:
     rounds: list[None] = []
     with keeping(lambda: rounds.append(None), lambda: 3600, lambda: None):

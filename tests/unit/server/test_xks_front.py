@@ -21,6 +21,7 @@ from strongroom.http.connection import Limits
 from strongroom.http.fast_parser import FastParser
 from strongroom.keys.arns import KeyLocator
 from strongroom.server import xks_front
+from strongroom.server.reply_queue import ReplyQueue
 from strongroom.server.xks_front import XksFront
 from strongroom.server.xks_server import XksServer, _Named
 from strongroom.server.xks_work import XksWork
@@ -279,6 +280,20 @@ def test_a_defect_is_answered_and_the_thread_goes_on(
 def test_what_is_no_call(run: Callable[[Scenario], None], raw: bytes, status: int) -> None:
     async def scenario(loopback: Loopback) -> None:
         assert (await loopback.send(raw))[0] == status
+
+    run(scenario)
+
+
+def test_what_has_no_record_is_answered_without_an_audit_log(
+    run: Callable[[Scenario], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ReplyQueue, "_fault_of_flush", lambda *_: KMSInternalException())
+    monkeypatch.setattr(xks_front, "_MOST_IN_WORK", 0)
+
+    async def scenario(loopback: Loopback) -> None:
+        assert (await loopback.send(b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"))[0] == 404
+        assert (await loopback.send(b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 65537\r\n\r\n"))[0] == 501
+        assert await loopback.call("keys/fast/encrypt", encrypt_body()) == BUSY
 
     run(scenario)
 

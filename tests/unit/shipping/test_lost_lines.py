@@ -1,5 +1,6 @@
 """A copy of the log after the machine has failed: what the log has lost is beside the copy, which is like the log."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from audit_disk import Disk
 from shipping import content_of, fill, ship_to_folder
 from strongroom.audit.recorded_end import failure_before
 from strongroom.audit.verification import Verifier
+from strongroom.shipping.lost_lines import set_aside_all
 from strongroom.shipping.progress import Progress, has_taken
 from strongroom.store.audit.end_file import read_ends
 from strongroom.store.audit.segment_reader import walk
@@ -52,7 +54,7 @@ def test_segments_that_the_machine_has_lost_are_put_beside_the_copy(
     if shipped == "as complete":
         # The next one is not shipped any more.
         fill(disk, log, 10)
-    before = {line for content in content_of(copy).values() for line in content.splitlines(keepends=True)}
+    before = lines_in(copy)
     sizes = {"all": size_up_to(disk, 2), "a part": size_up_to(disk, 2) - 300, "nothing": 0}
     disk.cut_power(next(size for words, size in sizes.items() if left.startswith(words)))
     again = disk.open(size=2000)
@@ -62,8 +64,7 @@ def test_segments_that_the_machine_has_lost_are_put_beside_the_copy(
         again.checkpoint()
         assert ship_to_folder(disk, copy) == ""
         assert is_like_the_log(disk, copy)
-    kept = {line for content in content_of(copy).values() for line in content.splitlines(keepends=True)}
-    assert set(lost_lines(copy)) == before - kept != set()
+    assert set(lost_lines(copy)) == before - lines_in(copy) != set()
 
 
 def test_what_comes_in_place_of_lost_lines_is_owed(disk: Disk, copy: Path) -> None:
@@ -84,6 +85,92 @@ def test_what_comes_in_place_of_lost_lines_is_owed(disk: Disk, copy: Path) -> No
     assert len(new) > 2
 
 
+@pytest.mark.parametrize("left", ["all of the segment before", "a part of the segment before", "nothing but one line"])
+def test_the_clock_can_be_set_back_when_the_machine_has_failed(disk: Disk, copy: Path, left: str) -> None:
+    """Then new segments have older names than lost ones. They are shipped, and not archived before."""
+    log = disk.open(size=2000)
+    fill(disk, log, 60)
+    assert ship_to_folder(disk, copy) == ""
+    before = lines_in(copy)
+    sizes = {"all": size_up_to(disk, 2), "a part": size_up_to(disk, 2) - 300, "nothing": 0}
+    disk.cut_power(next(size for words, size in sizes.items() if left.startswith(words)))
+    left_over = len(segments_of(disk.folder))
+    disk.clock.step(-3600)
+    goes_on_and_is_shipped(disk, copy, left_over)
+    assert set(lost_lines(copy)) == before - lines_in(copy) != set()
+
+
+def test_a_place_that_an_earlier_build_has_saved_is_enough_after_a_whole_segment(disk: Disk, copy: Path) -> None:
+    log = disk.open(size=2000)
+    fill(disk, log, 60)
+    assert ship_to_folder(disk, copy) == ""
+    (saved,) = (copy.parent / "state").glob("*.json")
+    content = json.loads(saved.read_bytes())
+    for place in content["places"].values():
+        del place["before"], place["head"]
+    saved.write_text(json.dumps(content))
+    left_over = len(segments_of(disk.folder)) - 1
+    disk.cut_power(size_up_to(disk, left_over))
+    disk.clock.step(-3600)
+    goes_on_and_is_shipped(disk, copy, left_over)
+
+
+@pytest.mark.parametrize("shipped", [1, 60])
+def test_a_new_segment_can_have_the_name_of_the_lost_one(disk: Disk, copy: Path, shipped: int) -> None:
+    """The machine has no clock that runs while it is off, and fails soon after each start."""
+    log = disk.open()
+    fill(disk, log, 5)
+    log.close()
+    disk.clock.restart()
+    begun = disk.clock.now()
+    fill(disk, disk.open(), shipped)
+    assert ship_to_folder(disk, copy) == ""
+    before = lines_in(copy)
+    kept, lost = segments_of(disk.folder)
+    disk.cut_power(kept.path.stat().st_size)
+    disk.clock.step(begun - disk.clock.now())
+    goes_on_and_is_shipped(disk, copy, left_over=1)
+    assert lost.name in content_of(disk.folder)
+    assert set(lost_lines(copy)) == before - lines_in(copy) != set()
+
+
+def test_what_is_older_is_known_by_when_it_was_stored(disk: Disk, tmp_path: Path) -> None:
+    """A copy that is fetched has lost segments beside those that replace them; the clock of the node was set back."""
+    log = disk.open(size=2000)
+    fill(disk, log, 60)
+    lost = content_of(disk.folder)
+    disk.cut_power(size_up_to(disk, 2) - 300)
+    disk.clock.step(-3600)
+    fill(disk, disk.open(size=2000), 60)
+    kept = content_of(disk.folder)
+    assert max(kept.keys() - lost) < min(lost.keys() - kept)
+    fetched = tmp_path / "fetched"
+    fetched.mkdir()
+    for name, content in (kept | lost).items():
+        (fetched / name).write_bytes(content)
+    set_aside_all(fetched, {name: 1.0 if name in lost else 2.0 for name in kept | lost})
+    assert content_of(fetched) == kept
+    assert b"".join(lost_lines(fetched)) in b"".join(lost.values())
+
+
+def lines_in(copy: Path) -> set[bytes]:
+    return {line for content in content_of(copy).values() for line in content.splitlines(keepends=True)}
+
+
+def goes_on_and_is_shipped(disk: Disk, copy: Path, left_over: int) -> None:
+    """Write on after the segments that are left; what is new counts as taken only once it was shipped."""
+    log = disk.open(size=2000)
+    fill(disk, log, 25)
+    places = Progress(copy.parent / "state", "there").load()
+    assert not any(has_taken(places, each) for each in segments_of(disk.folder)[left_over:])
+    for _ in range(2):
+        assert ship_to_folder(disk, copy) == ""
+        log.checkpoint()
+        assert ship_to_folder(disk, copy) == ""
+        assert is_like_the_log(disk, copy)
+        fill(disk, log, 25)
+
+
 def decides(data: st.DataObject) -> bool:
     return data.draw(st.booleans())
 
@@ -93,11 +180,15 @@ def decides(data: st.DataObject) -> bool:
 def test_a_copy_is_like_the_log_after_any_power_cuts(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
-    """Shipping is behind, in the middle of a file or at its end, is killed, and forgets how far it was."""
+    """Shipping is behind, in the middle of a file or at its end, is killed, and forgets how far it was.
+
+    The clock is set back when the machine has started again.
+    """
     folder = tmp_path_factory.mktemp("cuts")
     (folder / "copy").mkdir()
     disk, copy = Disk(folder / "audit", pytest.MonkeyPatch()), folder / "copy"
     state = Progress(folder / "state", "there")
+    steps = iter((7, 61, 97, 3607))  # No two segments get one name.
     for _ in range(data.draw(st.integers(2, 4))):
         log = disk.open(size=data.draw(st.sampled_from([1, 1000, 4000])))
         for _ in range(data.draw(st.integers(0, 3))):
@@ -109,6 +200,7 @@ def test_a_copy_is_like_the_log_after_any_power_cuts(
                     state.save(places)
         if segments_of(disk.folder) and decides(data):
             disk.cut_power(data.draw(st.integers(0, size_up_to(disk, 1000))))
+            disk.clock.step(-next(steps) if decides(data) else 0)
         else:
             disk.clock.advance(60)
     fill(disk, disk.open(), 1)

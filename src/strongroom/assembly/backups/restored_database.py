@@ -96,15 +96,19 @@ def filled_before(
 
     If there is none, or that one has not committed, the folder is empty when this returns None. Raises DataFolderError
     if the note is about another backup or database, or was given something else: what it is about would be lost, or
-    would not be what this one is asked for.
+    would not be what this one is asked for. So it does for the note of another release, which may have other members.
     """
     if place.filled is None:
         return None
     try:
         found = msgspec.json.decode(place.filled, type=Filled)
-    except msgspec.DecodeError:
-        found = None
-    if found is not None and target is not None and found.database == target.folder.database_name:
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise DataFolderError(
+            f"`{place.note}` is the note of a restore by another release, which was interrupted when it was almost "
+            "complete, and this one cannot read it; run that command again with that release, or remove the file to "
+            "give it up"
+        ) from None
+    if target is not None and found.database == target.folder.database_name:
         if not _has(target, found.history_id, entropy):
             place.begin_anew()
             return None

@@ -1,16 +1,20 @@
 """What a restore changes in the restored database, and the record of it.
 
 Keys and material that were destroyed after the backup are destroyed again, unless they are to be brought back. Keys
-whose waiting period would be over get a new one. The writers of the old audit log are forgotten: the record of the
-restore, the first in the new log, says where their chains were.
+whose waiting period would be over get a new one. Key stores in AWS CloudHSM are disconnected: the deployment that was
+backed up may go on with the objects in their clusters, and a key that is deleted in a copy would be gone for both. The
+writers of the old audit log are forgotten: the record of the restore, the first in the new log, says where their chains
+were.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import chain
 
 import msgspec
 
 from strongroom.assembly.command_trail import current_operator
+from strongroom.assembly.overdue_deletions import MOST_NAMED, intact_key, listed, overdue_keys, some_wait_anew
 from strongroom.audit.cloudtrail import event_time
 from strongroom.audit.operator_events import KEY_SOURCE, Circumstances, OperatorEvent, operator_event
 from strongroom.audit.sink import AuditSink
@@ -20,9 +24,9 @@ from strongroom.backup.manifest import Manifest, SignedManifest, WriterCheckpoin
 from strongroom.crypto.domain_keys import IAM_SCOPE
 from strongroom.crypto.key_backends import KeyBackends
 from strongroom.entropy import Entropy
-from strongroom.errors import QuarantinedRecordException
 from strongroom.keys import imported, lifecycle
 from strongroom.keys.arns import KeyLocator, locator_of
+from strongroom.keys.custom_key_stores import ConnectionState, CustomKeyStore, CustomKeyStoreType, disconnect
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.states import KeyState
 from strongroom.maintenance.key_deletion import erasure
@@ -40,23 +44,20 @@ from strongroom.service.audit_trail import AuditTrail
 from strongroom.store.protocol import Reader, Store, Transaction
 from strongroom.store.scopes import AccountScope
 
-WAITING_DAYS = lifecycle.MIN_DELETION_WINDOW_DAYS
-"""The new waiting period of a key whose date has passed, in days."""
-
-_MOST_NAMED = 1000
-"""The most keys that the record of a restore names in each list. It counts all."""
-
-_BATCH = 500
 _REASON = "destroyed after the backup was made"
 
 
 class Settled(msgspec.Struct, frozen=True):
-    """What was decided: ARNs of keys. ``materials`` are keys that lost imported material."""
+    """What was decided: ARNs of keys. ``materials`` are keys that lost imported material.
+
+    ``disconnected`` are the ids of custom key stores.
+    """
 
     destroyed: Sequence[str]
     materials: Sequence[str]
     brought_back: Sequence[str]
     waiting_anew: Sequence[str]
+    disconnected: Sequence[str] = ()
 
 
 class RestoredState:
@@ -98,13 +99,17 @@ class RestoredState:
             )
         doomed = [each for each in doomed if each not in brought]
         materials = [each for each in materials if each[0] not in brought]
+        connected = self._connected_to_clusters()
         settled = Settled(
             [each.arn for each in doomed],
             sorted({locator.arn for locator, _ in materials}),
             sorted(each.arn for each in brought),
             self._overdue(set(doomed) | brought),
+            [each.store_id for each in connected],
         )
         self._record(settled, facts)
+        for store in connected:
+            self._disconnect(store)
         for locator in brought:
             self._bring_back(locator)
         for locator in doomed:
@@ -132,7 +137,7 @@ class RestoredState:
         with self._store.read() as reader:
             for material in destructions.materials:
                 locator = locator_of(material.arn)
-                key = _intact(reader, locator)
+                key = intact_key(reader, locator)
                 if key is not None and _without(key, material) != key:
                     found.append((locator, material))
         return found
@@ -140,8 +145,17 @@ class RestoredState:
     def _overdue(self, others: set[KeyLocator]) -> list[str]:
         """Return the keys whose waiting period is over, without ``others``."""
         with self._store.read() as reader:
-            due = reader.keys_to_delete(self._now, self._signed.manifest.rows_of("kms_key"))
-            return [each.arn for each in due if each not in others and _intact(reader, each) is not None]
+            return [each.arn for each in overdue_keys(reader, self._now) if each not in others]
+
+    def _connected_to_clusters(self) -> list[CustomKeyStore]:
+        """Return the key stores whose keys the deployment that was backed up may go on to use."""
+        with self._store.read() as reader:
+            return [
+                each
+                for each in reader.all_custom_key_stores()
+                if each.type is CustomKeyStoreType.AWS_CLOUDHSM
+                and each.state in {ConnectionState.CONNECTED, ConnectionState.CONNECTING}
+            ]
 
     def _record(self, settled: Settled, facts: Mapping[str, object]) -> None:
         manifest = self._signed.manifest
@@ -163,10 +177,14 @@ class RestoredState:
             "backupNode": manifest.node,
             "keys": manifest.rows_of("kms_key"),
             **facts,
-            "destroyedAgain": _listed(settled.destroyed),
-            "materialDestroyedAgain": _listed(settled.materials),
-            "broughtBack": _listed(settled.brought_back),
-            "newWaitingPeriod": _listed(settled.waiting_anew),
+            "destroyedAgain": listed(settled.destroyed),
+            "materialDestroyedAgain": listed(settled.materials),
+            "broughtBack": listed(settled.brought_back),
+            "newWaitingPeriod": listed(settled.waiting_anew),
+            "disconnectedKeyStores": {
+                "count": len(settled.disconnected),
+                "customKeyStoreIds": settled.disconnected[:MOST_NAMED],
+            },
             "closedWriters": _closed_writers(manifest),
         }
         account = accounts[0] if accounts else ""
@@ -194,7 +212,7 @@ class RestoredState:
 
     def _erase_material(self, locator: KeyLocator, material: DestroyedMaterial) -> Plan:
         def plan(reader: Reader, prepared: PreparedMaterial) -> KeyChanges:
-            key = _intact(reader, locator)
+            key = intact_key(reader, locator)
             if key is None or (after := _without(key, material)) == key:
                 return NO_CHANGES
             lost = {"keyMaterialId": imported.lost(key, after)[0], "reason": _REASON}
@@ -205,9 +223,17 @@ class RestoredState:
 
         return plan
 
+    def _disconnect(self, store: CustomKeyStore) -> None:
+        """Have no key of a store used or destroyed until an operator connects it."""
+
+        def act(transaction: Transaction) -> None:
+            transaction.put_custom_key_store(disconnect(store))
+
+        self._store.write(act, AccountScope(store.account))
+
     def _bring_back(self, locator: KeyLocator) -> None:
         def act(transaction: Transaction) -> None:
-            key = _intact(transaction, locator)
+            key = intact_key(transaction, locator)
             if key is not None and (after := _disabled(key)) != key:
                 transaction.save_key(key, after)
 
@@ -215,28 +241,9 @@ class RestoredState:
 
     def _wait_anew(self) -> None:
         """Give every key whose waiting period is over a new one."""
-
-        def act(transaction: Transaction) -> tuple[int, bool]:
-            due = transaction.keys_to_delete(self._now, _BATCH + skipped)
-            keys = [key for locator in due if (key := _intact(transaction, locator)) is not None]
-            for key in keys:
-                transaction.save_key(key, lifecycle.schedule_deletion(key, WAITING_DAYS, self._now))
-            return len(due) - len(keys), bool(keys)
-
         skipped, more = 0, True
         while more:
-            skipped, more = self._store.write(act)
-
-
-def _intact(reader: Reader, locator: KeyLocator) -> KmsKey | None:
-    """Return a key; None if it does not exist, or if its record is damaged: no call can use it, and it stays as it is.
-
-    In a transaction, damaged material counts as well.
-    """
-    try:
-        return reader.key(locator)
-    except QuarantinedRecordException:
-        return None
+            skipped, more = self._store.write(partial(some_wait_anew, now=self._now, skipped=skipped))
 
 
 def _without(key: KmsKey, material: DestroyedMaterial) -> KmsKey:
@@ -258,13 +265,9 @@ def _is_named(locator: KeyLocator, names: set[str]) -> bool:
     return locator.key_id in names or locator.arn in names
 
 
-def _listed(arns: Sequence[str]) -> dict[str, object]:
-    return {"count": len(arns), "keys": list(arns[:_MOST_NAMED])}
-
-
 def _closed_writers(manifest: Manifest) -> list[object]:
     """Return where the chains of the old audit log were when the backup was made."""
-    return [_closed_writer(each) for each in manifest.checkpoints[:_MOST_NAMED]]
+    return [_closed_writer(each) for each in manifest.checkpoints[:MOST_NAMED]]
 
 
 def _closed_writer(checkpoint: WriterCheckpoint) -> object:

@@ -16,6 +16,7 @@ from strongroom.assembly.node import require_node_id
 from strongroom.audit.chain import name_time
 from strongroom.audit.report import Kind
 from strongroom.clock import DAY
+from strongroom.first_few import first_few
 from strongroom.store.audit.segment_reader import UnreadableSegmentError
 from strongroom.store.audit.segments import end_of_chain, mark_at_end
 from strongroom.store.records import AuditWriterRecord
@@ -64,14 +65,14 @@ def check_writers(scene: Scene) -> Iterator[Finding]:
     with scene.store.read() as reader:
         records = [each for each in reader.audit_writer_records() if each.node == node]
     unsigned = {each.writer: lines for each in records if (lines := _unsigned(folder, each))}
-    named = ", ".join(f"{writer} ({lines})" for writer, lines in unsigned.items())
+    named = first_few([f"{writer} ({lines})" for writer, lines in unsigned.items()])
     if not unsigned:
         yield ok("all lines are signed")
     elif not scene.is_served:
         yield ok(f"lines of a server or command that was killed are not signed yet: {named}; the next start signs them")
     elif old := [writer for writer in unsigned if _age(scene, folder, writer) > _STALE]:
         yield warning(
-            f"lines older than {_STALE / 60:.0f} minutes are not signed, although a server runs: {', '.join(old)}",
+            f"lines older than {_STALE / 60:.0f} minutes are not signed, although a server runs: {first_few(old)}",
             "look for errors of the audit log in the server's log; if there is none, start the server again",
         )
     else:

@@ -7,9 +7,9 @@ from strongroom.assembly.doctor.results import Finding, Status, ok, told, warnin
 from strongroom.assembly.doctor.scene import Scene
 from strongroom.assembly.profiles import Profiles
 from strongroom.assembly.served_regions import unserved_regions
+from strongroom.assembly.settings_files import require_issuer_keys
 from strongroom.audit.cloudtrail import event_time
 from strongroom.crypto.documents.attestation import Attestations
-from strongroom.crypto.documents.web_identity import WebIdentities
 from strongroom.crypto.service_secrets import ServiceSecrets
 from strongroom.maintenance.clock_watch import describe, reading_of
 from strongroom.problems import Subject, problems_in
@@ -28,8 +28,15 @@ def check_settings(scene: Scene) -> Iterator[Finding]:
         raise scene.found_settings
     settings = scene.settings
     Attestations(settings.attestation_roots, settings.attestation_age, settings.clock_skew)
-    WebIdentities(settings.identity_providers, settings.identity_provider_keys, None)
     RequestQuotas(settings.request_quotas, settings.regions)
+    for issuers, name in (
+        (settings.identity_providers, "identity-providers"),
+        (settings.identity_provider_keys, "identity-provider-keys"),
+    ):
+        try:
+            require_issuer_keys(issuers, name)
+        except SettingsError as error:
+            yield warning(str(error), "tokens of that issuer are refused until the file is there")
     yield ok(f"listens on {settings.listen}, serves {', '.join(settings.regions)}, durability {settings.durability}")
 
 

@@ -67,7 +67,7 @@ class MoveToSqlite:
             self._require_free(mark)
             copied = None
             with self._explained():
-                has_left = mark is not None and mark.state is MoveState.ARRIVING and moved_to(pool) is not None
+                has_left = self._is_here(mark, moved_to(pool))
             if mark is None or not has_left:
                 mark = MoveMark(MoveState.ARRIVING, self._old, self._entropy(HISTORY_ID_LENGTH).hex())
                 with (
@@ -83,6 +83,17 @@ class MoveToSqlite:
             self._complete(mark)
             remove_mark(self._folder)
         return copied
+
+    def _is_here(self, mark: MoveMark | None, place: str | None) -> bool:
+        """Tell whether the old database was left for the copy of this mark, and not for one that was made later."""
+        if mark is None or mark.state is not MoveState.ARRIVING or place is None:
+            return False
+        # The folder may have another path by now. Earlier releases did not name the history.
+        return place.endswith(_named(mark)) or place == self._place
+
+    @property
+    def _place(self) -> str:
+        return f"SQLite, to `{self._folder.path}`"
 
     def _require_free(self, mark: MoveMark | None) -> None:
         """Refuse to replace a database that is in use."""
@@ -112,7 +123,7 @@ class MoveToSqlite:
                 self._write_seal_document(opened)
                 is_marked = True
                 write_mark(self._folder, mark)
-                left.mark(f"SQLite, to `{self._folder.path}`")
+                left.mark(self._place + _named(mark))
         except BaseException as error:
             if not is_marked:
                 remove_database(self._filled)
@@ -165,3 +176,8 @@ class MoveToSqlite:
                 yield
         except UnusableDatabaseError as error:
             raise DataFolderError(f"{error}. Run the same command again") from None
+
+
+def _named(mark: MoveMark) -> str:
+    """Return what the old database says of a copy beside its place, which another copy can have had before."""
+    return f" (history {mark.history_id})"

@@ -2,7 +2,9 @@
 
 The database says which key stores are connected. A process connects to the token of one when it first needs it, with
 the password of the store as the PIN. ``CustomKeyStore.connections`` counts the times that a store was connected, so a
-process notices that its connection is of an earlier time, also if the store is connected again at once.
+process notices that its connection is of an earlier time, also if the store is connected again at once. A lower number
+need not be of an earlier time: a database that was set back counts again from there. Then the store is read anew while
+the connection cannot change.
 """
 
 import logging
@@ -10,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -33,6 +36,8 @@ from strongroom.keys.custom_key_stores import (
     ConnectionErrorCode,
     ConnectionState,
     CustomKeyStore,
+    CustomKeyStoreType,
+    with_usable_keys,
 )
 
 logger = logging.getLogger(__name__)
@@ -51,8 +56,14 @@ _ERRORS = {
     Absence.UNFIT: ConnectionErrorCode.INTERNAL_ERROR,
 }
 
+_KIND = CustomKeyStoreType.AWS_CLOUDHSM
 _Place = tuple[str, str, str]
 """Account, Region and id of a store."""
+_Made = tuple[int, str | None]
+"""Which connection of a store one is: the number of it, and the cluster.
+
+A database that was set back may have the number again, of a store that is in another cluster since.
+"""
 
 
 class KnownStores(Protocol):
@@ -76,13 +87,13 @@ class ConnectionOptions(msgspec.Struct, frozen=True):
 
 
 class _Opened(msgspec.Struct):
-    """The connection of one store. ``number`` is that of the store's connection; the lock is held to change it.
+    """The connection of one store, and ``made``, which one it is. The lock is held to change it.
 
     ``ending`` is True while the lock is held only to close the connection of a store that was disconnected.
     """
 
     lock: threading.Lock
-    number: int = 0
+    made: _Made = (0, None)
     token: ModuleToken | None = None
     ending: bool = False
 
@@ -94,13 +105,23 @@ class _Opened(msgspec.Struct):
         """
         return self.lock.acquire(timeout=_ANOTHER) or (self.ending and self.lock.acquire(timeout=_ENDING))
 
-    def end(self) -> None:
-        """Close the connection; the caller has the lock."""
-        self.ending = True
-        try:
-            self.close()
-        finally:
-            self.ending = False
+    def token_for(self, store: CustomKeyStore) -> ModuleToken | None:
+        """Return the connection if it is that of a store which is connected; None if there is none, or another one."""
+        return self.token if self.made == _made_for(store) else None
+
+    def is_of(self, store: CustomKeyStore | None) -> bool:
+        """Tell whether it is the present connection of a store in that state."""
+        return store is not None and store.state is ConnectionState.CONNECTED and self.made == _made_for(store)
+
+    def end_unless(self, is_wanted: Callable[[], bool]) -> None:
+        """Close the connection unless it is wanted, which is asked while nothing else can change it."""
+        with self.lock:
+            self.ending = True
+            try:
+                if not is_wanted():
+                    self.close()
+            finally:
+                self.ending = False
 
     def close(self) -> None:
         if self.token is not None:
@@ -141,20 +162,25 @@ class ClusterConnections:
 
         Outside of a call, which has seen the latest changes, ask for a store that is connected ``now``.
         """
-        store = (self._stores.find_now if now else self._stores.find)(account, region, store_id)
-        if store is None or store.state is not ConnectionState.CONNECTED:
-            raise KMSInvalidStateException(CLUSTER_NOT_CONNECTED)
+        place = (account, region, store_id)
+        find = self._stores.find_now if now else self._stores.find
+        store = with_usable_keys(find(*place), _KIND)
         opened = self._of(store)
-        if opened.number == store.connections and (token := opened.token) is not None:
+        token = opened.token_for(store)
+        if token is not None:
             return token
         with opened.lock:
-            if store.connections > opened.number or (store.connections == opened.number and opened.token is None):
+            token = opened.token_for(store)
+            if token is None and store.connections <= opened.made[0]:
+                # The call may have seen a store that was disconnected and connected again since: its password is an old
+                # one, and tokens count wrong ones. Or the database was set back.
+                store = with_usable_keys(self._stores.find_now(*place), _KIND)
+                token = opened.token_for(store)
+            if token is None:
                 opened.close()
-                opened.number, opened.token = store.connections, self._new(store)
-            if opened.token is None:
-                # The call has seen a store that was disconnected and connected again since: its password is an old one.
-                raise KMSInvalidStateException(CLUSTER_NOT_CONNECTED)
-            return opened.token
+                token = self._new(store)
+                opened.made, opened.token = _made_for(store), token
+            return token
 
     def try_connection(self, store: CustomKeyStore) -> ConnectionErrorCode | None:
         """See ``Clusters``."""
@@ -187,16 +213,16 @@ class ClusterConnections:
             if opened.token is None:
                 if store is None:
                     self._opened.pop(place, None)
-                continue
-            if store is None or store.state is not ConnectionState.CONNECTED or store.connections != opened.number:
-                with opened.lock:
-                    if store is None or store.connections >= opened.number:
-                        opened.end()
+            elif not opened.is_of(store):
+                opened.end_unless(partial(self._is_wanted, opened, place))
 
     def close(self) -> None:
         """End all sessions."""
         for opened in self._opened.copy().values():
             opened.close()
+
+    def _is_wanted(self, opened: _Opened, place: _Place) -> bool:
+        return opened.is_of(self._stores.find_now(*place))
 
     def _of(self, store: CustomKeyStore) -> _Opened:
         place = (store.account, store.region, store.store_id)
@@ -231,6 +257,10 @@ class ClusterConnections:
         except OSError as error:
             why = f"`module` of {cluster.id} in `cloudhsm-clusters` cannot be loaded: {error}"
             raise TokenUnavailableError(why, Absence.MISSING) from None
+
+
+def _made_for(store: CustomKeyStore) -> _Made:
+    return store.connections, store.cluster_id
 
 
 class _Reporter:

@@ -126,7 +126,9 @@ class Attestations:
 def _read_roots(path: str) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(read_regular(Path(path)))
-    except (OSError, ValueError):
+    except OSError as error:
+        raise SettingsError(f"`{path}` in attestation-roots cannot be read: {error.strerror}") from None
+    except ValueError:
         raise SettingsError(f"`{path}` in attestation-roots is not a file of certificates (PEM)") from None
 
 

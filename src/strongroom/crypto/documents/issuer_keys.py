@@ -58,6 +58,14 @@ def parsed_keys(text: str) -> jwt.PyJWKSet:
         raise UnusableKeys(f"they are not a JWK Set: {error}") from None
 
 
+def keys_in_file(file: str) -> jwt.PyJWKSet:
+    """Return the keys in a file; raises OSError, and UnusableKeys."""
+    try:
+        return parsed_keys(read_regular(Path(file)).decode())
+    except UnicodeDecodeError:
+        raise UnusableKeys("they are not a JWK Set: it is no text") from None
+
+
 def accepted_algorithms(key: jwt.PyJWK) -> list[str]:
     """Return the algorithms a key may be used with.
 
@@ -82,13 +90,12 @@ class IssuerKeys:
 
     def in_file(self, issuer: str, file: str) -> jwt.PyJWKSet | None:
         """Return the keys of an issuer in a file; None, and a line in the log, if they cannot be read."""
-        path = Path(file)
         try:
-            changed_at = path.stat().st_mtime_ns
+            changed_at = Path(file).stat().st_mtime_ns
             known = self._files.get(file)
             if known is None or known[0] != changed_at:
-                known = self._files[file] = (changed_at, jwt.PyJWKSet.from_json(read_regular(path).decode()))
-        except (OSError, *_NOT_KEYS) as error:
-            logger.warning("the keys of %s cannot be read from %s: %s", issuer, path, error)
+                known = self._files[file] = (changed_at, keys_in_file(file))
+        except (OSError, UnusableKeys) as error:
+            logger.warning("the keys of %s cannot be read from %s: %s", issuer, file, error)
             return None
         return known[1]

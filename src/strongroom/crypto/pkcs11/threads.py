@@ -47,7 +47,7 @@ class _Job(Generic[T]):
         return self._result
 
 
-def _closed() -> TokenUnavailableError:
+def _refusal_of_closed() -> TokenUnavailableError:
     return TokenUnavailableError("the connection to the token is closed")
 
 
@@ -77,9 +77,9 @@ class TokenThreads:
         job = _Job(work)
         with self._lock:
             if self._closed:
-                raise _closed()
+                raise _refusal_of_closed()
             if self._lost >= self._number:
-                raise self._all_lost()
+                raise self._refusal_of_lost()
             if self._idle <= 0 and self._started < self._number:
                 self._started += 1
                 threading.Thread(target=self._serve, name=f"TOKEN_{self._started}", daemon=True).start()
@@ -94,7 +94,7 @@ class TokenThreads:
             if job.state == "running":
                 self._lost += 1
                 if self._lost >= self._number:
-                    self._refuse_waiting(self._all_lost)
+                    self._refuse_waiting(self._refusal_of_lost)
             job.state = "abandoned" if not job.state else "lost"
         raise TokenTimeoutError(f"the module did not answer within {patience:g} s")
 
@@ -102,11 +102,11 @@ class TokenThreads:
         """Refuse the jobs that wait, and let the threads end. Those that hang end with the process."""
         with self._lock:
             self._closed = True
-            self._refuse_waiting(_closed)
+            self._refuse_waiting(_refusal_of_closed)
             for _ in range(self._started):
                 self._jobs.put(None)
 
-    def _all_lost(self) -> TokenTimeoutError:
+    def _refusal_of_lost(self) -> TokenTimeoutError:
         return TokenTimeoutError(f"all {self._number} threads are in calls of the module that do not return")
 
     def _refuse_waiting(self, why: Callable[[], TokenTimeoutError | TokenUnavailableError]) -> None:

@@ -65,7 +65,9 @@ class Token(Protocol):
         """
         ...
 
-    def search(self, work: Callable[[TokenSession], T], is_whole: Callable[[T], bool]) -> T:
+    def search(
+        self, work: Callable[[TokenSession], T], is_whole: Callable[[T], bool], *, patience: float = PATIENCE
+    ) -> T:
         """Run a search and return its result.
 
         Unless the result ``is_whole``, or the session sees a witness (``witnesses``), the search is run once more, on a
@@ -122,18 +124,20 @@ class ModuleToken:
         """Run work on a thread of the token; raises as ``Token`` says."""
         return self._threads.run(lambda: self._perform(work), patience)
 
-    def search(self, work: Callable[[TokenSession], T], is_whole: Callable[[T], bool]) -> T:
+    def search(
+        self, work: Callable[[TokenSession], T], is_whole: Callable[[T], bool], *, patience: float = PATIENCE
+    ) -> T:
         """Run a search, on a new connection too if something is missing; raises as ``Token`` says."""
 
         def judged(session: TokenSession) -> tuple[T, int, bool]:
             found = work(session)
             return found, session.generation, is_whole(found) or session.sees_witness()
 
-        found, generation, is_certain = self.run(judged)
+        found, generation, is_certain = self.run(judged, patience=patience)
         if is_certain:
             return found
         self._lose(generation)
-        return self.run(work, patience=_SEARCHING_AGAIN)
+        return self.run(work, patience=max(patience, _SEARCHING_AGAIN))
 
     def require(self, *, patience: float = PATIENCE) -> Connection:
         """Connect now, and return the connection; raises as ``run``."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from strongroom.crypto.pkcs11 import constants as c
 from strongroom.crypto.pkcs11.calls import Calls
 from strongroom.crypto.pkcs11.cryptoki import Attributes
-from strongroom.crypto.pkcs11.return_codes import REFUSALS, CryptokiError
+from strongroom.crypto.pkcs11.return_codes import REFUSALS, CryptokiError, Kind
 
 _PRIVATE: Attributes = {c.CKA_CLASS: c.CKO_SECRET_KEY, c.CKA_TOKEN: True, c.CKA_PRIVATE: True}
 _ENOUGH = 8
@@ -27,7 +27,7 @@ def witnesses_in(calls: Calls) -> Sequence[bytes]:
     found: list[bytes] = []
     try:
         for handle in calls.find_objects(_PRIVATE, most=_TRIED)[:_TRIED]:
-            each = calls.attribute_or_none(handle, c.CKA_ID)
+            each = _id_of(calls, handle)
             if each:
                 found.append(each)
             if len(found) == _ENOUGH:
@@ -36,6 +36,16 @@ def witnesses_in(calls: Calls) -> Sequence[bytes]:
         if error.kind not in REFUSALS:
             raise
     return found
+
+
+def _id_of(calls: Calls, handle: int) -> bytes | None:
+    """Return the id of an object; None if it has none, or another program has destroyed it since it was found."""
+    try:
+        return calls.attribute_or_none(handle, c.CKA_ID)
+    except CryptokiError as error:
+        if error.kind is not Kind.HANDLE:
+            raise
+        return None
 
 
 def sees_any(calls: Calls, witnesses: Sequence[bytes]) -> bool:

@@ -21,6 +21,7 @@ from strongroom.crypto.pkcs11 import constants as c
 from strongroom.crypto.pkcs11.aes_keys import FOR_WRAPPING, OURS, NotAuthenticError, TokenAesKey
 from strongroom.crypto.pkcs11.calls import Calls
 from strongroom.crypto.pkcs11.connection import TokenSession
+from strongroom.crypto.pkcs11.return_codes import CryptokiError, Kind
 from strongroom.crypto.pkcs11.token import Token
 from strongroom.crypto.seal import UnsealError
 from strongroom.crypto.token_errors import TokenFaultError
@@ -115,18 +116,27 @@ def is_in_token(token: Token, object_id: bytes, *, again: bool = True) -> bool:
 def wrapping_keys_in(token: Token) -> dict[bytes, str]:
     """Return the ids of all such keys in a token, of any kind, with their labels; raises as ``Token.run``.
 
-    All AES keys of the token are looked at, those of other programs too. To learn whether it has one key, use
-    ``is_in_token``.
+    All AES keys of the token are looked at, those of other programs too, which may be destroyed meanwhile. To learn
+    whether it has one key, use ``is_in_token``.
     """
 
-    def work(session: TokenSession) -> dict[bytes, str]:
-        handles = session.calls.find_objects({**OURS, c.CKA_KEY_TYPE: c.CKK_AES})
-        return dict(each for each in (_named(session.calls, handle) for handle in handles) if each is not None)
+    def work(session: TokenSession) -> tuple[dict[bytes, str], bool]:
+        named, is_whole = dict[bytes, str](), True
+        for handle in session.calls.find_objects({**OURS, c.CKA_KEY_TYPE: c.CKK_AES}):
+            try:
+                named.update(_named(session.calls, handle))
+            except CryptokiError as error:
+                if error.kind is not Kind.HANDLE:
+                    raise
+                # It was destroyed, or a token that was away for a moment shows none of its objects any more.
+                is_whole = False
+        return named, is_whole
 
-    return token.run(work, patience=_LISTING)
+    found, _ = token.search(work, lambda result: result[1], patience=_LISTING)
+    return found
 
 
-def _named(calls: Calls, handle: int) -> tuple[bytes, str] | None:
-    """Return the id and the label of a key; None if it is not ours."""
+def _named(calls: Calls, handle: int) -> dict[bytes, str]:
+    """Return the id of a key with its label; nothing if it is not ours."""
     label = (calls.attribute_or_none(handle, c.CKA_LABEL) or b"").decode(errors="replace")
-    return (calls.attribute(handle, c.CKA_ID), label) if label.startswith(f"{_LABEL}/") else None
+    return {calls.attribute(handle, c.CKA_ID): label} if label.startswith(f"{_LABEL}/") else {}

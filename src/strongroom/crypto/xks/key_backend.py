@@ -32,10 +32,9 @@ from strongroom.crypto.xks.proxies import ExternalKeyRef, XksProxies
 from strongroom.errors import (
     InvalidCiphertextException,
     KmsError,
-    KMSInvalidStateException,
 )
 from strongroom.keys.arns import KeyLocator
-from strongroom.keys.custom_key_stores import NOT_CONNECTED, ConnectionState, CustomKeyStore
+from strongroom.keys.custom_key_stores import CustomKeyStore, CustomKeyStoreType, with_usable_keys
 from strongroom.keys.external_keys import ExternalToken, external_material_id, external_token, parse_external_token
 from strongroom.keys.xks_failures import XksError, XksFailure, use_error
 
@@ -108,9 +107,8 @@ class _UnusedKey:
     def used_by(self, user: KeyUser) -> SymmetricKey:
         """Return the key for one call; raises KMSInvalidStateException unless its key store is connected."""
         owner, named = self._owner, self._named
-        store = self._find_store(owner.account, owner.region, named.store_id)
-        if store is None or store.state is not ConnectionState.CONNECTED:
-            raise KMSInvalidStateException(NOT_CONNECTED)
+        found = self._find_store(owner.account, owner.region, named.store_id)
+        store = with_usable_keys(found, CustomKeyStoreType.EXTERNAL_KEY_STORE)
         arn = KeyLocator(owner.account, owner.region, owner.key_id).arn
         return _UsedKey(self._proxies, self._inner, ExternalKeyRef(store, named.external_id, arn, user))
 

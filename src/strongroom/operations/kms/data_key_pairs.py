@@ -124,7 +124,7 @@ def _make(
     spec = KeySpec(request.key_pair_spec.value)
     context.backends.data_key_pairs.require_spec(spec)
     material = active.current()
-    require_not_dry_run(request.dry_run)
+    require_not_dry_run(context, request.dry_run, active)
     pair = context.backends.data_key_pairs.generate(spec)
     blob = material.encrypt(pair.private_key, canonical(request.encryption_context))
     return pair, blob, material.material_id

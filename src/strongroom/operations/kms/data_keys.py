@@ -148,7 +148,7 @@ def _make(
     length = _length(request)
     active.key.require_symmetric(operation)
     material = active.current()
-    require_not_dry_run(request.dry_run)
+    require_not_dry_run(context, request.dry_run, active)
     plaintext = context.backends.random.random_bytes(length)
     if active.is_external:
         material = material.used_by(context.key_user)

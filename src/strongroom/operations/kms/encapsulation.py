@@ -1,8 +1,11 @@
 """Encapsulate and Decapsulate, under ML-KEM KMS keys."""
 
+from typing_extensions import override
+
 from strongroom.keys.algorithms import ENCAPSULATION, EncapsulationAlgorithm, require_algorithm
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import KeyUsage
+from strongroom.operations.condition_parameters import ConditionParameters
 from strongroom.operations.context import Context, require_not_dry_run
 from strongroom.operations.shapes import Ciphertext, KeyId, RequestWithGrantTokens, Response
 from strongroom.snapshot.active_key import ActiveKey
@@ -14,6 +17,10 @@ class EncapsulateRequest(RequestWithGrantTokens):
     key_id: KeyId
     encapsulation_algorithm: EncapsulationAlgorithm
     dry_run: bool | None = None
+
+    @override
+    def condition_parameters(self, action: str) -> ConditionParameters:
+        return ConditionParameters(encapsulation_algorithm=self.encapsulation_algorithm)
 
 
 class EncapsulateResponse(Response):
@@ -39,11 +46,11 @@ class DecapsulateResponse(Response):
     encapsulation_algorithm: EncapsulationAlgorithm
 
 
-def encapsulate(_context: Context, request: EncapsulateRequest, active: ActiveKey) -> EncapsulateResponse:
+def encapsulate(context: Context, request: EncapsulateRequest, active: ActiveKey) -> EncapsulateResponse:
     """Make a secret, and a ciphertext from which only this key can decapsulate it."""
     _require(active.key, request, "Encapsulate")
     key = active.encapsulation_key()
-    require_not_dry_run(request.dry_run)
+    require_not_dry_run(context, request.dry_run, active)
     secret, blob = key.encapsulate()
     return EncapsulateResponse(
         key_id=active.key.arn,
@@ -53,14 +60,14 @@ def encapsulate(_context: Context, request: EncapsulateRequest, active: ActiveKe
     )
 
 
-def decapsulate(_context: Context, request: DecapsulateRequest, active: ActiveKey) -> DecapsulateResponse:
+def decapsulate(context: Context, request: DecapsulateRequest, active: ActiveKey) -> DecapsulateResponse:
     """Return the secret in a ciphertext.
 
     One that was made for another key gives a pseudorandom secret (FIPS 203, 6.3).
     """
     _require(active.key, request, "Decapsulate")
     secret = active.encapsulation_key().decapsulate(request.shared_secret_ciphertext_blob)
-    require_not_dry_run(request.dry_run)
+    require_not_dry_run(context, request.dry_run, active)
     return DecapsulateResponse(
         key_id=active.key.arn,
         shared_secret=secret,

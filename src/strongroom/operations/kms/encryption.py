@@ -8,7 +8,6 @@ from typing_extensions import override
 
 from strongroom.errors import (
     AccessDeniedException,
-    DryRunOperationException,
     IncorrectKeyException,
     ValidationException,
 )
@@ -19,7 +18,7 @@ from strongroom.keys.encryption_context import canonical
 from strongroom.keys.kms_key import KmsKey
 from strongroom.keys.specs import KeyUsage
 from strongroom.operations.condition_parameters import ConditionParameters
-from strongroom.operations.context import Context, require_not_dry_run
+from strongroom.operations.context import Context, end_dry_run, require_not_dry_run
 from strongroom.operations.kms.targets import on_key
 from strongroom.operations.recipient import hand_over
 from strongroom.operations.shapes import (
@@ -156,7 +155,7 @@ def encrypt(context: Context, request: EncryptRequest, active: ActiveKey) -> Enc
     _require_algorithm(active.key, request.encryption_algorithm, request.encryption_context)
     require_plaintext_size(len(request.plaintext), request.encryption_algorithm, active.key.spec)
     _load(active, request.encryption_algorithm)
-    require_not_dry_run(request.dry_run)
+    require_not_dry_run(context, request.dry_run, active)
     blob, _ = _encrypt(context, active, request.plaintext, request.encryption_algorithm, request.encryption_context)
     return EncryptResponse(
         ciphertext_blob=blob, key_id=active.key.arn, encryption_algorithm=request.encryption_algorithm
@@ -172,9 +171,9 @@ def decrypt(context: Context, request: DecryptRequest, active: ActiveKey) -> Dec
     """Decrypt with the backing key of the KMS key that made the blob."""
     _require_decrypts(active.key)
     _require_algorithm(active.key, request.encryption_algorithm, request.encryption_context)
-    blob = _required_ciphertext(request)
-    secret, material_id = _decrypt(context, active, blob, request.encryption_algorithm, request.encryption_context)
-    require_not_dry_run(request.dry_run)
+    secret, material_id = _opened(context, request, active, request.encryption_algorithm, request.encryption_context)
+    if secret is None or request.dry_run:
+        end_dry_run(context, active)
     plaintext, for_recipient = hand_over(context, secret)
     return DecryptResponse(
         key_id=active.key.arn,
@@ -202,11 +201,12 @@ def re_encrypt(
     old, new = request.source_encryption_algorithm, request.destination_encryption_algorithm
     _require_algorithm(source.key, old, request.source_encryption_context)
     _require_algorithm(destination.key, new, request.destination_encryption_context)
-    opened = _required_ciphertext(request)
-    plaintext, old_material = _decrypt(context, source, opened, old, request.source_encryption_context)
-    require_plaintext_size(len(plaintext), new, destination.key.spec)
+    plaintext, old_material = _opened(context, request, source, old, request.source_encryption_context)
+    if plaintext is not None:
+        require_plaintext_size(len(plaintext), new, destination.key.spec)
     _load(destination, new)
-    require_not_dry_run(request.dry_run)
+    if plaintext is None or request.dry_run:
+        end_dry_run(context, source, destination)
     blob, new_material = _encrypt(context, destination, plaintext, new, request.destination_encryption_context)
     return ReEncryptResponse(
         ciphertext_blob=blob,
@@ -231,10 +231,7 @@ def _require_algorithm(key: KmsKey, algorithm: EncryptionAlgorithm, context: Enc
 
 
 def _load(active: ActiveKey, algorithm: EncryptionAlgorithm) -> None:
-    """Load what encrypts, so that a dry run is refused too if that is damaged.
-
-    No custom key store is asked, so a dry run does not find out that one is disconnected.
-    """
+    """Load what encrypts, so that a dry run is refused too if that is damaged."""
     if algorithm is _SYMMETRIC:
         active.current()
     else:
@@ -255,6 +252,29 @@ def _encrypt(
     if active.is_external:
         material = material.used_by(context.key_user)
     return material.encrypt(plaintext, canonical(encryption_context)), material.material_id
+
+
+def _opened(
+    context: Context,
+    request: DecryptRequest | ReEncryptRequest,
+    active: ActiveKey,
+    algorithm: EncryptionAlgorithm,
+    encryption_context: EncryptionContext | None,
+) -> tuple[bytes | None, str | None]:
+    """Return the plaintext of the ciphertext in a request, and the id of the key material if the blob names it.
+
+    There is no plaintext in a dry run that ignores the ciphertext, or whose key is in a custom key store: that would
+    have to open it.
+    """
+    blob = considered_ciphertext(request)
+    if blob is None:
+        if not _ignores_ciphertext(request):
+            raise _no_ciphertext()
+        return None, None
+    if request.dry_run and active.key.custom_key_store_id is not None:
+        _material(active, ciphertext.parse(blob))
+        return None, None
+    return _decrypt(context, active, blob, algorithm, encryption_context)
 
 
 def _decrypt(
@@ -290,13 +310,18 @@ def _open(
     context: Context, active: ActiveKey, blob: bytes, encryption_context: EncryptionContext | None
 ) -> tuple[LoadedMaterial, bytes]:
     parsed = ciphertext.parse(blob)
+    material = _material(active, parsed)
+    if active.is_external:
+        material = material.used_by(context.key_user)
+    return material, material.decrypt(parsed, canonical(encryption_context))
+
+
+def _material(active: ActiveKey, parsed: ciphertext.CiphertextBlob) -> LoadedMaterial:
     material = active.material(parsed.material_id)
     if material is None:
         # Whether there is such a key is nothing that a caller who named another one may learn.
         raise IncorrectKeyException
-    if active.is_external:
-        material = material.used_by(context.key_user)
-    return material, material.decrypt(parsed, canonical(encryption_context))
+    return material
 
 
 def considered_ciphertext(request: DecryptRequest | ReEncryptRequest) -> bytes | None:
@@ -306,15 +331,6 @@ def considered_ciphertext(request: DecryptRequest | ReEncryptRequest) -> bytes |
 
 def _ignores_ciphertext(request: DecryptRequest | ReEncryptRequest) -> bool:
     return bool(request.dry_run) and DryRunModifier.IGNORE_CIPHERTEXT in (request.dry_run_modifiers or ())
-
-
-def _required_ciphertext(request: DecryptRequest | ReEncryptRequest) -> bytes:
-    """Return the ciphertext of a request; raises DryRunOperationException if a dry run ignores it."""
-    if _ignores_ciphertext(request):
-        raise DryRunOperationException
-    if request.ciphertext_blob is None:
-        raise _no_ciphertext()
-    return request.ciphertext_blob
 
 
 def _no_ciphertext() -> ValidationException:

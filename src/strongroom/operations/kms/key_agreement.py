@@ -49,7 +49,7 @@ def derive_shared_secret(
     active.key.require_usage(KeyUsage.KEY_AGREEMENT, "DeriveSharedSecret")
     require_algorithm(request.key_agreement_algorithm, active.key.spec, KEY_AGREEMENT)
     secret = active.agreement_key().agree(request.public_key)
-    require_not_dry_run(request.dry_run)
+    require_not_dry_run(context, request.dry_run, active)
     shared_secret, for_recipient = hand_over(context, secret)
     return DeriveSharedSecretResponse(
         key_id=active.key.arn,

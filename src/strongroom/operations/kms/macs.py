@@ -52,19 +52,19 @@ class VerifyMacResponse(Response):
     mac_algorithm: MacAlgorithm
 
 
-def generate_mac(_context: Context, request: GenerateMacRequest, active: ActiveKey) -> GenerateMacResponse:
+def generate_mac(context: Context, request: GenerateMacRequest, active: ActiveKey) -> GenerateMacResponse:
     """Make the tag of a message."""
     _require(active.key, request, "GenerateMac")
     key = active.mac_key()
-    require_not_dry_run(request.dry_run)
+    require_not_dry_run(context, request.dry_run, active)
     return GenerateMacResponse(mac=key.mac(request.message), mac_algorithm=request.mac_algorithm, key_id=active.key.arn)
 
 
-def verify_mac(_context: Context, request: VerifyMacRequest, active: ActiveKey) -> VerifyMacResponse:
+def verify_mac(context: Context, request: VerifyMacRequest, active: ActiveKey) -> VerifyMacResponse:
     """Verify a tag; raises KMSInvalidMacException unless it is the message's."""
     _require(active.key, request, "VerifyMac")
     active.mac_key().verify_mac(request.message, request.mac)
-    require_not_dry_run(request.dry_run)
+    require_not_dry_run(context, request.dry_run, active)
     return VerifyMacResponse(key_id=active.key.arn, mac_valid=True, mac_algorithm=request.mac_algorithm)
 
 

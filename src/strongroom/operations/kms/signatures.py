@@ -53,22 +53,22 @@ class VerifyResponse(Response):
     signing_algorithm: SigningAlgorithm
 
 
-def sign(_context: Context, request: SignRequest, active: ActiveKey) -> SignResponse:
+def sign(context: Context, request: SignRequest, active: ActiveKey) -> SignResponse:
     """Sign a message or its digest."""
     _require(active.key, request, "Sign")
     key = active.signing_key()
     key.require_algorithm(request.signing_algorithm)
-    require_not_dry_run(request.dry_run)
+    require_not_dry_run(context, request.dry_run, active)
     signature = key.sign(request.message, request.message_type, request.signing_algorithm)
     return SignResponse(key_id=active.key.arn, signature=signature, signing_algorithm=request.signing_algorithm)
 
 
-def verify(_context: Context, request: VerifyRequest, active: ActiveKey) -> VerifyResponse:
+def verify(context: Context, request: VerifyRequest, active: ActiveKey) -> VerifyResponse:
     """Verify a signature; raises KMSInvalidSignatureException unless it is the message's."""
     _require(active.key, request, "Verify")
     key = active.signing_key()
     key.verify(request.message, request.message_type, request.signing_algorithm, request.signature)
-    require_not_dry_run(request.dry_run)
+    require_not_dry_run(context, request.dry_run, active)
     return VerifyResponse(key_id=active.key.arn, signature_valid=True, signing_algorithm=request.signing_algorithm)
 
 

@@ -12,7 +12,11 @@ from strongroom.snapshot.active_key import ActiveKey
 
 
 def on_key(context: Context, action: str, key_id: str, forms: KeyIdForms = KeyIdForms.ANY) -> Target:
-    """Return the target of ``action`` on the key a parameter names; raises what ``Context.find`` raises."""
+    """Return the target of ``action`` on the key a parameter names.
+
+    This writes, too: an AWS managed key that is needed now and does not exist is made first, because the target needs
+    its policy. Raises what ``Context.find`` and ``ensure_managed_key`` raise.
+    """
     if RESERVED_ALIAS_PREFIX in key_id:
         ensure_managed_key(context, action, key_id)
     return on_active(context.find(key_id, forms, action), action, key_id)

@@ -26,20 +26,25 @@ _SETTLED = 60.0
 """After so many seconds, a file whose writer has noted no end is taken to be as it is."""
 _LONGEST = 64 << 20
 """No line has more bytes than this; a longer one is not waited for."""
+_MOST_BEFORE = 8
+"""A place knows so many segments before its own: more than were begun since the log was last brought to disk."""
 
 
 class Place(msgspec.Struct, frozen=True):
     """How far one writer's chain has been read: a segment, and an offset in it in bytes.
 
     ``sequence`` and ``digest`` are what the last line before the offset states; 0 and empty before the first line.
-    ``complete`` tells that the whole segment has been read.
+    ``head`` is the hash that the first line of the segment states. ``complete`` tells that the whole of it has been
+    read. ``before`` names the segments before it that were in the log then, the nearest last: no more than eight.
     """
 
     segment: str
     offset: int
     sequence: int = 0
     digest: str = ""
+    head: str = ""
     complete: bool = False
+    before: tuple[str, ...] = ()
 
 
 class Piece(msgspec.Struct, frozen=True):
@@ -62,7 +67,10 @@ class Piece(msgspec.Struct, frozen=True):
 
 
 class CutSegment(msgspec.Struct, frozen=True):
-    """A segment that has fewer bytes than were read: the machine has failed before they were on disk."""
+    """A segment of which no more than ``size`` bytes are left: the machine has failed before the rest was on disk.
+
+    The size is 0 if the segment is gone, and another one has its name.
+    """
 
     segment: str
     size: int
@@ -105,14 +113,14 @@ class Source:
         if found is None:
             return None
         segment, is_complete = found
-        begun = place if place is not None and place.segment == segment.name else Place(segment.name, 0)
+        begun = place if place is not None and place.segment == segment.name else beginning_of(segment, chain)
         # Read before the file, which may grow meanwhile.
         last = None if is_complete else self._last_line(segment)
         if last is not None and last <= begun.sequence:
             return None
         size = segment.path.stat().st_size
         if is_complete and whole:
-            data, after = b"", _place_at(segment, size, complete=True)
+            data, after = b"", _place_at(segment, size, begun, complete=True)
             return Piece(segment.path, writer, begun.offset, data, after)
         data = _read(segment.path, begun.offset, limit)
         at_end = begun.offset + len(data) >= size
@@ -138,10 +146,13 @@ class Source:
     def end(self, writer: str) -> Place | None:
         """Return the place at the end of a writer's chain as it is now; None if it has none. Raises OSError."""
         chain = self.chains().get(writer, ())
-        return _place_at(chain[-1], chain[-1].path.stat().st_size, complete=False) if chain else None
+        if not chain:
+            return None
+        newest = chain[-1]
+        return _place_at(newest, newest.path.stat().st_size, beginning_of(newest, chain), complete=False)
 
     def last_line(self, writer: str) -> int:
-        """Return the number of the last line of a writer's chain that can be shipped; 0 if it is not known."""
+        """Return the number of the last line of a writer's chain that can be read; 0 if it is not known."""
         end = read_end(self._folder, writer)
         return 0 if end is None else end.sequence
 
@@ -163,29 +174,56 @@ def time_of(piece: Piece) -> float | None:
         return None
 
 
+def beginning_of(segment: Segment, chain: Sequence[Segment]) -> Place:
+    """Return the place before the first line of a segment in its chain."""
+    names = [each.name for each in chain]
+    before = names[: names.index(segment.name)][-_MOST_BEFORE:]
+    return Place(segment.name, 0, segment.first - 1, before=tuple(before))
+
+
+def first_line_of(piece: Piece, place: Place | None) -> int:
+    """Return the number of the line with which a piece begins that comes after a place."""
+    if place is not None and place.segment == piece.segment:
+        return place.sequence + 1
+    name = parse_name(piece.segment)
+    return 1 if name is None else name.first
+
+
 def comes_after(segment: Segment, place: Place) -> bool:
     """Tell whether a segment was begun after a place in another one.
 
-    Where the machine has failed, its number does not show that: it can be that of a line which was lost.
+    Its number need not show that, nor its time. Where the machine has failed, the number can be that of a line which
+    was lost, and the clock can have been set back. But no other segments lay between those that the place knows.
     """
-    name = parse_name(place.segment)
-    return segment.first > place.sequence or (name is not None and segment.begun > name.begun)
+    known = (*place.before, place.segment)
+    if segment.name in known:
+        return False
+    oldest, name = parse_name(known[0]), parse_name(place.segment)
+    if segment.first > place.sequence or (oldest is not None and segment.first >= oldest.first):
+        return True
+    return name is not None and segment.begun > name.begun
 
 
 def _cut_before(chain: Sequence[Segment], place: Place) -> CutSegment | None:
     """Return what the segment of a place has lost of what was read of it; None if it is all there, or was archived."""
     current = next((each for each in chain if each.name == place.segment), None)
+    if current is None:
+        return None
     try:
-        size = place.offset if current is None else current.path.stat().st_size
+        size = current.path.stat().st_size
+        head = _head_of(current)
+        if head and place.head and head != place.head:
+            # It was begun in the second in which the other one was begun, which is lost.
+            return CutSegment(current.name, 0, beginning_of(current, chain))
+        if size >= place.offset:
+            return None
+        return CutSegment(current.name, size, _place_at(current, size, place, complete=False))
     except FileNotFoundError:
         return None  # It was archived meanwhile.
-    if current is None or size >= place.offset:
-        return None
-    return CutSegment(current.name, size, _place_at(current, size, complete=False))
 
 
 def _following(chain: Sequence[Segment], place: Place | None) -> tuple[Segment, bool] | None:
-    """Return the segment to ship from, and whether it is complete; None if there is none."""
+    """Return the segment to read from, and whether it is complete; None if there is none."""
     if not chain:
         return None
     index = 0
@@ -223,18 +261,31 @@ def _up_to(data: bytes, last: int) -> bytes:
 
 
 def _after(begun: Place, data: bytes, *, complete: bool) -> Place:
-    sequence, digest = begun.sequence, begun.digest
-    start = data.rfind(b"\n", 0, max(0, len(data) - 1)) + 1
-    claim = claim_of(data[start:].removesuffix(b"\n")) if data else None
-    if claim is not None:
-        sequence, digest = claim.sequence, claim.digest.decode()
-    return Place(begun.segment, begun.offset + len(data), sequence, digest, complete)
+    lines = data.removesuffix(b"\n")
+    claim = claim_of(lines[lines.rfind(b"\n") + 1 :])
+    read = msgspec.structs.replace(begun, offset=begun.offset + len(data), complete=complete)
+    if not begun.offset:
+        read = msgspec.structs.replace(read, head=_digest_in(lines.partition(b"\n")[0]))
+    if claim is None:
+        return read
+    return msgspec.structs.replace(read, sequence=claim.sequence, digest=claim.digest.decode())
 
 
-def _place_at(segment: Segment, size: int, *, complete: bool) -> Place:
-    """Return the place at the end of a segment's first ``size`` bytes."""
+def _place_at(segment: Segment, size: int, known: Place, *, complete: bool) -> Place:
+    """Return the place at the end of a segment's first ``size`` bytes; ``known`` is another place in it."""
     begin = max(0, size - 4096)
     with open_regular(segment.path) as file:
         file.seek(begin)
-        found = _after(Place(segment.name, begin), file.read(size - begin), complete=complete)
-    return msgspec.structs.replace(found, offset=size)
+        known = Place(segment.name, begin, head=known.head or _head_of(segment), before=known.before)
+        return _after(known, file.read(size - begin), complete=complete)
+
+
+def _head_of(segment: Segment) -> str:
+    with open_regular(segment.path) as file:
+        return _digest_in(file.readline(_LONGEST).removesuffix(b"\n"))
+
+
+def _digest_in(line: bytes) -> str:
+    """Return the hash that a line states; empty if it states none."""
+    claim = claim_of(line)
+    return "" if claim is None else claim.digest.decode()

@@ -25,7 +25,7 @@ from strongroom.audit.chain import (
 from strongroom.audit.database_history import DatabaseNote
 from strongroom.audit.sink import AuditMark
 
-_MOST_WITHOUT_NOTE = _MOST_UNSIGNED = 8
+_MOST_WITHOUT_NOTE = 8
 
 COMPRESSED = ".gz"
 """The ending of a compressed segment, after its name. Only archives have such files."""
@@ -146,9 +146,10 @@ def damaged_end(folder: Path, end: Position, covered: int) -> tuple[int, str]:
     """Return how many lines a chain ends with from the first one on that does not continue it, and their hash.
 
     Only lines after the line ``covered`` are judged, which holds the last signed checkpoint; 0 for all. 0 and an empty
-    hash if they all continue the chain, or if it is not known what they had to continue. ``audit.damage`` says what is
-    hashed.
+    hash if they all continue the chain, or if the line ``covered`` is not here. ``audit.damage`` says what is hashed.
     """
+    # If that line was archived, a signed checkpoint after it was on disk here before (``archiving.complete_before``).
+    # Without one, more than the end of the machine has changed this chain, so its lines stay findings.
     good = Position(end.writer) if not covered else None
     digest = None
     for line in _lines_from(folder, end.writer, covered):
@@ -175,19 +176,28 @@ def _lines_from(folder: Path, writer: str, place: int) -> Iterator[bytes]:
             yield from (line for line in file if line.endswith(b"\n"))
 
 
-def last_signed(folder: Path, writer: str, verifies: Callable[[bytes, bytes], bool]) -> int:
+def last_signed(folder: Path, writer: str, verifies: Callable[[bytes, bytes], bool], after: int = 0) -> int:
     """Return the sequence number of a chain's last checkpoint that the audit key has signed; 0 if there is none.
 
-    Looks for it in the newest segments only: each ends with one, unless a crash ended it.
+    It is looked for from the newest segment back to the one that has the line ``after``. Each segment ends with a
+    checkpoint unless a crash ended it, so that the first or second one usually has it.
     """
     chain = [segment for segment in segments_of(folder) if segment.writer == writer]
-    for segment in reversed(chain[-_MOST_UNSIGNED:]):
+    for segment in _newest_first(chain, after):
         for before, line in _marked_lines(segment.path, CHECKPOINT):
             checkpoint = checkpoint_in(line)
             stated = None if checkpoint is None else checkpoint.read_signed(writer, verifies)
             if stated is not None and before is not None and stated.is_of(before) and continues(line, before.digest):
                 return stated.sequence + 1
     return 0
+
+
+def _newest_first(chain: list[Segment], line: int) -> Iterator[Segment]:
+    """Yield the segments of a chain, the newest first, up to the one that has a line; all of them if none has it."""
+    for segment in reversed(chain):
+        yield segment
+        if segment.first <= line:
+            return
 
 
 def _marked_lines(path: Path, prefix: bytes) -> Iterator[tuple[Position | None, bytes]]:

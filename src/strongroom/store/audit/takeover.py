@@ -72,7 +72,7 @@ def take_over(
             return Takeover(position, end.torn, max(0, position.sequence - signed), alarm=alarm)
         covered = stated.sequence + 1
     if end.position.sequence > covered:
-        covered = max(covered, last_signed(folder, writer, verifies))
+        covered = max(covered, last_signed(folder, writer, verifies, covered))
     found = Takeover(end.position, end.torn, max(0, end.position.sequence - covered))
     if known.stopped:
         return _unverified(found, Unverified.ADDED)

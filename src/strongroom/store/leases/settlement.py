@@ -83,7 +83,7 @@ class Settlement:
         know is not settled by them: a former primary would not know a node that joined since.
         """
         members = found.members
-        removals = self._suspect(members, read_at)
+        removals = self._suspect(found, read_at)
         if not self._may_settle(found, read_at):
             return [], removals
         settled: list[_Waiting] = []
@@ -154,11 +154,13 @@ class Settlement:
             self.durations.note(now - each.committed_at)
         return [each.done for each in settled]
 
-    def _suspect(self, members: Sequence[Member], read_at: float) -> list[Member]:
+    def _suspect(self, found: FoundMembers, read_at: float) -> list[Member]:
         suspects = {}
         removals = []
-        for member in members:
-            if member.acked >= self._newest:
+        # After the database was set back, no node acknowledges what the database does not know any more.
+        newest = min(self._newest, found.number)
+        for member in found.members:
+            if member.acked >= newest:
                 continue
             name = member.node, member.incarnation
             known = self._suspects.get(name)

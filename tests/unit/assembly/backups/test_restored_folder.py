@@ -151,3 +151,21 @@ def test_root_does_not_fill_a_folder_of_the_server_with_files_of_its_own(
         restore(deployment, made, data)
     assert data.stat().st_uid == OTHER_USER
     assert list(data.iterdir()) == []
+
+
+@pytest.mark.parametrize("note", [b"", b'{"database":"d","digest":"old"}', b"\xff"])
+def test_the_note_of_another_release_is_called_that(note: bytes, deployment: LocalDeployment, tmp_path: Path) -> None:
+    """It says that a database may have everything already, so it is not passed over."""
+    made = back_up(deployment, tmp_path)
+    (tmp_path / ".new.restoring").mkdir()
+    left = tmp_path / ".new.restoring.filled"
+    left.write_bytes(note)
+    with pytest.raises(DataFolderError) as refused:
+        restore(deployment, made, tmp_path / "new")
+    assert str(refused.value) == (
+        f"`{left}` is the note of a restore by another release, which was interrupted when it was almost complete, and "
+        "this one cannot read it; run that command again with that release, or remove the file to give it up"
+    )
+    assert left.read_bytes() == note
+    left.unlink()
+    restore(deployment, made, tmp_path / "new")

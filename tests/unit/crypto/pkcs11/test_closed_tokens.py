@@ -165,7 +165,7 @@ def test_a_token_that_is_refused_while_it_is_closed_is_free_for_another_use(
         slow.setattr(tokens, "_OTHERS_LEAVE", 0.01)
         slow.setattr(tokens, "connect", closed_meanwhile)
         with pytest.raises(TokenRefusedError, match="does not answer"):
-            token.check()
+            token.require(patience=60.0)
     with closing(ModuleToken(replace(address, use="a new store"), time.monotonic)) as new:
         new.check()
 
@@ -185,7 +185,7 @@ def test_a_connection_that_is_made_while_its_token_is_closed_is_ended(
         slow.setattr(tokens, "_OTHERS_LEAVE", 0.01)
         slow.setattr(tokens, "connect", closed_meanwhile)
         with pytest.raises(TokenUnavailableError):
-            token.check()
+            token.require(patience=60.0)
     assert sessions
     assert not [each for each in sessions if is_open(other._module, each)]
     other.check()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from softhsm import FaultyModule
 from strongroom.crypto.pkcs11 import constants as c
 from strongroom.crypto.pkcs11.aes_keys import TokenAesKey
 from strongroom.crypto.pkcs11.connection import TokenSession
@@ -145,3 +146,33 @@ def test_objects_of_other_programs_end_no_listing(any_token: ModuleToken) -> Non
     assert wrapping_keys_in(any_token) == {ID: "strongroom/us-east-1/1"}
     assert TokenAesKey(any_token, ID, "strongroom/us-east-1/1").is_there()
     assert not TokenAesKey(any_token, ID, "theirs").is_there()
+
+
+def test_an_object_that_is_destroyed_while_a_token_is_searched_ends_no_connection(
+    faulty_token: ModuleToken, faulty: FaultyModule
+) -> None:
+    for number in range(3):
+        create_wrapping_key(faulty_token, b"%016d" % number, "us-east-1", 1)
+    faulty_token._module.lose(faulty_token.generation)
+    faulty.behave("vanish")
+    generation = faulty_token.generation + 1
+    faulty_token.check()
+    assert faulty_token.generation == generation
+    faulty.behave("")
+    assert len(wrapping_keys_in(faulty_token)) == 2
+    # The others are witnesses.
+    destroy_wrapping_key(faulty_token, ABSENT)
+    assert faulty_token.generation == generation
+
+
+def test_an_object_that_is_destroyed_while_keys_are_listed_is_left_out(
+    faulty_token: ModuleToken, faulty: FaultyModule
+) -> None:
+    for number in range(3):
+        create_wrapping_key(faulty_token, b"%016d" % number, "us-east-1", 1)
+    faulty_token._module.lose(faulty_token.generation)
+    faulty_token.check()
+    generation = faulty_token.generation
+    faulty.behave("vanish")
+    assert len(wrapping_keys_in(faulty_token)) == 2
+    assert faulty_token.generation == generation

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from cluster_deployment import FIRST, deployment_with_clusters, new_key, new_store
 from local_deployment import LocalDeployment, Refused
-from softhsm import MODULE, PIN, new_token
+from softhsm import PIN
 from strongroom.assembly.open_folder import open_existing
 from strongroom.assembly.record_check import check_records
 from strongroom.clock import DAY, ManualClock
@@ -18,48 +19,22 @@ from strongroom.crypto.token_errors import TokenFaultError, TokenTimeoutError, T
 from strongroom.errors import (
     CustomKeyStoreInvalidStateException,
     DependencyTimeoutException,
-    KMSInvalidStateException,
 )
-from strongroom.settings import CloudHsmCluster, SettingsError
+from strongroom.settings import SettingsError
 from strongroom.settings_sources import load
 from strongroom.store.protocol import Transaction
 from strongroom.store.sql.transaction import SqlTransaction
 from strongroom.store.subjects.destructions import ErasedDomainKey
 from token_objects import ids_of_secret_keys
 
-FIRST, SECOND = "cluster-aaaaaaaaaaa", "cluster-bbbbbbbbbbb"
 DATA = "ZGF0YQ=="
 
 
 @pytest.fixture
 def local(tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalDeployment]:
-    for label in ("first", "second"):
-        for name, value in new_token(tmp_path, label).items():
-            monkeypatch.setenv(name, value)
-    clusters = tuple(
-        CloudHsmCluster(id=each, module=str(MODULE), token=label)
-        for each, label in ((FIRST, "first"), (SECOND, "second"), ("cluster-ccccccccccc", "first"))
-    )
-    local = LocalDeployment(tmp_path / "data", clock, cloudhsm_clusters=clusters)
+    local = deployment_with_clusters(tmp_path, clock, monkeypatch)
     yield local
     local.deployment.close()
-
-
-def new_store(local: LocalDeployment, cluster: str = FIRST) -> str:
-    store_id: str = local.call(
-        "CreateCustomKeyStore",
-        CustomKeyStoreName=cluster,
-        CloudHsmClusterId=cluster,
-        KeyStorePassword=PIN,
-        TrustAnchorCertificate="certificate",
-    )["CustomKeyStoreId"]
-    local.call("ConnectCustomKeyStore", CustomKeyStoreId=store_id)
-    return store_id
-
-
-def new_key(local: LocalDeployment, store_id: str) -> str:
-    key_id: str = local.call("CreateKey", Origin="AWS_CLOUDHSM", CustomKeyStoreId=store_id)["KeyMetadata"]["KeyId"]
-    return key_id
 
 
 def objects(local: LocalDeployment, store_id: str) -> list[str]:
@@ -289,48 +264,6 @@ def new_store_elsewhere(local: LocalDeployment) -> None:
     )
 
 
-def test_a_connection_ends_when_its_store_is_disconnected(local: LocalDeployment) -> None:
-    store_id = new_store(local)
-    key_id = new_key(local, store_id)
-    clusters: Any = local.deployment.backends.clusters
-    token = clusters.token_of("000000000000", "us-east-1", store_id)
-    local.deployment.back_ends.look()
-    token.check()
-    local.call("DisconnectCustomKeyStore", CustomKeyStoreId=store_id)
-    with pytest.raises(Refused, match="KMSInvalidStateException"):
-        local.call("Encrypt", KeyId=key_id, Plaintext=DATA)
-    local.deployment.back_ends.look()
-    with pytest.raises(Exception, match="does not answer"):
-        token.check()
-    local.call("ConnectCustomKeyStore", CustomKeyStoreId=store_id)
-    assert local.call("Encrypt", KeyId=key_id, Plaintext=DATA)
-    assert clusters.token_of("000000000000", "us-east-1", store_id) is not token
-
-
-def test_a_call_that_has_seen_an_earlier_connection_of_its_store_opens_none(
-    local: LocalDeployment, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It has an older password, too: tokens count wrong ones."""
-    store_id = new_store(local)
-    clusters: Any = local.deployment.backends.clusters
-    place = ("000000000000", "us-east-1", store_id)
-    earlier = clusters._stores.find_now(*place)
-    clusters.token_of(*place).check()
-    local.call("DisconnectCustomKeyStore", CustomKeyStoreId=store_id)
-    local.call("ConnectCustomKeyStore", CustomKeyStoreId=store_id)
-    token = clusters.token_of(*place)
-    token.check()
-
-    with monkeypatch.context() as late:
-        late.setattr(clusters._stores, "find", lambda *_: earlier)
-        assert clusters.token_of(*place) is token
-        token.check()
-        local.call("DisconnectCustomKeyStore", CustomKeyStoreId=store_id)
-        local.deployment.back_ends.look()
-        with pytest.raises(KMSInvalidStateException):
-            clusters.token_of(*place)
-
-
 def test_material_that_a_lost_login_hides_is_destroyed(local: LocalDeployment) -> None:
     """The token says OK, and has no object, and the note of what is to be destroyed would go."""
     store_id = new_store(local)
@@ -354,7 +287,7 @@ CLUSTER = '[[cloudhsm-clusters]]\nid = "cluster-aaaaaaaaaaa"\nmodule = "/lib/m.s
         (CLUSTER + CLUSTER, "cloudhsm-clusters has `cluster-aaaaaaaaaaa` twice"),
         (CLUSTER + CLUSTER.replace("aaa", "bbb"), "has the token of `cluster-aaaaaaaaaaa`; one token serves one use"),
         ('pkcs11-module = "/lib/m.so"\npkcs11-token = "one"\n' + CLUSTER, "has the token of `pkcs11-token`"),
-        (CLUSTER.replace("/lib", "lib"), "must be an absolute path"),
+        (CLUSTER.replace("/lib/", ""), "must be an absolute path"),
         (CLUSTER.replace("cluster-", ""), "cloudhsm-clusters"),
         (
             CLUSTER + CLUSTER.replace("aaa", "bbb").replace("one", "two") + 'init-args = "x"\n',

@@ -123,3 +123,14 @@ def test_leases_have_bounds(lease: float) -> None:
 def test_a_slow_clock_elsewhere_is_allowed_for() -> None:
     assert checked_lease(LEASE) == LEASE
     assert over_everywhere(LEASE) > LEASE / 0.991
+
+
+def test_after_the_database_was_set_back_no_node_is_waited_for(scene: Scene) -> None:
+    scene.observe(100.1, member("a", 7))
+    assert scene.settlement.is_idle
+    scene.add(12, 101)
+    scene.observe(101.1, member("a", 12), known=12)
+    scene.add(9, 110)
+    scene.observe(110.1, member("a", 9), known=9)
+    assert scene.settled == [7, 12, 9]
+    assert scene.settlement.is_idle
