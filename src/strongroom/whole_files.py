@@ -119,9 +119,21 @@ def sync_path(path: Path) -> None:
     """Sync a file, or the names of the files in a folder, so that they survive a power loss; raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
+        with named_errors(path):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def named_errors(path: Path) -> Iterator[None]:
+    """Name the file in the error of a call that has only its descriptor."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 @contextmanager
@@ -131,7 +143,7 @@ def _draft_of(path: Path, content: bytes, *, durable: bool) -> Iterator[Path]:
     draft.unlink(missing_ok=True)
     try:
         # A link that another user may have put there is not followed.
-        with open_new(draft) as file:
+        with named_errors(draft), open_new(draft) as file:
             file.write(content)
             if durable:
                 file.flush()

@@ -25,6 +25,9 @@ COMMANDS = (
     ("who-can", "kms:Encrypt"),
 )
 
+OTHER = 65_534
+"""The user id of nobody."""
+
 
 def damage_with_zeros(database: Path) -> None:
     database.write_bytes(bytes(len(database.read_bytes())))
@@ -119,6 +122,20 @@ def test_a_folder_of_another_user_is_said_to_be_closed_not_damaged(good_folder: 
     assert "Permission denied" in words
     assert "damaged" not in words
     assert "Traceback" not in words
+
+
+def test_root_makes_nothing_in_the_folder_of_another_user(good_folder: Path, tmp_path: Path) -> None:
+    """Its server could not read that. The root key may be elsewhere, so its owner does not tell."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user; as root, this test runs")
+    data = tmp_path / "data"
+    shutil.copytree(good_folder, data)
+    os.chown(data, OTHER, OTHER)
+    before = sorted(data.rglob("*"))
+    said = error_of(data, "account", "create", "111122223333")
+    assert said.startswith(f"Error: `{data}` belongs to user ")
+    assert "; run this as user " in said
+    assert sorted(data.rglob("*")) == before
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"listen = ", b"listen = 1 2"])

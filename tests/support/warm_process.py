@@ -4,6 +4,7 @@ It imports nothing of the tests, and nothing that starts a thread: it forks. Eac
 process of its own does: with what was registered to run at its end, such as the measurement of coverage.
 """
 
+import ctypes
 import json
 import os
 import sys
@@ -40,6 +41,11 @@ def _serve() -> list[str] | None:
             os.environ.clear()
             os.environ.update(asked["environment"])
             os.chdir(asked["folder"])
+            if "fault" in asked:
+                # Only what ``faulty_commands`` has started: it has the library loaded.
+                ctypes.CDLL(os.environ["LD_PRELOAD"]).fault_begin(
+                    asked["fault"], ctypes.c_long(asked["at"]), asked["below"].encode(), asked["count"].encode()
+                )
             arguments: list[str] = asked["arguments"]
             return arguments
         answer = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) if asked["waits"] else child

@@ -14,6 +14,7 @@ from strongroom.assembly.audit_folders import AuditFolders
 from strongroom.assembly.checkpoint_signer import StoreSigner
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.audit.chain import KnownWriter
+from strongroom.audit.database_history import DatabasePosition
 from strongroom.audit.recorded_end import RecordedEnd, failure_before
 from strongroom.audit.report import Report
 from strongroom.audit.sink import AuditMark
@@ -95,13 +96,15 @@ def open_audit_log(  # noqa: PLR0913 - what a chain is written with
     clock: Clock,
     *,
     problems: Problems | None = None,
+    noted: DatabasePosition | None = None,
 ) -> AuditLog:
     """Open one writer's chain for writing. No other process may have it open.
 
-    Records or checkpoints that are missing or forged are a problem in ``problems``, until the next start. Raises
-    DataFolderError if the node was retired.
+    Records or checkpoints that are missing or forged are a problem in ``problems``, until the next start. ``noted`` is
+    what a database lacks that is about to be accepted: see ``StoreSigner``. Raises DataFolderError if the node was
+    retired.
     """
-    signer = StoreSigner(folder, store, key, clock)
+    signer = StoreSigner(folder, store, key, clock, noted)
     report = partial((problems or Problems()).report, Subject.AUDIT)
     size = settings.audit_segment_size
     try:

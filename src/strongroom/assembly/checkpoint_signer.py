@@ -1,10 +1,12 @@
 """Signs checkpoints of the audit log, and records them in the database, unless that knows of another process."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from strongroom.audit.chain import KnownWriter, Position
+from strongroom.audit.database_history import DatabasePosition
 from strongroom.audit.writer_id import parse_writer
 from strongroom.clock import Clock
 from strongroom.crypto.audit_key import AuditKey
@@ -32,14 +34,22 @@ class StoreSigner:
     back has an older one, which is in the log.
     """
 
-    def __init__(self, folder: Path, store: Store, key: AuditKey, clock: Clock) -> None:
+    def __init__(
+        self, folder: Path, store: Store, key: AuditKey, clock: Clock, noted: DatabasePosition | None = None
+    ) -> None:
+        """Use an audit key.
+
+        ``noted`` is what the log has to go on noting of a database that was rolled back, until that is accepted.
+        Otherwise the position of that database would be the newest note of this writer, and what shows that changes are
+        missing would be gone.
+        """
         self._folder = folder
         self._store = store
         self._key = key
         self._clock = clock
         self._public = key.public()
         self._recorded: dict[str, KnownWriter | None] = {}
-        self.database = store.position
+        self.database = store.position if noted is None else _accepted(store, noted)
         """See ``CheckpointSigner``. Every flush calls it, so without a wrapper."""
 
     def sign(self, message: bytes) -> bytes:
@@ -97,6 +107,17 @@ class StoreSigner:
         position = Position(writer, stated.sequence, stated.digest.encode())
         there = holds(self._folder, position, msgspec.json.encode(found.checkpoint))
         return there or is_archived(self._folder, position, self.verifies)
+
+
+def _accepted(store: Store, noted: DatabasePosition) -> Callable[[], DatabasePosition]:
+    """Return a function that gives the position of a database once it has another history, and ``noted`` until then."""
+    before = store.position().history_id
+
+    def position() -> DatabasePosition:
+        found = store.position()
+        return noted if found.history_id == before else found
+
+    return position
 
 
 def retired_words(node: str, folder: Path) -> str:

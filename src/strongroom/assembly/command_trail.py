@@ -15,7 +15,9 @@ from msgspec.structs import replace
 from strongroom.assembly.audit_log import known_writers, open_audit_key, open_audit_log
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.databases.database import Database
+from strongroom.assembly.held_interrupts import held_interrupts
 from strongroom.assembly.node import require_node_id
+from strongroom.audit.database_history import DatabasePosition
 from strongroom.audit.operator_events import Circumstances, OperatorEvent, operator_event
 from strongroom.audit.user_identity import UserIdentity, operating_system_user
 from strongroom.audit.writer_id import WriterId
@@ -26,7 +28,6 @@ from strongroom.errors import KmsError
 from strongroom.file_owners import user_name
 from strongroom.settings import Settings
 from strongroom.store.audit.log import AuditLog
-from strongroom.store.faults import StoreDamaged, StoreUnavailable
 from strongroom.store.protocol import Store
 
 logger = logging.getLogger(__name__)
@@ -70,36 +71,41 @@ class CommandTrail:
             yield alone
 
     @contextmanager
-    def recording(self, event: OperatorEvent) -> Iterator[None]:
+    def recording(self, event: OperatorEvent, noted: DatabasePosition | None = None) -> Iterator[None]:
         """Record a change, then let the body make it. This must be inside ``changing``.
+
+        The body may accept a database that lacks what was ``noted`` of it: then that stays noted until it has done so.
 
         The record is signed and on disk before the body runs. If the body fails, a second record says so. Raises
         DataFolderError, and runs no body, if the record cannot be written.
         """
-        try:
-            log = self._open()
-        except (KmsError, OSError) as error:
-            raise self._not_recorded(error) from None
-        with closing(log):
+        # Ctrl-C would leave the state of the log half changed, and then its end is written.
+        with held_interrupts() as held:
             try:
-                self._add(log, event)
+                log = self._open(noted)
             except (KmsError, OSError) as error:
                 raise self._not_recorded(error) from None
-            try:
-                yield
-            except BaseException as error:
-                # An interrupt (Ctrl-C) ends the body as well.
-                with suppress(KmsError, OSError):
-                    self._add(log, event, str(error) or type(error).__name__)
-                raise
+            with closing(log):
+                try:
+                    self._add(log, event)
+                except (KmsError, OSError) as error:
+                    raise self._not_recorded(error) from None
+                try:
+                    with held.released():
+                        yield
+                except BaseException as error:
+                    # An interrupt (Ctrl-C) ends the body as well.
+                    with suppress(KmsError, OSError):
+                        self._add(log, event, _reason(error))
+                    raise
 
     def note_failure(self, event: OperatorEvent, error: BaseException) -> None:
         """Record, if possible, that a change was not made whose record was written before.
 
         This must be inside ``changing``.
         """
-        with suppress(KmsError, OSError), closing(self._open()) as log:
-            self._add(log, event, str(error) or type(error).__name__)
+        with held_interrupts(), suppress(KmsError, OSError), closing(self._open()) as log:
+            self._add(log, event, _reason(error))
 
     def end_interrupted(self) -> None:
         """Sign what a killed command has left unsigned, unless a command runs now, which does it itself."""
@@ -114,10 +120,10 @@ class CommandTrail:
                 except (KmsError, OSError) as error:
                     logger.error("the chain of audit writer %s could not be ended: %s", writer, error)  # noqa: TRY400
 
-    def _open(self) -> AuditLog:
+    def _open(self, noted: DatabasePosition | None = None) -> AuditLog:
         key = open_audit_key(self._store, self._secrets, self._entropy, self._folder.audit)
         settings = replace(self._settings, durability="fsync")
-        return open_audit_log(self._folder.audit, self._writer(), settings, self._store, key, self._clock)
+        return open_audit_log(self._folder.audit, self._writer(), settings, self._store, key, self._clock, noted=noted)
 
     def _writer(self) -> str:
         return WriterId(require_node_id(self._folder), None).name
@@ -133,13 +139,20 @@ class CommandTrail:
         log.checkpoint()
 
     def _not_recorded(self, error: Exception) -> DataFolderError:
-        if isinstance(error, StoreUnavailable | StoreDamaged):
-            # The log is in files, and how far it goes is in the database, too.
+        if isinstance(error, KmsError) and error.explanation:
+            # A fault of the database: the log is in files, and how far it goes is in the database, too.
             return DataFolderError(f"nothing was changed, because it cannot be recorded: {error.explanation}")
         reason = error.__cause__ or error
         return DataFolderError(
             f"nothing was changed, because its audit record cannot be written to `{self._folder.audit}`: {reason}"
         )
+
+
+def _reason(error: BaseException) -> str:
+    """Return why a change was not made; an interrupt may come when it is made already."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted; the change may have been made"
+    return str(error) or type(error).__name__
 
 
 def current_operator() -> UserIdentity:

@@ -34,7 +34,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from strongroom.crypto.seal import UnsealError
@@ -163,6 +163,16 @@ class DataFolder:
         _require_own_link(self.path)
         _require_private(self.path, self.path.stat())
         _require_own_content(self)
+
+    def require_own(self) -> None:
+        """Refuse a folder of another user, whose server could not read what this process makes in it.
+
+        Raises DataFolderError. A folder that is missing is not refused.
+        """
+        with suppress(FileNotFoundError, NotADirectoryError):
+            status = self.path.stat()
+            if is_foreign(status):
+                raise DataFolderError(f"`{self.path}` belongs to {owner_of(status)}; {remedy(status, self.path)}")
 
     def require_readable(self) -> None:
         """Refuse a folder that is missing, or that this user may not read; raises DataFolderError."""

@@ -48,8 +48,8 @@ def accept_older(folder: DataFolder, store: Store, trail: CommandTrail, entropy:
 
     From then on a copy from before is refused. What was announced when this state was saved is left in its token. Keys
     whose waiting period is over get a new one: their deletion may have been cancelled by a commit that is missing. If
-    this is interrupted, the database is refused until it is done again.
-    Raises DataFolderError if a server has the folder, and if nothing is missing.
+    this is interrupted, or the audit log cannot be written, the database is refused until it is done again.
+    Raises DataFolderError then, if a server has the folder, and if nothing is missing.
     """
     lock = folder.lock()
     try:
@@ -60,18 +60,24 @@ def accept_older(folder: DataFolder, store: Store, trail: CommandTrail, entropy:
             )
 
         def begin_history(transaction: Transaction) -> list[ErasedObject]:
-            transaction.begin_history(history_id)
+            # Also if the audit log knows a later one, of which this is a copy from before.
+            transaction.begin_history(history_id, noted.history)
             all_wait_anew(transaction, now)
             # A commit that is missing here may have given it to a key.
             return leave_uncommitted(transaction)
 
-        history_id = entropy(HISTORY_ID_LENGTH).hex()
+        history_id, noted = entropy(HISTORY_ID_LENGTH).hex(), found.note.position
         with trail.changing():
             with store.read() as reader:
                 overdue = [each.arn for each in overdue_keys(reader, now)]
-            with trail.recording(_event(found, overdue)):
+            with trail.recording(_event(found, overdue), noted):
                 # The end of the recording notes the new history in the audit log.
                 tell_of_left(store.write(begin_history, AccountScope("")))
+        if compare_with_log(folder, store) is not None:
+            raise DataFolderError(
+                f"the audit log could not note that {folder.database_name} is accepted, which is refused until then; "
+                "run this again"
+            )
     finally:
         os.close(lock)
     return Accepted(found, overdue)

@@ -212,9 +212,11 @@ def open_existing(  # noqa: PLR0913 - as ``OpenFolder``
     ``serving`` is for a process that caches what it reads.
     ``also_older`` is for commands that tell of a database that was rolled back, ``every_region`` for those that read
     the key material of all Regions. Raises DataFolderError if there is no data
-    folder, or if a server of another release is using it.
+    folder, if it belongs to another user, or if a server of another release is using it.
     """
-    database_of(settings, clock, entropy).require_current()
+    database = database_of(settings, clock, entropy)
+    database.folder.require_own()
+    database.require_current()
     return OpenFolder(
         settings,
         clock,

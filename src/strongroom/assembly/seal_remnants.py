@@ -14,7 +14,7 @@ from strongroom.assembly.unsealing import document_of, read_document
 from strongroom.crypto.seal import SealedDomainKey
 from strongroom.crypto.seals.document import SealDocument, SealKind
 from strongroom.crypto.seals.root_key import generation_of
-from strongroom.whole_files import sync_path
+from strongroom.whole_files import named_errors, sync_path
 
 
 def finish_change(folder: DataFolder, sealed: Sequence[SealedDomainKey]) -> bool:
@@ -70,9 +70,11 @@ def wipe(path: Path) -> None:
 
 def _overwrite(file: BinaryIO) -> None:
     """Write zeros over the content of a file that is open, on disk when this returns; raises OSError."""
-    file.write(bytes(os.fstat(file.fileno()).st_size))
-    file.flush()
-    os.fsync(file.fileno())
+    # File systems that never write in place need space for it.
+    with named_errors(Path(file.name)):
+        file.write(bytes(os.fstat(file.fileno()).st_size))
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _key_files_of(document: SealDocument) -> set[str]:

@@ -13,16 +13,23 @@ from typing_extensions import override
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.open_folder import OpenFolder, open_existing
 from strongroom.cli.options import read_settings
+from strongroom.cli.standard_output import was_output
 from strongroom.cli.unsealing import unsealing_of
 from strongroom.clock import SystemClock
 from strongroom.crypto.seal import SealUnavailableError, UnsealError
 from strongroom.crypto.self_tests.run import SelfTestError
 from strongroom.crypto.token_errors import TokenFaultError, TokenTimeoutError, TokenUnavailableError
 from strongroom.entropy import system_entropy
-from strongroom.errors import KmsError, QuarantinedIdentityException, QuarantinedRecordException, RandomSourceException
+from strongroom.errors import (
+    KmsError,
+    QuarantinedIdentityException,
+    QuarantinedRecordException,
+    RandomSourceException,
+    WriteOutcomeUnknown,
+)
 from strongroom.settings import Settings, SettingsError
-from strongroom.store.faults import StoreDamaged, StoreUnavailable
-from strongroom.store.sqlite.faults import DatabaseError, named_database
+from strongroom.store.faults import FaultKind, StoreDamaged, StoreUnavailable
+from strongroom.store.sqlite.faults import DatabaseError, fault_met, named_database
 from strongroom.store.sqlite.read_only import UnreadableStoreError
 from strongroom.store.sqlite.schema_version import UnknownSchemaError
 from strongroom.supervisor.hardening import harden_process
@@ -31,15 +38,18 @@ _NO_THREAD = "can't start new thread"
 _NO_MEMORY = "there is not enough memory: raise the limit (ulimit -v, MemoryMax of systemd, memory.max of a container)"
 
 
+_OF_THE_DISK = {FaultKind.FULL, FaultKind.IO, FaultKind.UNWRITABLE, FaultKind.UNREACHABLE}
+"""Faults of SQLite for which an operator can do something at the disk, or at the rights of files."""
+
+
 @contextmanager
 def readable_errors() -> Iterator[None]:
     """Turn the errors that settings and data folder can cause into a ClickException of one line."""
     try:
         yield
-    except BrokenPipeError:
-        raise  # The reader of the output, such as head(1), has closed the pipe: click ends quietly.
     except Exception as error:
-        words = _words_of(error)
+        # What cannot be printed is no fault of a data folder: the command itself reports that.
+        words = None if was_output(error) else _words_of(error)
         if words is None:
             raise
         raise click.ClickException(_one_line(words)) from None
@@ -80,9 +90,14 @@ def _words_of_a_fault(error: DatabaseError | KmsError) -> str:
     """Return what a store says of its database, or a token of itself. SQLAlchemy's own text would end with a link."""
     if isinstance(error, RandomSourceException):
         return "the random number generator of the system has repeated itself; find out why before anything else"
+    if isinstance(error, WriteOutcomeUnknown) and error.explanation:
+        return f"{error.explanation}. Whether the change was made is not known; run this again"
     if isinstance(error, StoreUnavailable | StoreDamaged | TokenUnavailableError | TokenTimeoutError | TokenFaultError):
         return error.explanation
     if isinstance(error, DatabaseError):
+        fault = fault_met(error, writing=False)
+        if fault is not None and fault.kind in _OF_THE_DISK:
+            return fault.explain("strongroom.db")
         return f"{named_database(error)} cannot be used: {error.orig}"
     return f"the database cannot be used: {error}"
 
@@ -135,6 +150,8 @@ def log_in_plain_lines() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_PlainLines("Warning: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    # It tells of connections that are closed, after whatever has failed and is told.
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
 
 
 @contextmanager

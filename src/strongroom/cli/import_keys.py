@@ -1,6 +1,7 @@
 """``strongroom import aws``: makes keys from the metadata of keys elsewhere."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -107,14 +108,33 @@ def import_aws(  # noqa: PLR0913, PLR0917 - options
         scene = Scene(opened.backends, opened.trail, SystemClock().now())
         target = Target(account or settings.account, to_region or export.region)
         known = None if earlier is None else earlier_of(earlier.read_bytes(), str(earlier), *target)
-        with progress_bar("Importing", len(export.keys)) as advance:
-            found = import_keys(export, scene, target, given, advance, dry_run=dry_run, earlier=known)
+        with progress_bar("Importing", len(export.keys)) as advance, _told_how_far(len(export.keys), advance) as count:
+            found = import_keys(export, scene, target, given, count, dry_run=dry_run, earlier=known)
         try:
             if report is not None:
                 write_named_file(report, encode(found), replace=True)
         finally:
             # Also if the report cannot be written: the keys are made.
             show(found, _lines(found), as_json=as_json)
+
+
+@contextmanager
+def _told_how_far(number: int, advance: Callable[[int, int], None]) -> Iterator[Callable[[int, int], None]]:
+    """Give what is told of each key; if the block fails after the first one, say that these are imported."""
+    done = 0
+
+    def count(more: int, of: int) -> None:
+        nonlocal done
+        done += more
+        advance(more, of)
+
+    try:
+        yield count
+    except BaseException:
+        if done:
+            words = f"Warning: {done} of {number} keys are dealt with, and there is no report; run this again"
+            click.echo(words, err=True)
+        raise
 
 
 def _require_replaceable(export: Path | None, report: Path | None, *, dry_run: bool) -> None:

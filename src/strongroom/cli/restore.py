@@ -23,6 +23,7 @@ from strongroom.cli.backup_options import (
     root_key_option,
 )
 from strongroom.cli.command_lines import command_line
+from strongroom.cli.data_folder import log_in_plain_lines
 from strongroom.cli.options import EXISTING_FOLDER, FILE, WrongOptionError, config_option, data_option, read_settings
 from strongroom.cli.output import json_option, named_lines, show
 from strongroom.cli.progress import progress_bar
@@ -94,6 +95,7 @@ def restore(  # noqa: PLR0913 - the options of one restore
         if bring_back and not audit:
             raise WrongOptionError("--bring-back names keys that the audit log says were destroyed; give --audit")
         harden_process()
+        log_in_plain_lines()
         request = RestoreRequest(
             file=file,
             decryption=decryption_of(file, identities, passphrase_file),

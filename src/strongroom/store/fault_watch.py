@@ -82,7 +82,9 @@ class FaultWatch:
             if fault.kind in COUNTED_ONLY:
                 raise
             if isinstance(error, WriteOutcomeUnknown):
-                raise WriteOutcomeUnknown(f"{fault.message} Whether the change was made is not known.") from error
+                unknown = WriteOutcomeUnknown(f"{fault.message} Whether the change was made is not known.")
+                unknown.explanation = fault.explain(where)
+                raise unknown from error
             raise fault.error(where) from error
 
     def wrote(self) -> None:

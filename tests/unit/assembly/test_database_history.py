@@ -1,20 +1,27 @@
-"""A database that was rolled back and is accepted: objects that were being made then, and keys that are due."""
+"""A database that was rolled back and is accepted: objects, keys that are due, and the notes of the log."""
 
+import errno
+import os
 import shutil
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from audits import command_records
 from local_deployment import LocalDeployment, entropy
-from strongroom.assembly.database_history import accept_older
+from strongroom.assembly.data_folder import DataFolderError
+from strongroom.assembly.database_history import accept_older, compare_with_log
 from strongroom.assembly.deployment import Deployment
 from strongroom.assembly.open_folder import OpenFolder
 from strongroom.assembly.restored_objects import shared_objects
 from strongroom.clock import DAY, ManualClock
 from strongroom.crypto.material import MaterialBinding
 from strongroom.keys.specs import KeySpec
+from strongroom.store.audit.log import AuditLog
 from strongroom.store.protocol import Transaction
+from strongroom.store.sql.transaction import SqlTransaction
 from strongroom.store.subjects.destructions import ErasedDomainKey, ErasedMaterial
 
 
@@ -67,3 +74,72 @@ def test_a_key_is_not_erased_whose_deletion_a_missing_commit_has_cancelled(tmp_p
         clock.advance(6 * DAY)
         local.deployment.keeper.run()
         local.call("CancelKeyDeletion", KeyId=key_id)
+
+
+def set_back(data: Path, older: Path) -> None:
+    for each in data.glob("strongroom.db-w*"):
+        each.unlink()
+    shutil.copy2(older, data / "strongroom.db")
+
+
+@pytest.fixture
+def rolled_back(tmp_path: Path, clock: ManualClock) -> LocalDeployment:
+    """Return a folder that lacks the last change, which a command has made, as its own chain notes."""
+    local = LocalDeployment(tmp_path / "data", clock)
+    local.deployment.close()
+    shutil.copy2(local.folder / "strongroom.db", tmp_path / "older.db")
+    with closing(OpenFolder(local.settings, clock, entropy)) as opened:
+        opened.registrar.create_account("111122223333", "us-east-1", "111122223333")
+    set_back(local.folder, tmp_path / "older.db")
+    return local
+
+
+def test_a_decision_that_fails_after_its_record_decides_nothing(
+    rolled_back: LocalDeployment, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record is in a new segment of the chain that noted what is missing, and each segment begins with a note."""
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with closing(OpenFolder(rolled_back.settings, clock, entropy, also_older=True)) as opened:
+        missing = compare_with_log(opened.folder, opened.store)
+        assert missing is not None
+        with monkeypatch.context() as patched:
+            patched.setattr(SqlTransaction, "begin_history", fail)
+            with pytest.raises(OSError, match="No space left"):
+                accept_older(opened.folder, opened.store, opened.trail, entropy, clock.now())
+        assert len(command_records(rolled_back.folder)) == 3
+        still = compare_with_log(opened.folder, opened.store)
+        assert still is not None
+        assert still.note.position == missing.note.position
+        accept_older(opened.folder, opened.store, opened.trail, entropy, clock.now())
+        assert compare_with_log(opened.folder, opened.store) is None
+
+
+def test_an_accepted_database_has_a_later_history_than_any_that_is_noted(
+    rolled_back: LocalDeployment, tmp_path: Path, clock: ManualClock
+) -> None:
+    with closing(OpenFolder(rolled_back.settings, clock, entropy, also_older=True)) as opened:
+        accept_older(opened.folder, opened.store, opened.trail, entropy, clock.now())
+    rolled_back.reopen()
+    rolled_back.call("CreateKey")
+    rolled_back.deployment.close()
+    set_back(rolled_back.folder, tmp_path / "older.db")
+    with closing(OpenFolder(rolled_back.settings, clock, entropy, also_older=True)) as opened:
+        accept_older(opened.folder, opened.store, opened.trail, entropy, clock.now())
+        assert compare_with_log(opened.folder, opened.store) is None
+        assert opened.store.position().history == 3
+
+
+def test_a_decision_that_the_log_cannot_note_is_none_yet(
+    rolled_back: LocalDeployment, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(OpenFolder(rolled_back.settings, clock, entropy, also_older=True)) as opened:
+        with monkeypatch.context() as patched:
+            # After the change: only the end of the log notes it.
+            patched.setattr(AuditLog, "close", lambda log: log._chain.end())
+            with pytest.raises(DataFolderError, match=r"could not note that .* is accepted.* run this again"):
+                accept_older(opened.folder, opened.store, opened.trail, entropy, clock.now())
+        accept_older(opened.folder, opened.store, opened.trail, entropy, clock.now())
+        assert compare_with_log(opened.folder, opened.store) is None

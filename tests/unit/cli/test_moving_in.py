@@ -1,9 +1,13 @@
 """Mistakes in the options of ``strongroom import aws`` and ``strongroom migrate-ciphertexts``."""
 
+import click
 import pytest
 from click.testing import CliRunner
 
+from strongroom.cli.data_folder import readable_errors
+from strongroom.cli.import_keys import _told_how_far
 from strongroom.cli.main import main
+from strongroom.errors import WriteOutcomeUnknown
 
 MIGRATE = ("migrate-ciphertexts", "--to-key", "x", "--dry-run")
 MISTAKES = [
@@ -32,3 +36,30 @@ def test_a_mistake_is_said_in_one_line(arguments: tuple[str, ...], code: int, me
     assert done.exit_code == code
     assert message in done.output
     assert sum(line.startswith("Error: ") for line in done.output.splitlines()) == 1
+
+
+@pytest.mark.parametrize("done", [0, 2])
+def test_an_import_that_ends_early_says_how_far_it_came(capsys: pytest.CaptureFixture[str], done: int) -> None:
+    def end_early() -> None:
+        with _told_how_far(3, lambda *_: None) as count:
+            for _ in range(done):
+                count(1, 3)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        end_early()
+    assert ("2 of 3 keys are dealt with" in capsys.readouterr().err) == bool(done)
+
+
+def test_a_fault_of_the_disk_has_its_remedy() -> None:
+    @click.command()
+    def write() -> None:
+        with readable_errors():
+            error = WriteOutcomeUnknown("The key store cannot be written now.")
+            error.explanation = "its disk is full; free space"
+            raise error
+
+    done = CliRunner().invoke(write)
+    assert (
+        done.output == "Error: its disk is full; free space. Whether the change was made is not known; run this again\n"
+    )

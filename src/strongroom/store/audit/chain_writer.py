@@ -138,21 +138,22 @@ class ChainWriter:
             self._add(segment, [header_body(header)])
             if self._fsync:
                 sync_path(self._folder)
-        except OSError:
+        except BaseException:
             self.position = before
             self.written_bytes -= segment.size
             if self._end is not None:
                 self._end.record(before.sequence)
             segment.discard()
             raise
-        if self._end is None:
-            self._end = self._note_end()
         self._segment = segment
         self.last_segment_name = segment.name
         self._noted = database
         self._takeover = Takeover(self.position)
         self._pending.drops_recorded(dropped)
         self.segment_begun = now
+        if self._end is None:
+            # When all else is done: whatever fails in it, the header counts.
+            self._end = self._note_end()
         return segment
 
     def add_checkpoint(self, now: float) -> Checkpoint:

@@ -6,6 +6,7 @@ one inverted, in the order of bytes that it names itself, and a JSON object. Of 
 counts: the process was killed between them, or the file is damaged.
 """
 
+import errno
 import mmap
 import os
 import sys
@@ -42,7 +43,9 @@ class EndFile:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             # The whole file, so that the shared page needs no further space on disk.
-            os.pwrite(descriptor, _encode(end), 0)
+            if os.pwrite(descriptor, _encode(end), 0) < _SIZE:
+                # A disk may be full within a file. The rest of the page would be memory that cannot be touched.
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
             if is_new:
                 # Older notes may take the place of later ones after a failure of the machine, but there has to be one.
                 os.fdatasync(descriptor)

@@ -165,8 +165,11 @@ class AuditLog:
             self.flush()
             self._sign(last=True)
         except (KmsError, OSError) as error:
+            waiting = len(self._pending)
+            # A record is lost, and its call was not answered; without a checkpoint, verification tells less.
+            lost = f"{waiting} record{'s' * (waiting > 1)}" if waiting else "its signed checkpoint"
             logger.error(  # noqa: TRY400 - a traceback shows nothing more
-                "the end of the audit log could not be written: %d records (%s)", len(self._pending), error
+                "the end of the audit log could not be written: %s (%s)", lost, error
             )
         finally:
             with self._lock:

@@ -29,7 +29,7 @@ class SegmentFile:
             self._has_partial_line = False
         try:
             self._write_all(data)
-        except OSError:
+        except BaseException:
             self._truncate()
             raise
         self.size += len(data)

@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, insert
+from sqlalchemy.exc import DBAPIError
 from typing_extensions import override
 
 from strongroom.backup.blocks import SectionHead, Value
 from strongroom.store.sql.filling import Entry, Filling, UnfitRowsError
 from strongroom.store.sql.schema import change
 from strongroom.store.sqlite.engine import WRITE, open_sqlite, truncate_log
+from strongroom.store.sqlite.faults import fault_of_sqlite
 from strongroom.store.sqlite.schema_version import upgrade
 from strongroom.whole_files import sync_path
 
@@ -49,7 +51,23 @@ class SqliteFilling(Filling):
 
 @contextmanager
 def filled_file(path: Path) -> Iterator[SqliteFilling]:
-    """Make the database file ``path``, fill it, and commit when the block ends; then all of it is on disk."""
+    """Make the database file ``path``, fill it, and commit when the block ends; then all of it is on disk.
+
+    Raises StoreUnavailable and StoreDamaged for faults of this database, such as a full disk. Those of the database
+    that the block reads from stay as they are.
+    """
+    try:
+        with _filled(path) as filling:
+            yield filling
+    except (DBAPIError, sqlite3.Error) as error:
+        if isinstance(error, DBAPIError) and not isinstance(error.orig, sqlite3.Error):
+            raise
+        raise fault_of_sqlite(error, writing=True).error(str(path)) from error
+    sync_path(path)
+
+
+@contextmanager
+def _filled(path: Path) -> Iterator[SqliteFilling]:
     remove_database(path)
     upgrade(path)
     engine = open_sqlite(path)
@@ -59,7 +77,6 @@ def filled_file(path: Path) -> Iterator[SqliteFilling]:
         truncate_log(engine)
     finally:
         engine.dispose()
-    sync_path(path)
 
 
 def remove_database(path: Path) -> None:

@@ -16,10 +16,12 @@ import mmap
 import os
 import sqlite3
 import threading
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from strongroom.errors import DependencyTimeoutException
 from strongroom.store.faults import FaultKind, StoreFault
+from strongroom.store.sqlite.faults import fault_of_sqlite
 
 logger = logging.getLogger(__name__)
 
@@ -36,11 +38,11 @@ class WalIndex:
     """
 
     def __init__(self, path: Path) -> None:
+        """Open the database once more; raises StoreUnavailable, StoreDamaged, OSError."""
         self._files = [path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")]
         # SQLite removes the index when the last connection closes. This connection keeps the mapped index in use.
-        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._connection = _connected(path)
         self._querying = threading.Lock()
-        self._connection.execute("PRAGMA data_version").fetchone()
         self._descriptor = os.open(self._files[-1], os.O_RDONLY | os.O_CLOEXEC)
         self._map = mmap.mmap(self._descriptor, _HEADERS, access=mmap.ACCESS_READ)
         self._opened = self._identities()
@@ -97,6 +99,23 @@ class WalIndex:
 
     def _identities(self) -> list[tuple[int, int] | None]:
         return [_identity(path) for path in self._files]
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    """Open the database, and have SQLite map its index; raises StoreUnavailable, StoreDamaged.
+
+    The disk may have become full, for example, since the database was opened: SQLite makes log and index anew.
+    """
+    try:
+        with ExitStack() as undo:
+            connection = undo.enter_context(
+                closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False))
+            )
+            connection.execute("PRAGMA data_version").fetchone()
+            undo.pop_all()
+            return connection
+    except sqlite3.Error as error:
+        raise fault_of_sqlite(error, writing=False).error(str(path)) from error
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

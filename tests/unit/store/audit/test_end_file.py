@@ -121,6 +121,22 @@ def test_without_a_place_for_the_file_calls_go_on(disk: Disk, caplog: pytest.Log
     assert disk.events() == ["one"]
 
 
+def test_a_disk_that_becomes_full_within_the_file_is_noted_and_calls_go_on(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pwrite = os.pwrite
+
+    def in_part(descriptor: int, data: bytes, offset: int) -> int:
+        is_end = str(Path(f"/proc/self/fd/{descriptor}").readlink()).endswith(".end")
+        return pwrite(descriptor, data[: len(data) // 2] if is_end else data, offset)
+
+    monkeypatch.setattr(os, "pwrite", in_part)
+    disk.write(disk.open(), "one")
+    assert "the end of the audit log cannot be noted" in caplog.text
+    assert "No space left on device" in caplog.text
+    assert disk.events() == ["one"]
+
+
 def test_a_damaged_file_never_says_that_lines_are_missing(tmp_path: Path) -> None:
     """One flipped bit gives a lower number or the same, another boot, or nothing."""
     file = EndFile(tmp_path, "w0", RecordedEnd(5, "boot 1", synced=False))
@@ -165,6 +181,22 @@ def test_a_line_that_the_end_of_the_machine_has_damaged_is_a_note(disk: Disk, du
     for name, altered in ((b'"one"', b'"oNe"'), (b'"two"', b'"tWo"'), (b'"three"', b'"tHree"')):
         path.write_bytes(found.replace(name, altered))
         assert {finding.kind for finding in disk.findings()} == {Kind.ALTERED}
+
+
+def test_damage_over_the_end_of_a_line_is_a_note(disk: Disk) -> None:
+    """Two lines have become one, so that the next seems to be one too far."""
+    killed(disk, "one", "two", "three", "four", durability="fsync")
+    path = segments_of(disk.folder)[-1].path
+    *before, two, three, four = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*before, two[:-10], bytes(20), three[10:], four]))
+    assert [finding.kind for finding in disk.findings()] == [Kind.REMOVED]
+    disk.clock.restart()
+    goes_on(disk)
+    assert disk.verified().damaged == 2
+    # A line that is removed from them is not excused.
+    first = segments_of(disk.folder)[0].path
+    first.write_bytes(b"".join([*before, two[:-10], bytes(20), three[10:]]))
+    assert Kind.REMOVED in {finding.kind for finding in disk.findings()}
 
 
 def test_a_damaged_line_is_not_excused_by_a_kill_nor_after_a_checkpoint(disk: Disk) -> None:

@@ -196,7 +196,7 @@ def test_a_log_that_cannot_be_written_at_the_end_says_so(disk: Disk, caplog: pyt
     disk.fill(left=0)
     log.append(b'{"eventName":"two"}')
     log.close()
-    assert "the end of the audit log could not be written: 1 records" in caplog.text
+    assert "the end of the audit log could not be written: 1 record (" in caplog.text
     disk.repair()
     assert disk.verified().unsigned == 1
 

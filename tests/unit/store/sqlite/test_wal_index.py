@@ -10,6 +10,7 @@ import pytest
 
 from keys_builder import locator, make_key
 from strongroom.errors import DependencyTimeoutException
+from strongroom.store.faults import StoreUnavailable
 from strongroom.store.protocol import Transaction
 from strongroom.store.sqlite import wal_index as generation
 from strongroom.store.sqlite.store import SqlStore
@@ -47,6 +48,15 @@ def test_commits_of_other_processes_are_found_also_if_the_format_is_not_known(
 def test_the_format_of_this_sqlite_is_known(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     WalIndex(path).close()
     assert not caplog.messages
+
+
+def test_a_database_that_cannot_be_opened_once_more_is_a_fault_with_words(path: Path) -> None:
+    """As if the disk had become full since it was opened first."""
+    with pytest.raises(DependencyTimeoutException) as refused:
+        WalIndex(path / "strongroom.db")
+    assert isinstance(refused.value, StoreUnavailable)
+    assert "or a file beside it cannot be opened" in refused.value.explanation
+    assert str(path) in refused.value.explanation
 
 
 def test_what_is_not_committed_changes_nothing(path: Path) -> None:
