@@ -1,6 +1,7 @@
 """A database that was rolled back and is accepted: objects that were being made then, and keys that are due."""
 
 import shutil
+import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -10,6 +11,7 @@ from local_deployment import LocalDeployment, entropy
 from strongroom.assembly.database_history import accept_older
 from strongroom.assembly.deployment import Deployment
 from strongroom.assembly.open_folder import OpenFolder
+from strongroom.assembly.overdue_deletions import overdue_keys
 from strongroom.assembly.restored_objects import shared_objects
 from strongroom.clock import DAY, ManualClock
 from strongroom.crypto.material import MaterialBinding
@@ -67,3 +69,20 @@ def test_a_key_is_not_erased_whose_deletion_a_missing_commit_has_cancelled(tmp_p
         clock.advance(6 * DAY)
         local.deployment.keeper.run()
         local.call("CancelKeyDeletion", KeyId=key_id)
+
+
+def test_a_damaged_key_that_no_period_can_be_given_is_not_named(tmp_path: Path, clock: ManualClock) -> None:
+    """Its material is damaged, so it cannot be written again. The keeper erases it when it is due."""
+    local = LocalDeployment(tmp_path / "data", clock)
+    key_id = local.call("CreateKey")["KeyMetadata"]["KeyId"]
+    local.call("ScheduleKeyDeletion", KeyId=key_id, PendingWindowInDays=7)
+    roll_back(local, lambda: local.call("CancelKeyDeletion", KeyId=key_id))
+    with closing(sqlite3.connect(local.folder / "strongroom.db")) as database, database:
+        database.execute("UPDATE key_material SET token = zeroblob(77) WHERE key_id = ?", (key_id,))
+    clock.advance(8 * DAY)
+    with closing(OpenFolder(local.settings, clock, entropy, also_older=True)) as opened:
+        accepted = accept_older(opened.folder, opened.store, opened.trail, entropy, clock.now())
+        with opened.store.read() as reader:
+            assert [each.arn for each in overdue_keys(reader, clock.now())] == accepted.waiting_anew
+            assert len(reader.keys_to_delete(clock.now(), 10)) == 1
+    assert accepted.waiting_anew == []
