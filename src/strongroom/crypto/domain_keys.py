@@ -20,6 +20,7 @@ neither damaged nor lost.
 """
 
 from collections.abc import Callable, Collection, Iterable
+from typing import TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -32,6 +33,8 @@ from strongroom.crypto.row_authentication import CLOSED, RowKeys
 from strongroom.crypto.seal import DestroyedDomainKeyError, Seal, SealedDomainKey, UnsealError
 from strongroom.entropy import Entropy
 from strongroom.errors import DependencyTimeoutException, UnsupportedOperationException
+
+T = TypeVar("T")
 
 IAM_SCOPE = "iam"
 """The domain key scope of the service's own secrets and of row authentication."""
@@ -159,8 +162,9 @@ class DomainKeys:
         """Makes and checks the codes of rows."""
         self.rows_have_codes = True
         """Whether every row that decides must have a code. If not, an older release wrote them."""
-        self._reread: Callable[[], None] = _nothing
-        self._reread_soon: Callable[[], None] = _nothing
+        # Without ``follow``, no other process can change them.
+        self._reread: Callable[[], None] = lambda: None
+        self._reread_soon: Callable[[], None] = lambda: None
         self._noted = self._read = 0
         self.update(sealed, seal)
 
@@ -322,16 +326,21 @@ class DomainKeys:
         that scope are not opened here.
         """
         place = scope, wrapping_version(envelope)
-        wrapper = self._of_version(place, stored=stored)
+        return self.opened_by(lambda: self._of_version(place, stored=stored).unwrap(envelope, bound_to))
+
+    def opened_by(self, act: Callable[[], T]) -> T:
+        """Return what ``act`` opens; it is tried again if that fails with domain keys that have changed since.
+
+        A version may have been given again, to a domain key that was not read yet. Raises what ``act`` does.
+        """
+        known = self._wrappers
         try:
-            return wrapper.unwrap(envelope, bound_to)
+            return act()
         except UnsealError:
-            # The version may have been given again, to a domain key that is not read yet.
             self.take_over_changes()
-            now = self._of_version(place, stored=stored)
-            if now is wrapper:
+            if self._wrappers is known:
                 raise
-        return now.unwrap(envelope, bound_to)
+        return act()
 
     def _of_version(self, place: tuple[str, int], *, stored: bool) -> KeyWrapper:
         if place not in self._wrappers and (stored or self._is_stale):
@@ -355,10 +364,6 @@ class DomainKeys:
 
 def _made_at(sealed: Iterable[SealedDomainKey]) -> dict[tuple[str, int], float | None]:
     return {(each.scope, each.version): each.created_at for each in sealed}
-
-
-def _nothing() -> None:
-    """Do nothing, where no other process can change the domain keys."""
 
 
 def _unsealed(record: SealedDomainKey, seal: Seal) -> tuple[OpenDomainKey, bool]:

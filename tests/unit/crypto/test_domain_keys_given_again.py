@@ -2,7 +2,8 @@
 
 import pytest
 
-from strongroom.crypto.domain_keys import IAM_SCOPE, DomainKeys, create_domain_key
+from strongroom.crypto.domain_keys import IAM_SCOPE, DomainKeys, create_domain_key, full_depth_domain_key
+from strongroom.crypto.hsm.wrapped_keys import WrappedKey, opened, token_of
 from strongroom.crypto.seal import SealedDomainKey, UnsealError
 from strongroom.crypto.seals.root_key import RootKey, RootKeySeal
 from strongroom.entropy import system_entropy
@@ -15,6 +16,7 @@ def sealed(version: int, now: float) -> SealedDomainKey:
     return create_domain_key(IAM_SCOPE, version, SEAL, system_entropy, now)
 
 
+MADE = ((b"l", 1.0), (b"k", 2.0))
 FIRST, LOST, KEPT = sealed(1, 0.0), sealed(2, 1.0), sealed(2, 2.0)
 
 
@@ -80,3 +82,15 @@ def test_a_write_makes_no_code_with_the_lost_key_after_the_change_was_noted() ->
     process.note_change()
     assert process.row_keys.require(2)
     assert others.row_keys.verifies(b"row", process.row_keys.mac(b"row"))
+
+
+def test_a_change_that_was_noted_is_read_for_a_key_that_hardware_has_wrapped() -> None:
+    lost, kept = (full_depth_domain_key("r", 1, each * 16, SEAL, system_entropy, now) for each, now in MADE)
+    process, others = keys(lost), keys(kept)
+    domain_key = others.newest_of_full_depth("r")
+    assert domain_key is not None
+    token = token_of(domain_key, WrappedKey(b"wrapped", b""), b"")
+    process.follow(lambda: process.update([kept], SEAL), lambda: None)
+    process.note_change()
+    found, key = opened(process, "r", token, b"")
+    assert (found.object_id, key.wrapped) == (b"k" * 16, b"wrapped")
