@@ -27,6 +27,7 @@ APPROVED_TLS_SUITES = tuple(suite for suite in TLS_SUITES if "CHACHA20" not in s
 _YEAR = 31_622_400
 """Seconds; more than that, or infinity, is too much for the calls of the system that wait."""
 _MOST = 1 << 40
+MOST_WORKERS = 60
 PositiveSeconds = Annotated[float, Meta(gt=0, le=_YEAR)]
 Account = Annotated[str, Meta(pattern=r"\A[0-9]{12}\Z", description="an account id of 12 digits")]
 _ISSUER = "a URL without `?` and `#` that begins with"
@@ -209,8 +210,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """How much a request's time may differ from the server's."""
     keeper_interval: Annotated[float, Meta(ge=0.05, le=_YEAR)] = 5.0
     """The interval at which due rotations and deletions are done."""
-    workers: Annotated[int, Meta(ge=0, le=60)] = 0
-    """The number of worker processes; 0 means one for each core."""
+    workers: Annotated[int, Meta(ge=0, le=MOST_WORKERS)] = 0
+    """The number of worker processes; 0 means one for each core, as far as that is allowed."""
     worker_timeout: Annotated[float, Meta(ge=3, le=_YEAR)] = 30.0
     """How long one of several workers may miss its heartbeat before it is killed and replaced."""
     threads: Annotated[int, Meta(ge=1, le=256)] = 4

@@ -20,7 +20,7 @@ from scrapes import scrape, scrape_until
 
 PLAINTEXT = b"not to be released"
 
-PATIENCE = 10
+PATIENCE = 120
 
 
 def leave_room(server: RunningServer, size: int) -> None:

@@ -27,7 +27,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         for _ in range(5):
             client_of(server).create_key()
         server.process.kill()
-        server.process.wait(10)
+        server.process.wait(60)
     return folder / "older", folder / "data"
 
 

@@ -198,18 +198,25 @@ def test_a_token_that_hangs_does_not_hold_up_other_calls(module: FaultyModule, s
     module.behave("hang")
     code, seconds = error_of(kms.decrypt, CiphertextBlob=blob)
     assert code == "DependencyTimeoutException"
-    assert 4.0 < seconds < 20.0
-    waiting = [threading.Thread(target=_decrypts, args=(kms, blob)) for _ in range(2)]
-    for each in waiting:
-        each.start()
-    begun = time.monotonic()
-    assert kms.verify(KeyId=signer, **SIGNED, Signature=signature)["SignatureValid"]
-    assert kms.describe_key(KeyId=key)["KeyMetadata"]["Enabled"]
-    assert time.monotonic() - begun < 4.0
-    module.behave("")
-    for each in waiting:
-        each.join()
-    wait_until(lambda: _decrypts(kms, blob))
+    assert seconds > 4.0
+
+    def are_answered_meanwhile() -> bool:
+        """Make calls while others wait for the token; tell whether these wait still when those are answered."""
+        module.behave("hang")
+        waiting = [threading.Thread(target=_decrypts, args=(kms, blob)) for _ in range(2)]
+        for each in waiting:
+            each.start()
+        assert kms.verify(KeyId=signer, **SIGNED, Signature=signature)["SignatureValid"]
+        assert kms.describe_key(KeyId=key)["KeyMetadata"]["Enabled"]
+        wait = all(each.is_alive() for each in waiting)
+        module.behave("")
+        for each in waiting:
+            each.join()
+        wait_until(lambda: _decrypts(kms, blob))
+        return wait
+
+    # A busy machine may take longer than they wait, but not each time.
+    wait_until(are_answered_meanwhile)
 
 
 def test_a_token_that_is_slow_answers_all_the_same(module: FaultyModule, server: RunningServer) -> None:

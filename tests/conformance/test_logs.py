@@ -12,6 +12,7 @@ import pytest
 from client_errors import error_code_of
 from clients import Answer, client_of, credentials_of, send, signed
 from local_server import RunningServer, running_server
+from server_processes import wait_until
 
 PLAINTEXT = b"Attack at dawn, by the north gate"
 CONTEXT = {"purpose": "a context that is not logged"}
@@ -108,6 +109,26 @@ def test_workers_name_themselves(tmp_path: Path) -> None:
     assert len(lines) == 40
     assert {line["worker"] for line in lines} <= {"w0", "w1", "w2"}
     assert len({line["worker"] for line in lines}) > 1
+
+
+def test_processes_beside_the_workers_name_themselves_and_the_node(tmp_path: Path) -> None:
+    # Nothing listens on port 1, so both have something to say.
+    secret = tmp_path / "secret"
+    secret.write_text("whsec_" + "A" * 32)
+    secret.chmod(0o600)
+    options = settings(
+        tmp_path,
+        'log-format = "json"\n[[audit-ship]]\nto = "syslog+tls://127.0.0.1:1"\n'
+        f'[[events]]\nto = "https://127.0.0.1:1/"\nsecret-file = "{secret}"\n',
+    )
+    with running_server(tmp_path / "data", tmp_path / "log", *options) as server:
+        kms = client_of(server)
+        kms.rotate_key_on_demand(KeyId=kms.create_key()["KeyMetadata"]["KeyId"])
+        wait_until(lambda: {"shipper", "events"} <= {line.get("worker") for line in lines_of(tmp_path / "log")})
+        assert server.stop() == 0
+    node = (tmp_path / "data" / "node-id").read_text().split()[-1]
+    lines = [line for line in lines_of(tmp_path / "log") if line.get("worker") in {"shipper", "events"}]
+    assert {line["node"] for line in lines} == {node}
 
 
 @pytest.mark.parametrize("form", ["json", "text"])

@@ -98,6 +98,8 @@ def test_a_node_that_has_stopped_is_not_missed(nodes: Nodes) -> None:
     assert nodes[1].stop() == 0
     code, statuses = found(nodes)
     assert (code, len(statuses)) == (0, 1)
+    assert nodes[0].stop() == 0
+    assert found(nodes) == (1, [])
 
 
 def test_a_database_that_cannot_be_reached_is_an_error(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def trickle(connection: socket.socket) -> None:
 
 def serve(*options: str, data: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "strongroom", "serve", "--data", str(data), "--listen", "127.0.0.1:0", *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_starts_that_are_refused_say_why(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def handshake(server: RunningServer, *options: str) -> str | None:
     """Connect with ``openssl s_client``; return the version and suite that were agreed on, None if none were."""
     # The lowest security level: the client is to offer what the server must refuse.
     command = ["openssl", "s_client", "-connect", urlsplit(server.endpoint).netloc, "-cipher", "ALL:@SECLEVEL=0"]
-    done = subprocess.run([*command, *options], input="", capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([*command, *options], input="", capture_output=True, text=True, timeout=120, check=False)
     found = re.search(r"New, (TLSv[\d.]+), Cipher is (\S+)", done.stdout)
     return None if found is None or done.returncode != 0 else found[2]
 
@@ -114,7 +114,7 @@ def curl(server: RunningServer, rsa: Pair, *options: str) -> str:
     """Return the status that curl got for /healthz, ``000`` for none."""
     command = ["curl", "-s", "-o", os.devnull, "-w", "%{http_code}", "--cacert", str(rsa.certificate)]
     done = subprocess.run(
-        [*command, *options, f"{server.endpoint}/healthz"], capture_output=True, text=True, timeout=30, check=False
+        [*command, *options, f"{server.endpoint}/healthz"], capture_output=True, text=True, timeout=120, check=False
     )
     return done.stdout
 
@@ -163,7 +163,7 @@ def alert_of(server: RunningServer, *options: str) -> str:
     command = ["openssl", "s_client", "-connect", urlsplit(server.endpoint).netloc, "-cipher", "ALL:@SECLEVEL=0"]
     # A client of TLS 1.3 must read after its handshake, because that is over for it before the server has looked.
     done = subprocess.run(
-        [*command, *options, "-ign_eof"], input="", capture_output=True, text=True, timeout=8, check=False
+        [*command, *options, "-ign_eof"], input="", capture_output=True, text=True, timeout=60, check=False
     )
     return done.stderr
 
@@ -180,7 +180,7 @@ def test_failed_handshakes_are_counted_by_reason_and_logged_once(folder: Path, r
         address = urlsplit(server.endpoint)
         place = (address.hostname or "", address.port or 0)
         socket.create_connection(place).close()
-        with socket.create_connection(place, timeout=8) as plain:
+        with socket.create_connection(place, timeout=60) as plain:
             plain.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
             while plain.recv(4096):
                 pass

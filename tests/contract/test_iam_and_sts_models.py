@@ -4,8 +4,10 @@ Requests must have every member of the model, with its limits. Responses may lac
 """
 
 import base64
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -69,6 +71,15 @@ def test_protocol_version_and_namespace_match_the_model(service: str) -> None:
     assert table.keys() <= set(MODELS[service].operation_names)
     reply = AwsQuery(service, "GetUser").reply(Empty(), REQUEST_ID)
     assert reply.body.startswith(f'<GetUserResponse xmlns="{metadata["xmlNamespace"]}">'.encode())
+
+
+def test_every_operation_that_is_missing_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "divergences.md").read_text(encoding="utf-8")
+    section = page.partition("## Operations of IAM and STS that are missing\n")[2].partition("\n## ")[0]
+    (_, _, *rows) = [line for line in section.splitlines() if line.startswith("|")]
+    listed = [name for row in rows for name in re.findall(r"\w+", row.split("|")[2])]
+    of_the_models = {name for model in MODELS.values() for name in model.operation_names}
+    assert sorted(listed) == sorted(of_the_models - IAM_TABLE.keys() - STS_TABLE.keys())
 
 
 def test_the_unsigned_operations_are_those_of_the_model() -> None:

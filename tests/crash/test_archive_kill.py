@@ -1,18 +1,17 @@
 """``audit archive`` and ``audit prune`` that are killed at any moment: no segment is lost, and none is there twice."""
 
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from accounts import strongroom, succeed
+from accounts import succeed
 from audits import audit_files
-from child_processes import killed
+from child_processes import timed
 from clients import client_of
 from local_server import running_server
+from server_processes import wait_until
 
 KILLS = 8
 CALLS = 700
@@ -26,28 +25,15 @@ def data(tmp_path: Path) -> Iterator[Path]:
         kms = client_of(server)
         for _ in range(CALLS):
             kms.list_keys()
-        time.sleep(1)
+        # What no signature covers is not moved.
+        wait_until(lambda: "no signature covers" not in succeed(tmp_path / "data", "audit", "verify"))
         yield tmp_path / "data"
         kms.list_keys()
         assert server.stop() == 0
 
 
-def killed_after(seconds: float, data: Path, *arguments: str) -> bool:
-    """Run a command and kill it; tell whether it was still running."""
-    command = [sys.executable, "-m", "strongroom", *arguments, "--data", str(data)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process, killed(process):
-        try:
-            process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return True
-    return False
-
-
-def duration(data: Path, *arguments: str) -> float:
-    """Return how long a command takes that has nothing to do."""
-    begun = time.monotonic()
-    strongroom(data, *arguments)
-    return time.monotonic() - begun
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "strongroom", *map(str, arguments)]
 
 
 @pytest.mark.parametrize("compress", [(), ("--compress",)])
@@ -55,12 +41,13 @@ def test_an_archive_that_is_killed_loses_nothing_and_doubles_nothing(
     data: Path, tmp_path: Path, compress: tuple[str, ...]
 ) -> None:
     archive = tmp_path / "archive"
-    command = ("audit", "archive", "--to", str(archive), *compress)
+    move = ("audit", "archive", "--to", str(archive), *compress)
     contents = {path.name: path.read_bytes() for path in audit_files(data)}
-    start = duration(data, "audit", "archive", "--to", str(tmp_path / "none"), "--older-than", "9")
+    # One that has nothing to do.
+    times = timed(command("audit", "archive", "--to", tmp_path / "none", "--older-than", "9", "--data", data))
     hits = 0
     for kill in range(KILLS):
-        hits += killed_after(start * (0.7 + 0.8 * kill / KILLS), data, *command)
+        hits += times.kill(0.7 + 0.8 * kill / KILLS, command(*move, "--data", data)) != 0
         folders = ("--archive", str(archive)) if archive.exists() else ()
         told = succeed(data, "audit", "verify", *folders)
         assert "The log is whole." in told
@@ -68,7 +55,7 @@ def test_an_archive_that_is_killed_loses_nothing_and_doubles_nothing(
         there = {path.name.removesuffix(".gz") for path in archive.iterdir()} if folders else set()
         assert set(contents) <= here | there
     assert hits
-    succeed(data, *command)
+    succeed(data, *move)
     here = {path.name for path in audit_files(data)}
     names = {path.name.removesuffix(".gz") for path in archive.iterdir()}
     assert here.isdisjoint(names)
@@ -85,12 +72,12 @@ def test_an_archive_that_is_killed_loses_nothing_and_doubles_nothing(
 def test_pruning_that_is_killed_is_stated_before_anything_is_gone(data: Path, tmp_path: Path) -> None:
     archive = tmp_path / "archive"
     succeed(data, "audit", "archive", "--to", str(archive))
-    command = ("audit", "prune", str(archive), "--older-than", "0")
-    start = duration(data, "audit", "prune", str(archive), "--older-than", "9")
+    prune = ("audit", "prune", str(archive), "--older-than")
+    times = timed(command(*prune, "9", "--data", data))
     for part in range(4):
-        killed_after(start * (0.7 + part / 5), data, *command)
+        times.kill(0.7 + part / 5, command(*prune, "0", "--data", data))
         # What is missing in the archive is stated as pruned: else this were a finding.
         assert "The log is whole." in succeed(data, "audit", "verify", "--archive", str(archive))
-    succeed(data, *command)
+    succeed(data, *prune, "0")
     assert list(archive.iterdir()) == []
     assert "The log is whole." in succeed(data, "audit", "verify", "--archive", str(archive))

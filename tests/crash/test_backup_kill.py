@@ -5,20 +5,19 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from accounts import succeed
-from child_processes import killed_after
+from child_processes import timed
 from local_deployment import LocalDeployment
 from strongroom.clock import ManualClock
 
 KEYS = 300
-MOMENTS = 10
-"""How many kills of each kind, spread over the time that the command takes."""
+MOMENTS = [0.4 + 0.65 * number / 9 for number in range(10)]
+"""When commands are killed, as parts of the time that they take: over all of it, most at its end."""
 
 
 class Folder:
@@ -53,23 +52,15 @@ def verified(path: Path, root_key: Path) -> bool:
     return done.returncode == 0 and f"{KEYS} keys" in done.stdout and "The backup is whole." in done.stdout
 
 
-def moments(arguments: list[str]) -> Iterator[float]:
-    """Yield moments at which to kill a command, in seconds after its start: over all of its time, most at its end."""
-    begun = time.monotonic()
-    subprocess.run(arguments, check=True, capture_output=True)
-    whole = time.monotonic() - begun
-    for number in range(MOMENTS):
-        yield whole * (0.4 + 0.65 * number / (MOMENTS - 1))
-
-
 def test_a_backup_that_is_killed_leaves_no_file_that_passes_for_one(made: Folder, tmp_path: Path) -> None:
     folder = tmp_path / "backups"
     folder.mkdir()
     back_up = command("backup", "--to", folder, "--unencrypted", "--data", made.data)
     killed = 0
-    for moment in moments(back_up):
+    times = timed(back_up)
+    for moment in MOMENTS:
         before = set(folder.iterdir())
-        killed += killed_after(moment, back_up) != 0
+        killed += times.kill(moment, back_up) != 0
         for path in set(folder.iterdir()) - before:
             assert path.name.startswith(".") or verified(path, made.root_key)
     assert killed
@@ -77,8 +68,10 @@ def test_a_backup_that_is_killed_leaves_no_file_that_passes_for_one(made: Folder
     for path in folder.iterdir():
         path.unlink()
     succeed(made.data, "backup", "--to", str(folder), "--unencrypted")
-    for moment in moments([*back_up, "--keep", "1"]):
-        killed_after(moment, [*back_up, "--keep", "1"])
+    keep_one = [*back_up, "--keep", "1"]
+    times = timed(keep_one)
+    for moment in MOMENTS:
+        times.kill(moment, keep_one)
         whole = [path for path in folder.iterdir() if not path.name.startswith(".")]
         assert whole
         assert verified(whole[0], made.root_key)
@@ -95,9 +88,10 @@ def test_a_restore_that_is_killed_leaves_nothing_or_all(made: Folder, tmp_path: 
         return command("restore", made.backup, *options)
 
     killed = 0
-    for moment in moments(restore(tmp_path / "first")):
+    times = timed(restore(tmp_path / "first"))
+    for moment in MOMENTS:
         target = tmp_path / f"new{next(numbers)}"
-        killed += killed_after(moment, restore(target)) != 0
+        killed += times.kill(moment, restore(target)) != 0
         if target.exists():
             # It was put in place just before: then everything is there.
             assert "The log is whole." in succeed(target, "audit", "verify")
@@ -113,7 +107,7 @@ def test_a_restore_that_is_killed_leaves_nothing_or_all(made: Folder, tmp_path: 
             assert done.returncode != 0
             assert "was served before" in done.stderr
         # The next attempt removes what was left.
-        assert killed_after(60, restore(target)) == 0
+        subprocess.run(restore(target), check=True, capture_output=True)
         assert not hidden.exists()
         assert (target / "strongroom.db").exists()
     assert killed
@@ -122,7 +116,8 @@ def test_a_restore_that_is_killed_leaves_nothing_or_all(made: Folder, tmp_path: 
 def test_a_verification_that_is_killed_changes_nothing(made: Folder) -> None:
     before = made.backup.read_bytes()
     verify = command("backup", "verify", made.backup, "--root-key", made.root_key)
-    for moment in itertools.islice(moments(verify), 0, None, 4):
-        killed_after(moment, verify)
+    times = timed(verify)
+    for moment in MOMENTS[::4]:
+        times.kill(moment, verify)
     assert made.backup.read_bytes() == before
     assert verified(made.backup, made.root_key)

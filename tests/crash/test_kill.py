@@ -62,6 +62,7 @@ def test_every_acknowledged_key_alias_and_ciphertext_survives_kill_9(tmp_path: P
                 writer.start()
             target = (kill + 1) * CALLS // KILLS
             while len(done.keys) + len(done.aliases) + len(done.blobs) < target and not failures:
+                assert any(writer.is_alive() for writer in writers)
                 time.sleep(0.001)
             server.process.send_signal(signal.SIGKILL)
             for writer in writers:
@@ -91,7 +92,8 @@ def test_sigterm_answers_what_is_in_work_and_loses_nothing(tmp_path: Path) -> No
         writers = [threading.Thread(target=work, args=(server, done, failures)) for _ in range(WRITERS)]
         for writer in writers:
             writer.start()
-        while len(done.blobs) < 50:
+        while len(done.blobs) < 50 and not failures:
+            assert any(writer.is_alive() for writer in writers)
             time.sleep(0.001)
         assert server.stop() == 0
         for writer in writers:

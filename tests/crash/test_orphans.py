@@ -11,7 +11,7 @@ import pytest
 
 from clients import client_of
 from local_server import running_server
-from server_processes import children_of, is_alive, wait_until
+from server_processes import PATIENCE, children_of, is_alive, wait_until
 from started_servers import announced, failed_start, started
 
 WORKERS = 2
@@ -45,7 +45,7 @@ def test_orphans_that_still_hold_the_folder_are_waited_for(tmp_path: Path) -> No
     data, log = tmp_path / "data", tmp_path / "next"
     with running_server(data, tmp_path / "log") as server:
         assert server.stop() == 0
-    holder = subprocess.Popen(["flock", "--no-fork", str(data), "sleep", "60"])
+    holder = subprocess.Popen(["flock", "--no-fork", str(data), "sleep", "600"])
     try:
         wait_until(lambda: "sleep" in Path(f"/proc/{holder.pid}/comm").read_text())
         with started(log, data, "--workers", str(WORKERS)) as process:
@@ -57,7 +57,7 @@ def test_orphans_that_still_hold_the_folder_are_waited_for(tmp_path: Path) -> No
             holder.wait()
             assert announced(process)
             process.terminate()
-            assert process.wait(60) == 0
+            assert process.wait(PATIENCE) == 0
     finally:
         holder.kill()
         holder.wait()

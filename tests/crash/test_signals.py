@@ -5,12 +5,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from clients import client_of
+from halted_commands import stopped_at
 from local_server import RunningServer, running_server
 from server_processes import PATIENCE, children_of, wait_until
 
@@ -41,7 +42,7 @@ def test_a_server_survives_all_that_are_no_faults(server: RunningServer, tmp_pat
         for number in SURVIVED:
             os.kill(pid, number)
         wait_until(lambda: all(f"{named(number)} does nothing" in log.read_text() for number in NOTED))
-    assert "SIGHUP: no setting has changed" in log.read_text()
+    wait_until(lambda: "SIGHUP: no setting has changed" in log.read_text())
     for _ in range(5):
         client_of(server).create_key()
     assert children_of(server.process.pid) == workers
@@ -74,38 +75,27 @@ HELD = (signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 
 
 def test_signals_that_come_while_the_modules_are_loaded(tmp_path: Path) -> None:
-    with starting(tmp_path) as server:
+    with loading(tmp_path) as server:
         for number in HELD:
             server.send_signal(number)
+        server.send_signal(signal.SIGCONT)
         assert server.stdout is not None
         shown = server.stdout.readline()
-        assert b" serves account " in shown, server.communicate(timeout=5)
+        assert " serves account " in shown, server.communicate(timeout=PATIENCE)
         server.terminate()
         assert server.wait(PATIENCE) == 0
     for number in (signal.SIGTERM, signal.SIGINT):
-        with starting(tmp_path) as server:
+        with loading(tmp_path) as server:
             server.send_signal(number)
+            server.send_signal(signal.SIGCONT)
             output, errors = server.communicate(timeout=PATIENCE)
-            assert (server.returncode, output, errors) == (0, b"Strongroom has stopped.\n", b"")
+            assert (server.returncode, output, errors) == (0, "Strongroom has stopped.\n", "")
 
 
-@contextmanager
-def starting(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a server, and return it as soon as its first module has run."""
-    command = [sys.executable, "-m", "strongroom", "serve", "--data", str(tmp_path / "data"), "--listen", "127.0.0.1:0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as server:
-        try:
-            # Not one alone: nohup(1), for example, has SIGHUP ignored from the beginning.
-            wait_until(lambda: all(ignores(server.pid, number) for number in HELD))
-            yield server
-        finally:
-            server.kill()
-
-
-def ignores(pid: int, number: signal.Signals) -> bool:
-    status = Path(f"/proc/{pid}/status").read_text()
-    ignored = next(line for line in status.splitlines() if line.startswith("SigIgn:"))
-    return bool(int(ignored.split()[1], 16) >> (number - 1) & 1)
+def loading(folder: Path) -> AbstractContextManager[subprocess.Popen[str]]:
+    """Start a server that stops (SIGSTOP) while it loads its modules."""
+    command = ("serve", "--data", folder / "data", "--listen", "127.0.0.1:0")
+    return stopped_at("import", r"^strongroom\.cli\.main$", *command)
 
 
 def test_an_interrupt_while_a_command_is_loaded_is_told_in_one_line() -> None:

@@ -7,18 +7,31 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from child_processes import killed
 from clients import client_of
 from local_server import RunningServer, running_server
-from server_processes import PATIENCE, children_of, is_alive, wait_until
+from raw_connections import has_reply, open_connections, send_all
+from server_processes import PATIENCE, children_of, is_alive, is_stopped, wait_until
 
 WORKERS = 3
 TIMEOUT = 5
+CONNECTIONS = 20
+"""So many, that the kernel gives some to each worker."""
+ATTEMPTS = 5
+HALTED_WORKER = """
+import os, signal, sys
+if sys.orig_argv[-1] == "strongroom.cli.worker":
+    os.kill(os.getpid(), signal.SIGSTOP)
+"""
+"""Python runs a module of the name ``sitecustomize`` when it starts."""
+STOP_SIGNAL_DELAY = 1.0
+"""Seconds for which a start waits for a stop signal, once one of its workers was ended by one."""
 
 
 @pytest.fixture
@@ -54,29 +67,48 @@ def is_told(log: Path, text: str) -> bool:
 
 
 def test_a_worker_that_hangs_is_replaced_and_the_others_go_on(server: RunningServer, log: Path) -> None:
-    before = children_of(server.process.pid)
-    os.kill(before[1], signal.SIGSTOP)
-    served = 0
-    while is_alive(before[1]):
-        served += answers(server, 0.2)
-    assert served > 0
-    wait_until(partial(is_told, log, f"worker 1 sent no heartbeat for {TIMEOUT} s; killed it"))
-    wait_until(lambda: len(set(children_of(server.process.pid)) - {before[1]}) == WORKERS)
-    assert {before[0], before[2]} < set(children_of(server.process.pid))
+    # On a busy machine, a worker may be replaced before this process has looked for an answer of the others.
+    assert any(_answers_while_one_hangs(server, log, number) for number in range(WORKERS))
     client_of(server).create_key()
 
 
+def _answers_while_one_hangs(server: RunningServer, log: Path, number: int) -> bool:
+    """Stop the oldest worker, which has this number, until it is replaced; tell whether others answered before."""
+    hangs, *others = children_of(server.process.pid)
+    os.kill(hangs, signal.SIGSTOP)
+    with open_connections(server, CONNECTIONS) as connections:
+        send_all(connections, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        wait_until(lambda: any(map(has_reply, connections)))
+        answered = is_alive(hangs)
+    wait_until(partial(is_told, log, f"worker {number} sent no heartbeat for {TIMEOUT} s; killed it"))
+    wait_until(lambda: len(set(children_of(server.process.pid)) - {hangs}) == WORKERS)
+    assert set(others) < set(children_of(server.process.pid))
+    return answered
+
+
 def test_no_worker_is_killed_for_time_in_which_all_were_stopped(server: RunningServer) -> None:
+    # On a busy machine, workers may have to wait for this process while the supervisor goes on already.
+    assert any(_go_on_after_a_pause(server) for _ in range(ATTEMPTS))
+
+
+def _go_on_after_a_pause(server: RunningServer) -> bool:
+    """Stop all processes for a while; tell whether all went on. Fails if not, and the supervisor was not far ahead."""
     workers = children_of(server.process.pid)
     for pid in (server.process.pid, *workers):
         os.kill(pid, signal.SIGSTOP)
     time.sleep(2 * TIMEOUT)
+    began = time.monotonic()
     # The supervisor first, so that it checks before any worker has had time for a heartbeat.
     for pid in (server.process.pid, *workers):
         os.kill(pid, signal.SIGCONT)
         time.sleep(0.2)
+    ahead = time.monotonic() - began
     time.sleep(2)
-    assert children_of(server.process.pid) == workers
+    if children_of(server.process.pid) == workers:
+        return True
+    assert ahead > TIMEOUT / 2
+    wait_until(lambda: len(set(children_of(server.process.pid)) - set(workers)) == WORKERS)
+    return False
 
 
 def test_workers_that_end_together_come_back_together(server: RunningServer, log: Path) -> None:
@@ -120,8 +152,10 @@ def test_a_start_works_at_once_after_the_supervisor_was_killed(tmp_path: Path, l
 
 
 @contextmanager
-def starting(folder: Path, log: Path, workers: int, *wrapper: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a server as a terminal does, in a process group of its own."""
+def starting(
+    folder: Path, log: Path, workers: int, *wrapper: str, **environment: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a server as a terminal does, in a process group of its own. ``environment`` is added to ours."""
     command = [sys.executable, "-m", "strongroom", "serve", "--data", str(folder), "--listen", "127.0.0.1:0"]
     with (
         log.open("w") as errors,
@@ -130,12 +164,23 @@ def starting(folder: Path, log: Path, workers: int, *wrapper: str) -> Iterator[s
             stdout=subprocess.PIPE,
             stderr=errors,
             start_new_session=True,
+            env={**os.environ, **environment},
         ) as process,
+        killed(process),
     ):
-        try:
-            yield process
-        finally:
-            process.kill()
+        yield process
+
+
+@contextmanager
+def halted_start(folder: Path, log: Path) -> Iterator[tuple[subprocess.Popen[bytes], list[int]]]:
+    """Start a server whose workers are stopped before they do anything; yield it and them."""
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(HALTED_WORKER)
+    with starting(folder / "data", log, WORKERS, PYTHONPATH=str(folder)) as process:
+        wait_until(lambda: len(children_of(process.pid)) == WORKERS)
+        workers = children_of(process.pid)
+        wait_until(lambda: all(map(is_stopped, workers)))
+        yield process, workers
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -154,10 +199,9 @@ def test_a_stop_during_the_start_is_clean(tmp_path: Path, log: Path, number: sig
 
 
 def test_a_worker_that_cannot_start_ends_the_start(tmp_path: Path, log: Path) -> None:
-    with starting(tmp_path / "data", log, WORKERS) as process:
-        wait_until(lambda: len(children_of(process.pid)) == WORKERS)
-        workers = children_of(process.pid)
+    with halted_start(tmp_path / "start", log) as (process, workers):
         os.kill(workers[1], signal.SIGKILL)
+        go_on(workers[0], workers[2])
         assert process.wait(PATIENCE) == 1
         assert not any(map(is_alive, workers))
     why = "it was ended by SIGKILL; the kernel does so when memory runs out"
@@ -165,19 +209,36 @@ def test_a_worker_that_cannot_start_ends_the_start(tmp_path: Path, log: Path) ->
 
 
 def test_a_stop_during_the_start_may_reach_a_worker_first(tmp_path: Path, log: Path) -> None:
-    with starting(tmp_path / "data", log, WORKERS) as process:
-        wait_until(lambda: len(children_of(process.pid)) == WORKERS)
-        worker = children_of(process.pid)[1]
-        os.kill(worker, signal.SIGTERM)
-        wait_until(lambda: not is_alive(worker))
+    # On a busy machine, the stop may reach the supervisor too late.
+    assert any(_stop_is_clean(tmp_path / f"start{number}", log) for number in range(ATTEMPTS))
+
+
+def _stop_is_clean(folder: Path, log: Path) -> bool:
+    """Stop a worker that starts, then its supervisor; tell whether that was clean. Fails if not, and it was in time."""
+    with halted_start(folder, log) as (process, workers):
+        began = time.monotonic()
+        os.kill(workers[1], signal.SIGTERM)
+        go_on(workers[1])
+        wait_until(lambda: not is_alive(workers[1]))
         process.terminate()
-        assert process.wait(PATIENCE) == 0
-    assert not log.read_text()
+        took = time.monotonic() - began
+        go_on(workers[0], workers[2])
+        code = process.wait(PATIENCE)
+    if (code, log.read_text()) == (0, ""):
+        return True
+    assert took > STOP_SIGNAL_DELAY
+    return False
+
+
+def go_on(*processes: int) -> None:
+    for pid in processes:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
 
 
 def test_orphan_processes_are_reaped(tmp_path: Path, log: Path) -> None:
     """As process 1 of a container, the server becomes the parent of processes whose own parent has ended."""
-    with starting(tmp_path / "data", log, WORKERS, "sh", "-c", 'sleep 60 & exec "$@"', "sh") as process:
+    with starting(tmp_path / "data", log, WORKERS, "sh", "-c", 'sleep 600 & exec "$@"', "sh") as process:
         wait_until(lambda: len(children_of(process.pid)) == WORKERS + 1)
         os.kill(min(children_of(process.pid)), signal.SIGKILL)
         wait_until(lambda: len(children_of(process.pid)) == WORKERS)

@@ -73,7 +73,7 @@ def test_a_clock_that_jumps_a_month_for_seven_seconds(tmp_path: Path, data: Path
         doomed, rotating = doomed_key(kms), kms.create_key()["KeyMetadata"]["KeyId"]
         kms.enable_key_rotation(KeyId=rotating, RotationPeriodInDays=90)
         before = kms.get_key_rotation_status(KeyId=rotating)["NextRotationDate"]
-        assert readiness(server) == "ok"
+        wait_until(lambda: readiness(server) == "ok")
         clock.set(1000 * DAY)
         wait_until(lambda: "strongroom clock accept" in readiness(server))
         assert "1000.0 days ahead" in readiness(server)
@@ -136,7 +136,7 @@ def test_a_month_in_which_the_server_was_stopped(tmp_path: Path, data: Path, clo
     clock.set(MONTH)
     with clock.server(data, tmp_path / "log") as server:
         wait_until(lambda: any(each["eventName"] == "DeleteKey" for each in audit_records(data)))
-        assert readiness(server) == "ok"
+        wait_until(lambda: readiness(server) == "ok")
         clock.set(0)
         assert state(client_of(server), doomed) == "NotFoundException"
         assert server.stop() == 0

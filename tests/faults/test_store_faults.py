@@ -26,7 +26,7 @@ def test_a_full_disk_is_said_once_and_ends_without_a_restart(tmp_path: Path) -> 
         (data / "audit").symlink_to(tmp_path / "audit")
         with faulty_store(data, tmp_path / "log") as store:
             key_id = store.key()
-            assert store.readiness() == ANSWERED
+            store.readiness_when(*ANSWERED)
             filling = fill(disk)
             # The files of the database have room for a few more.
             with suppress(store.kms.exceptions.DependencyTimeoutException):
@@ -118,7 +118,9 @@ def test_a_database_that_another_process_keeps_locked(tmp_path: Path) -> None:
             store.faults("busy", 1)
         # docs/operations.md: the first check that comes five seconds later.
         time.sleep(5)
-        assert store.readiness() == ANSWERED
+        assert "did not answer in time" not in store.readiness()[1]
+        # A write may be slow on a busy machine.
+        store.readiness_when(*ANSWERED)
         store.kms.create_key()
         store.assert_no_traceback()
         assert store.server.stop() == 0

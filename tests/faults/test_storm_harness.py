@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from fast_client import CallRefused, NoAnswer
 from request_balancer import RequestBalancer
+from server_processes import PATIENCE
 from switch_history import SwitchHistory
 
 
@@ -55,27 +56,33 @@ def test_a_switch_is_what_was_acknowledged_last_or_is_being_made_of_it() -> None
 
 
 def test_each_request_goes_to_the_next_server() -> None:
-    with _answering("first") as first, _answering("second") as second:
-        balancer = RequestBalancer([first, second])
-        connection = http.client.HTTPConnection("127.0.0.1", balancer.port)
+    with _answering("first") as first, _answering("second") as second, _balancing(first, second, PATIENCE) as port:
+        connection = http.client.HTTPConnection("127.0.0.1", port)
         told = []
         for size in (0, 10, 200_000, 1, 0):
             connection.request("POST", "/", b"x" * size)
             told.append(connection.getresponse().read())
         assert told == [b"first 0", b"second 10", b"first 200000", b"second 1", b"first 0"]
         connection.close()
-        balancer.close()
 
 
 def test_what_is_no_whole_request_stays_with_one_server() -> None:
-    with _answering("first") as first, _answering("second") as second:
-        balancer = RequestBalancer([first, second])
-        with socket.create_connection(("127.0.0.1", balancer.port)) as connection:
+    with _answering("first") as first, _answering("second") as second, _balancing(first, second, 0.2) as port:
+        with socket.create_connection(("127.0.0.1", port)) as connection:
             request = b"POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\nx"
             connection.sendall(2 * request + b"POST / HTTP/1.0\r\nContent-Length: 0\r\n\r\n")
             received = b"".join(iter(lambda: connection.recv(65536), b""))
         assert received.count(b"first") == 3
         assert b"second" not in received
+
+
+@contextmanager
+def _balancing(first: int, second: int, patience: float) -> Iterator[int]:
+    """Run a balancer before two servers; yield its port."""
+    balancer = RequestBalancer([first, second], patience)
+    try:
+        yield balancer.port
+    finally:
         balancer.close()
 
 
@@ -100,6 +107,8 @@ def _answering(name: str) -> Iterator[int]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield server.server_address[1]
-        server.shutdown()
-        thread.join()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()

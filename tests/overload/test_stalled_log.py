@@ -22,9 +22,11 @@ def server(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("STRONGROOM_ACCESS_LOG", "true")
     os.mkfifo(tmp_path / "log")
     reader = os.open(tmp_path / "log", os.O_RDONLY | os.O_NONBLOCK)
-    with running_server(tmp_path / "data", tmp_path / "log", "--workers", str(request.param)) as server:
-        yield server
-    os.close(reader)
+    try:
+        with running_server(tmp_path / "data", tmp_path / "log", "--workers", str(request.param)) as server:
+            yield server
+    finally:
+        os.close(reader)
 
 
 def test_a_log_without_a_reader_delays_nothing(server: RunningServer) -> None:
@@ -35,7 +37,7 @@ def test_a_log_without_a_reader_delays_nothing(server: RunningServer) -> None:
         for request, count, status in ((good, CALLS, 200), (forged, FORGED, 400), (good, 8, 200)):
             for _ in range(0, count, 8 if request is good else 4):
                 send_all(clients, request)
-                assert {reply.status for reply in replies(clients, within=10)} == {status}
+                assert {reply.status for reply in replies(clients)} == {status}
     workers = children_of(server.process.pid)
     if workers:
         os.kill(workers[0], signal.SIGKILL)

@@ -11,7 +11,7 @@ from audits import audit_records, throttled_records
 from clients import client_of
 from local_server import RunningServer
 from query_requests import unauthenticated_login
-from raw_connections import open_connections, replies, request_bytes, send_all, signed_request_bytes
+from raw_connections import PATIENCE, open_connections, replies, request_bytes, send_all, signed_request_bytes
 from server_processes import resident_memory
 
 Start = Callable[..., RunningServer]
@@ -63,7 +63,7 @@ def test_a_full_lane_refuses_and_records_it(start: Start, data: Path) -> None:
         os.kill(server.process.pid, signal.SIGCONT)
         send_all(fast_ones, fast)
         assert {reply.status for reply in replies(fast_ones)} == {200}
-        answers = replies(slow_ones, within=60)
+        answers = replies(slow_ones, within=10 * PATIENCE)
     refused = sum(answer.throttled for answer in answers)
     # A key pair that is finished while the requests are still being read frees a place for one more.
     assert 0 < refused <= 60 - PLACES

@@ -45,9 +45,9 @@ def test_type_path_and_name_make_up_the_resource(arn: Arn) -> None:
 def test_parsing_takes_time_proportional_to_the_length(piece: str) -> None:
     """A megabyte takes a few milliseconds; anything quadratic would take minutes."""
     text = "arn:aws:iam::1:user/" + piece * (1_000_000 // len(piece))
-    start = time.perf_counter()
+    start = time.process_time()
     arn = known_arn(text)
     assert arn.resource_name is not None
     assert arn.resource_path.startswith("/")
     assert str(arn) == text
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1

@@ -15,6 +15,7 @@ from kill_campaign import first_answer
 from ledger import Ledger
 from ledger_check import Check
 from ledger_load import load
+from server_processes import wait_until
 from warm_commands import command, strongroom, warm_server
 
 BACKUPS_OF_A_RUN = 4
@@ -68,6 +69,7 @@ class BackupCampaign:
 
     def _back_up(self, data: Path, ledger: Ledger) -> Made:
         time.sleep(self._random.uniform(*_BETWEEN))
+        wait_until(lambda: len(ledger.requests) > 0)
         number, begun = self.tally.injected, ledger.moment()
         self.tally.injected += 1
         path = self._scratch / f"backup{number}"

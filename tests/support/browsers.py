@@ -17,7 +17,7 @@ from typing_extensions import override
 from programs import program
 
 PAGE = Path(__file__).parents[1] / "conformance" / "browser" / "page.html"
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 Call = dict[str, str]
 """What the page signs and sends: endpoint, service, target, contentType, body, accessKeyId, secretAccessKey."""

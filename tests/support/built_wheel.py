@@ -37,7 +37,7 @@ class Installed:
     def run(self, *command: str | Path) -> str:
         """Run a command outside of the checkout, without its variables; return what it prints."""
         done = subprocess.run(
-            command, cwd=self.folder, env=self.environment, check=True, stdout=subprocess.PIPE, text=True, timeout=60
+            command, cwd=self.folder, env=self.environment, check=True, stdout=subprocess.PIPE, text=True, timeout=180
         )
         return done.stdout
 

@@ -33,6 +33,8 @@ class CommitProxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.at_commit = AtCommit.PASS
+        self.done: list[AtCommit] = []
+        """What has become of those that did not pass."""
         self._open: list[socket.socket] = []
         self._delayed: list[tuple[socket.socket, bytes]] = []
 
@@ -78,6 +80,7 @@ class CommitProxy:
 
     def _fail(self, client: socket.socket, server: socket.socket, data: bytes) -> None:
         how, self.at_commit = self.at_commit, AtCommit.PASS
+        self.done.append(how)
         client.shutdown(socket.SHUT_RDWR)
         if how is AtCommit.LOSE_ANSWER:
             server.sendall(data)

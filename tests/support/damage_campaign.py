@@ -148,7 +148,7 @@ def _by_weight(difference: str) -> bool:
 def _readiness(server: RunningServer) -> str:
     """Return what ``/readyz`` says."""
     try:
-        with urllib.request.urlopen(f"{server.endpoint}/readyz", timeout=15) as answer:  # noqa: S310 - our own server
+        with urllib.request.urlopen(f"{server.endpoint}/readyz", timeout=120) as answer:  # noqa: S310 - our own server
             text: bytes = answer.read()
     except urllib.error.HTTPError as error:
         return error.read().decode().strip()

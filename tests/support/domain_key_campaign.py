@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from campaign import Random, Tally
-from child_processes import killed_after
+from child_processes import KillTimes, timed
 from local_deployment import LocalDeployment
 from strongroom.clock import ManualClock
 from strongroom.crypto.domain_keys import IAM_SCOPE
@@ -42,7 +42,7 @@ class DomainKeyCampaign:
                 key_id = local.call("CreateKey")["KeyMetadata"]["KeyId"]
                 blob = local.call("Encrypt", KeyId=key_id, Plaintext=_plaintext(key_id))["CiphertextBlob"]
                 self._blobs.append((key_id, blob))
-        self._seconds: dict[str, float] = {}
+        self._times: dict[str, KillTimes] = {}
         self._settings = settings
         where = f", `{settings['key_protection']}`" if settings else ""
         self._tally = Tally(f"`kill -9` of `domain-keys rotate`, `destroy-old`{where}")
@@ -51,19 +51,17 @@ class DomainKeyCampaign:
         """Kill so many commands of each kind; raises AssertionError if anything does not open afterwards."""
         if self._settings:
             # The first one moves the keys.
-            self._seconds["rotate"] = _MOVE
+            self._times["rotate"] = KillTimes(_MOVE)
             self._round("rotate")
         for name in _COMMANDS:
-            begun = time.monotonic()
-            self._domain_keys(name)
-            self._seconds[name] = time.monotonic() - begun
+            self._times[name] = timed(self._command(name), self._environment)
         for _ in range(rounds):
             for name in _COMMANDS:
                 self._round(name)
         return self._tally
 
     def _round(self, name: str) -> None:
-        code = self._kill(name, self._seconds[name] * self._choose.uniform(0.3, 1.1))
+        code = self._times[name].kill(self._choose.uniform(0.3, 1.1), self._command(name), self._environment)
         self._tally.injected += 1
         self._tally.acknowledged += _KEYS
         self._tally.outcomes[f"{name} {'killed' if code == -signal.SIGKILL else 'done before'}"] += 1
@@ -83,9 +81,6 @@ class DomainKeyCampaign:
                 there = {each["region"]: each["version"] for each in status["domain_keys"] if each["there"]}
                 assert there == {each["scope"]: each["version"] for each in found if each["scope"] != IAM_SCOPE}, status
                 self._tally.outcomes["objects left"] = len(status["other_objects"])
-
-    def _kill(self, name: str, after: float) -> int:
-        return killed_after(after, self._command(name), self._environment)
 
     def _require_open(self) -> None:
         """Require that every record and key opens, and that a server decrypts what was encrypted at first."""

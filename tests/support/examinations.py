@@ -90,7 +90,7 @@ def prepare(folder: Path) -> Prepared:
     with running_server(found.killed, folder / "log", "--workers", "2") as server:
         client_of(server).create_key()
         server.process.kill()
-        server.process.wait(10)
+        server.process.wait(120)
     return found
 
 

@@ -149,7 +149,7 @@ def other_user() -> Iterator[tuple[Path, Sequence[str]]]:
 
 def change(database: Path, statement: str, *values: object) -> None:
     """Change the database with a connection of its own, as sqlite3(1) does."""
-    with closing(sqlite3.connect(database, timeout=10, isolation_level=None)) as connection:
+    with closing(sqlite3.connect(database, timeout=60, isolation_level=None)) as connection:
         connection.execute(statement, values)
 
 
@@ -162,7 +162,7 @@ def pages_of(database: Path, table: str) -> list[int]:
 
 def empty_log(database: Path) -> None:
     """Move the write-ahead log into the database, so that all pages are read from there."""
-    with closing(sqlite3.connect(database, timeout=10)) as connection:
+    with closing(sqlite3.connect(database, timeout=60)) as connection:
         end = time.monotonic() + PATIENCE
         while connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
             assert time.monotonic() < end

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from child_processes import killed
 from server_processes import is_stopped
 
 STEPS_END_WITHIN = 180.0
@@ -44,23 +45,27 @@ class Halted:
 
 
 @contextmanager
-def halted(event: str, path: str, *arguments: object) -> Iterator[Halted]:
+def stopped_at(event: str, path: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
     """Start a command that stops right before an event (https://docs.python.org/3/library/audit_events.html).
 
-    ``path`` is a regular expression for the first value of that event. The command goes on when the block ends.
+    ``path`` is a regular expression for the first value of that event. SIGCONT lets the command go on. It is killed at
+    the end of the block, if it still runs.
     """
-    with _run("-c", _HALT_AT, event, path, *arguments) as process:
+    with _run("-c", _HALT_AT, event, path, *arguments) as process, killed(process):
+        deadline = time.monotonic() + STEPS_END_WITHIN
+        while not is_stopped(process.pid):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline, f"{event} of {path} did not come"
+            time.sleep(0.01)
+        yield process
+
+
+@contextmanager
+def halted(event: str, path: str, *arguments: object) -> Iterator[Halted]:
+    """Start a command that stops right before an event, as ``stopped_at`` does; it goes on when the block ends."""
+    with stopped_at(event, path, *arguments) as process:
         command = Halted(process)
-        try:
-            deadline = time.monotonic() + STEPS_END_WITHIN
-            while not is_stopped(process.pid):
-                assert process.poll() is None, process.communicate()
-                assert time.monotonic() < deadline, f"{event} of {path} did not come"
-                time.sleep(0.01)
-            yield command
-        except BaseException:
-            process.kill()
-            raise
+        yield command
         process.send_signal(signal.SIGCONT)
         _, command.errors = process.communicate(timeout=STEPS_END_WITHIN)
         command.code = process.returncode

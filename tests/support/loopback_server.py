@@ -14,7 +14,7 @@ from strongroom.operations.lanes import Lane
 from strongroom.server.front import Capacity, Front
 from strongroom.service.counters import CallCounters
 
-PATIENCE = 30.0
+PATIENCE = 120.0
 LEASE_WAIT = 0.3
 """How long a request waits for a lease of the node, seconds."""
 

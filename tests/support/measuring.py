@@ -3,6 +3,7 @@
 Tracing doubles the time of all Python code of a process, ours or not. So in ``conformance``, where tests call servers
 with the clients of AWS, only the processes that tests start are measured. In ``crash``, ``faults`` and ``overload``
 nothing is: many processes there are killed before they could write what was measured, and others run the same code.
+The thousands of examples of ``properties``, and of the state matrix, run code that other tests run too.
 """
 
 import os
@@ -16,10 +17,10 @@ from coverage import Coverage
 from programs import COVERAGE
 
 _TESTS = Path(__file__).parents[1]
-_UNTRACED = {"conformance", "crash", "faults", "overload"}
-"""Where the process of the tests is not measured."""
-_UNMEASURED = _UNTRACED - {"conformance"}
-"""Where the processes that tests start are not measured either."""
+_UNMEASURED = {"crash", "faults", "overload"}
+"""Where no process is measured."""
+_UNTRACED = {*_UNMEASURED, "conformance", "properties", "contract/test_matrix.py"}
+"""Where the process of the tests is not measured: folders and files."""
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -33,13 +34,13 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Run a test, with its fixtures, as much measured as its folder tells."""
     try:
-        folder = item.path.relative_to(_TESTS).parts[0]
+        path = item.path.relative_to(_TESTS)
     except ValueError:
         return (yield)
     with ExitStack() as ending:
-        if folder in _UNTRACED:
+        if {path.parts[0], str(path)} & _UNTRACED:
             ending.enter_context(_untraced())
-        if folder in _UNMEASURED:
+        if path.parts[0] in _UNMEASURED:
             ending.enter_context(_unmeasured_processes())
         return (yield)
 

@@ -33,6 +33,10 @@ THINGS = 4
 LEASE = 0.3
 RACES_EACH = 3
 """How many races take place during one disturbance."""
+_USES_BETWEEN = 60
+"""How often the workers use something between two races at least, also on a busy machine."""
+_PATIENCE = 240
+"""Seconds. They only bound a hang."""
 
 
 def commit_change(writer: psycopg.Connection, name: str) -> int:
@@ -132,7 +136,7 @@ class Storm:
             while len(self._answers) < races and time.monotonic() < deadline:
                 with self._disturbed(nodes):
                     for _ in range(RACES_EACH):
-                        time.sleep(self._random.random() * LEASE / 4)
+                        self._pause(self._random.random() * LEASE / 4)
                         self._race(writer, settler)
             self.outcome.waited_out = settler.waited_out
         self._judge()
@@ -173,11 +177,23 @@ class Storm:
 
     def _until_used(self, nodes: list[_Node]) -> None:
         """Wait until every worker has used something."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + _PATIENCE
         while len(list(self._scratch.glob("uses-*"))) < len(nodes) * self._rules.workers:
             assert time.monotonic() < deadline, "the workers have not begun"
             time.sleep(0.05)
         time.sleep(2 * LEASE)
+
+    def _pause(self, seconds: float) -> None:
+        """Let the workers use things, or be refused to, for some time and for some times."""
+        enough = self._noted() + _USES_BETWEEN
+        time.sleep(seconds)
+        deadline = time.monotonic() + _PATIENCE
+        while self._noted() < enough:
+            assert time.monotonic() < deadline, "the workers do not get on"
+            time.sleep(0.005)
+
+    def _noted(self) -> int:
+        return sum(path.stat().st_size for path in self._scratch.glob("uses-*")) // USE.size
 
     def _race(self, writer: psycopg.Connection, settler: Settler) -> None:
         thing = self._random.randrange(THINGS)

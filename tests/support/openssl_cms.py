@@ -20,4 +20,4 @@ def describe(message: bytes) -> str:
 
 
 def _openssl(*arguments: str, message: bytes) -> bytes:
-    return subprocess.run(["openssl", *arguments], input=message, capture_output=True, timeout=30, check=True).stdout
+    return subprocess.run(["openssl", *arguments], input=message, capture_output=True, timeout=120, check=True).stdout

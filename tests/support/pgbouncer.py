@@ -51,7 +51,7 @@ class Pgbouncer:
     def __enter__(self) -> Self:
         command = unprivileged([program("pgbouncer", "pgbouncer"), "-q", str(self._settings)])
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while True:
             try:
                 self.servers()

@@ -20,6 +20,7 @@ from typing_extensions import override
 
 from free_ports import free_port
 from programs import APT
+from server_processes import PATIENCE, wait_until
 from strongroom.entropy import system_entropy
 from strongroom.store.postgresql.engine import open_postgresql, transaction
 from strongroom.store.postgresql.migrate import grant_access, migrate
@@ -38,8 +39,8 @@ EMPTYING = (
     "INSERT INTO database_history VALUES (1, substr(md5(gen_random_uuid()::text), 1, 16), 0)",
 )
 """What makes a database as the migrations leave it."""
-_RELOADING = 0.3
-"""Seconds in which a server has read its files again. It does not tell when it has."""
+_RELOADED = "received SIGHUP"
+"""What the log of a server has before it reads its files again, and accepts no connection until it has."""
 _FAST = "-c fsync=off -c full_page_writes=off -c deadlock_timeout=100ms"
 _LIMITS = ("lock_timeout = '2s'", "statement_timeout = '5s'", "idle_in_transaction_session_timeout = '5s'")
 
@@ -90,7 +91,7 @@ class DatabaseServer(ABC):
             for statement in statements:
                 connection.execute(statement.encode())
 
-    def until_ready(self, timeout: float = 20) -> None:
+    def until_ready(self, timeout: float = PATIENCE) -> None:
         """Wait until it answers."""
         deadline = time.monotonic() + timeout
         while True:
@@ -161,7 +162,9 @@ class Cluster(DatabaseServer):
 
     def _run(self, name: str, *options: str) -> None:
         command = unprivileged([str(programs() / name), "-D", str(self._data), *options])
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=self._folder)
+        # That of pg_ctl only bounds a hang.
+        environment = {**os.environ, "PGCTLTIMEOUT": str(2 * PATIENCE)}
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=self._folder, env=environment)
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
@@ -174,8 +177,10 @@ class Cluster(DatabaseServer):
 
     def reload(self) -> None:
         """Have it read its files again."""
+        log = self._folder / "log"
+        before = log.read_text().count(_RELOADED)
         self._run("pg_ctl", "reload")
-        time.sleep(_RELOADING)
+        wait_until(lambda: log.read_text().count(_RELOADED) > before)
 
     def put(self, name: str, content: bytes) -> None:
         """Write one of its files."""

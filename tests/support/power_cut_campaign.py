@@ -11,11 +11,14 @@ from ledger import Ledger
 from ledger_check import Check, unrecorded
 from ledger_load import load
 from local_server import running_server
+from server_processes import wait_until
 from warm_commands import strongroom, warm_server
 from write_record import WriteRecord, with_cuts
 
 _SESSIONS = 2
 """How often the recorded server starts. It is stopped in between, and killed at the end."""
+_CALLS = 40
+"""So many calls at least are answered in each session."""
 
 
 class PowerCutCampaign:
@@ -31,7 +34,7 @@ class PowerCutCampaign:
         self.tally = Tally(f"power cut, durability `{durability}`")
 
     def run(self, cuts: int, seconds: float = 1.5) -> Tally:
-        """Record a load of some seconds for each session, then cut at ``cuts`` moments; return the counts."""
+        """Record a load of some seconds at least for each session, then cut at ``cuts`` moments; return the counts."""
         numbers = itertools.count(1)
         for session in range(_SESSIONS):
             log = self._scratch / "log"
@@ -39,8 +42,10 @@ class PowerCutCampaign:
                 self._record.folder, log, *self._options, environment=self._record.environment
             ) as server:
                 self._credentials = credentials_of(server)
+                before = len(self._ledger.requests)
                 with load(server, self._ledger, numbers):
                     time.sleep(seconds)
+                    wait_until(lambda before=before: len(self._ledger.requests) > before + _CALLS)  # type: ignore[misc]
                     if session == _SESSIONS - 1:
                         server.process.kill()
                 server.stop()

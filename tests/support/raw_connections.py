@@ -1,6 +1,7 @@
 """Many connections to a server at once, from one thread, over plain sockets."""
 
 import resource
+import select
 import selectors
 import socket
 import time
@@ -16,8 +17,8 @@ from clients import Raw, signed
 from local_server import RunningServer
 from strongroom.http.message import HttpRequest
 
-PATIENCE = 25.0
-_SOON = 2.0
+PATIENCE = 120.0
+"""Seconds. They only bound a hang, on a busy machine."""
 THROTTLED = b'{"__type":"ThrottlingException"'
 
 
@@ -102,6 +103,11 @@ def send_whole(connection: socket.socket, data: bytes) -> None:
     connection.settimeout(0)
 
 
+def has_reply(connection: socket.socket) -> bool:
+    """Tell whether a connection has something to be read."""
+    return bool(select.select([connection], [], [], 0)[0])
+
+
 def replies(connections: Sequence[socket.socket], within: float = PATIENCE) -> list[Reply]:
     """Wait until each connection has a reply or is closed; raises AssertionError after ``within`` seconds."""
     received = dict.fromkeys(connections, b"")
@@ -124,12 +130,12 @@ def replies(connections: Sequence[socket.socket], within: float = PATIENCE) -> l
     return [found[each] for each in connections]
 
 
-def is_closed(connection: socket.socket) -> bool:
-    """Read what was sent; return whether the other end has closed, or closes within two seconds of its last bytes."""
+def is_closed(connection: socket.socket, within: float = PATIENCE) -> bool:
+    """Read what was sent; return whether the other end has closed, or closes ``within`` seconds of its last bytes."""
     with selectors.DefaultSelector() as selector:
         selector.register(connection, selectors.EVENT_READ)
         try:
-            while selector.select(_SOON):
+            while selector.select(within):
                 if not connection.recv(65536):
                     return True
         except ConnectionError:

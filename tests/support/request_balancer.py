@@ -20,15 +20,19 @@ _START = re.compile(rb"[A-Z]+ [^ \r\n]+ HTTP/1\.1\r\n")
 
 
 class RequestBalancer(ThreadedServer):
-    """Listens for servers on other ports of the loopback interface."""
+    """Listens for servers on other ports of the loopback interface.
 
-    def __init__(self, ports: Sequence[int]) -> None:
+    ``patience`` is for how many seconds the rest of a request is waited for.
+    """
+
+    def __init__(self, ports: Sequence[int], patience: float = 0.2) -> None:
         self._ports = itertools.cycle(ports)
+        self._patience = patience
         super().__init__("balancer")
 
     @override
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = _Connection(reader, writer)
+        connection = _Connection(reader, writer, self._patience)
         try:
             with suppress(OSError, EOFError):
                 await connection.serve(self._ports)
@@ -41,7 +45,8 @@ class RequestBalancer(ThreadedServer):
 class _Connection:
     """One connection of a client, and those to servers that it has used."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, patience: float) -> None:
+        self._patience = patience
         self._reader = reader
         self._writer = writer
         self._servers: dict[int, tuple[asyncio.StreamReader, asyncio.StreamWriter]] = {}
@@ -72,7 +77,7 @@ class _Connection:
         """Read on while what was received may be the beginning of one request, and more is there."""
         while _may_become_one(received):
             try:
-                more = await asyncio.wait_for(self._reader.read(_CHUNK), 0.2)
+                more = await asyncio.wait_for(self._reader.read(_CHUNK), self._patience)
             except TimeoutError:
                 return received
             if not more:

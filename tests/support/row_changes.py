@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 def change(data: Path, statement: str, *values: object, log: tuple[str, str] | None = None) -> None:
     """Change rows with sqlite3, and have running servers read them again by an entry in the change log."""
-    with closing(sqlite3.connect(data / "strongroom.db", timeout=20)) as connection, connection:
+    with closing(sqlite3.connect(data / "strongroom.db", timeout=60)) as connection, connection:
         assert connection.execute(statement, values).rowcount == 1
         if log is not None:
             region = "us-east-1" if log[0] in {"key", "alias", "grant"} else ""

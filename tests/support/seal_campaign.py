@@ -7,7 +7,6 @@ command nothing of the interrupted one may be left: no draft, no key file that n
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from contextlib import closing
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import warm_commands
 from campaign import Random, Tally
-from child_processes import killed_after
+from child_processes import KillTimes, timed
 from local_deployment import LocalDeployment
 from strongroom.clock import ManualClock
 
@@ -34,7 +33,7 @@ class SealCampaign:
         local = LocalDeployment(self.data, ManualClock(time.time()))  # noqa: TID251 - commands have the real clock
         with closing(local.deployment):
             self.key_id = local.call("CreateKey")["KeyMetadata"]["KeyId"]
-        self._seconds: dict[str, float] = {}
+        self._times: dict[str, KillTimes] = {}
         self._tally = Tally("`kill -9` of `seal add`, `rotate`, `remove`")
 
     def run(self, rounds: int) -> Tally:
@@ -50,14 +49,12 @@ class SealCampaign:
 
     def _round(self, name: str, command: tuple[str, ...], undo: tuple[str, ...] | None = None) -> None:
         before = self._names()
-        limit = self._seconds.get(name)
-        if limit is None:
+        times = self._times.get(name)
+        if times is None:
             # The first one is measured, and not killed.
-            begun = time.monotonic()
-            subprocess.run(self._command(*command), check=True, capture_output=True, env=self._whole_environment())
-            self._seconds[name] = time.monotonic() - begun
+            self._times[name] = timed(self._command(*command), self._whole_environment())
         else:
-            code = self._kill(command, limit * self._choose.uniform(0.3, 1.1))
+            code = times.kill(self._choose.uniform(0.3, 1.1), self._command(*command), self._whole_environment())
             self._tally.injected += 1
             self._tally.acknowledged += 1
             self._tally.outcomes[f"{name} {'killed' if code == -signal.SIGKILL else 'done before'}"] += 1
@@ -69,9 +66,6 @@ class SealCampaign:
             # Any command finishes or undoes what was interrupted.
             self._seal("rotate")
         self._require_nothing_left()
-
-    def _kill(self, command: tuple[str, ...], after: float) -> int:
-        return killed_after(after, self._command(*command), self._whole_environment())
 
     def _require_open(self) -> None:
         """Require that the folder opens, that its key is there and its material loads, and that all seals open."""

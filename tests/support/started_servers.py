@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+import warm_commands
 from programs import unmeasured
 
 ENDING = 180
@@ -33,7 +34,13 @@ def command_of(data: Path, *options: str) -> list[str]:
 
 
 def failed_start(data: Path, *options: str, limit: Callable[[], None] | None = None) -> Ended:
-    """Start a server that must end by itself. ``limit`` is called in its process before it starts."""
+    """Start a server that must end by itself. ``limit`` is called in its process before it starts.
+
+    Without one, it runs in a fork of a process that has loaded its modules, where that is the same.
+    """
+    if limit is None and warm_commands.can_run(os.environ):
+        ended = warm_commands.command("serve", "--data", str(data), "--listen", "127.0.0.1:0", *options)
+        return Ended(ended.returncode, ended.stderr)
     done = subprocess.run(
         command_of(data, *options),
         preexec_fn=limit,

@@ -39,7 +39,7 @@ _CALM = 1.5
 """Seconds that the token is there between two faults."""
 _PAUSE = 0.04
 """Seconds from the answer to one call of a client to its next call."""
-_BACK = 30.0
+_BACK = 120.0
 """Seconds after which a token that is back must be used again."""
 _EXPECTED = {"KMSInternalException", "DependencyTimeoutException"}
 """What calls that need the token may be refused with while it is away."""
@@ -218,8 +218,7 @@ class TokenCampaign:
             for sample in found:
                 self.milliseconds[window.fault, bool(sample.alias)].append(sample.milliseconds)
         for number, window in enumerate(windows):
-            if window.fault is not None:
-                well = _reads([*taken[number - 1], *taken[number + 1]])
+            if window.fault is not None and (well := _reads([*taken[number - 1], *taken[number + 1]])):
                 self.ratios[window.fault].append(_quantile(_reads(taken[number]), 0.99) / _quantile(well, 0.99))
 
     def _compare(self, server: RunningServer, ledger: Ledger, proofs: list[Proof]) -> None:

@@ -24,7 +24,9 @@ from local_server import Process, RunningServer
 from timed_client import Sample, TimedClient
 
 _PAUSE, _PAUSE_OF_WRITES = 0.02, 0.2
-"""Seconds from one call of a stream to the next."""
+"""Seconds from one call of a stream to the next, unless calls take long."""
+_PART = 0.25
+"""For which part of the time a stream is to be busy, at most: a machine that is slow would make all calls late."""
 _KEPT_ALIASES = 5
 _WARM = 30
 """So many calls are made before the first that counts."""
@@ -103,9 +105,10 @@ class _Stream:
         """Make some calls, so that the keys are loaded."""
         self._client = TimedClient(server)
         self._calls = calls(self._client, keys)
-        self._pause = pause
+        begun = time.monotonic()
         for _ in range(_WARM):
             self._make()
+        self._pause = max(pause, (time.monotonic() - begun) / _WARM / _PART)
 
     @property
     def samples(self) -> list[Sample]:

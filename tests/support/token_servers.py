@@ -33,5 +33,5 @@ def error_of(call: Any, **members: object) -> tuple[str, float]:
 
 def readiness(server: RunningServer) -> str:
     """Return what a server that is ready says of its health; raises OSError for one that is not."""
-    with urllib.request.urlopen(f"{server.endpoint}/readyz", timeout=10) as answer:  # noqa: S310 - loopback, over HTTP
+    with urllib.request.urlopen(f"{server.endpoint}/readyz", timeout=120) as answer:  # noqa: S310 - loopback, over HTTP
         return str(answer.read(), "utf-8")

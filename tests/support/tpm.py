@@ -40,7 +40,7 @@ class SoftwareTpm:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while not _listens(self._port + 1):
             assert self._process.poll() is None
             assert time.monotonic() < deadline

@@ -21,7 +21,7 @@ from pathlib import Path
 from local_server import RunningServer, environment_of
 from programs import COVERAGE
 
-_ENDING = 60
+_ENDING = 120
 _READ_LATE = ("AWS_", "OTEL_", "PYTEST_", "STRONGROOM_")
 """How variables begin that are read when a command runs."""
 _FIRST: dict[bool, dict[str, str]] = {}

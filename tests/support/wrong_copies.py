@@ -3,6 +3,7 @@
 import itertools
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -69,12 +70,17 @@ class WrongCopyCampaign:
         for path in files:
             copied = target / path.relative_to(source)
             copied.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with path.open("rb") as reading, copied.open("wb") as writing:
-                while piece := reading.read(_PIECE):
-                    writing.write(piece)
-                    time.sleep(self._random.uniform(0, _PAUSE))
-            copied.chmod(0o600)
+            # A draft may have got its name meanwhile.
+            with suppress(FileNotFoundError):
+                self._copy_file(path, copied)
         return Copy(target, begun, ledger.moment())
+
+    def _copy_file(self, path: Path, to: Path) -> None:
+        with path.open("rb") as reading, to.open("wb") as writing:
+            while piece := reading.read(_PIECE):
+                writing.write(piece)
+                time.sleep(self._random.uniform(0, _PAUSE))
+        to.chmod(0o600)
 
     def _start(self, copy: Copy, ledger: Ledger) -> None:
         self.tally.injected += 1

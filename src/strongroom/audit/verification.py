@@ -188,7 +188,7 @@ class Verifier:
         if claim is not None and self._goes_on_later(line, claim):
             return
         if claim is None or claim.writer != self._writer:
-            self._suspect("this is not a line of this log")
+            self._suspect(Kind.ALTERED, "this is not a line of this log")
             self._suspects.add(line)
             # Its hash is not known, so the next line's claim is accepted.
             self._sequence, self._previous = expected, b""
@@ -204,10 +204,11 @@ class Verifier:
                 self._accounted = min(self._accounted, claim.sequence - 1)
             return
         if claim.sequence > expected:
-            kind = Kind.FILE_MISSING if line.startswith(HEADER) else Kind.REMOVED
-            self._find(kind, f"{expected} to {claim.sequence - 1} are missing")
+            # Damage over the end of a line makes one of two.
+            kind, find = (Kind.FILE_MISSING, self._find) if line.startswith(HEADER) else (Kind.REMOVED, self._suspect)
+            find(kind, f"{expected} to {claim.sequence - 1} are missing")
         elif not fits and self._previous:
-            self._suspect("the line, or the one before it, is not what was written")
+            self._suspect(Kind.ALTERED, "the line, or the one before it, is not what was written")
         if fits:
             self._check_kind(line)
         self._suspects.add(line)
@@ -381,9 +382,11 @@ class Verifier:
             self.report.take_back(self._suspects.findings)
             self.report.damaged += self._suspects.take_back()
 
-    def _suspect(self, text: str) -> None:
+    def _suspect(self, kind: Kind, text: str) -> Finding:
         """Add a finding about the next line, which does not continue the chain."""
-        self._suspects.suspect(self._find(Kind.ALTERED, text), self._previous)
+        found = self._find(kind, text)
+        self._suspects.suspect(found, self._previous)
+        return found
 
     def _find(self, kind: Kind, text: str) -> Finding:
         found = Finding(kind, self._file, self._line, self._sequence + 1, text)

@@ -12,6 +12,7 @@ import click
 
 from strongroom.assembly.audit_shipping import open_shippers
 from strongroom.assembly.data_folder import DataFolder, DataFolderError
+from strongroom.assembly.node import require_node_id
 from strongroom.cli.supervised_process import SupervisedProcess
 from strongroom.clock import SystemClock
 from strongroom.problems import SHIPPER, Problems, Subject
@@ -19,7 +20,7 @@ from strongroom.settings import Settings
 from strongroom.shipping.acknowledgements import Acknowledgements
 from strongroom.shipping.progress import DamagedProgressError, Progress
 from strongroom.supervisor.process_slot import HEARTBEAT_INTERVAL
-from strongroom.telemetry.logs import set_log_level
+from strongroom.telemetry.logs import name_node, set_log_level
 
 _SHORT = 0.05
 
@@ -32,7 +33,8 @@ def audit_shipper() -> None:
     process = SupervisedProcess()
     with process.reporting_failure():
         settings = process.config.settings
-        process.start(SHIPPER)
+        log = process.start(SHIPPER)
+        name_node(log, require_node_id(DataFolder(settings.folder)))
         problems = Problems(DataFolder(settings.folder).problems, SHIPPER)
         shipping = _Shipping(settings, problems)
         shipping.run(process)

@@ -13,6 +13,7 @@ from typing_extensions import override
 from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.open_folder import OpenFolder, open_existing
 from strongroom.cli.options import read_settings
+from strongroom.cli.standard_output import was_output
 from strongroom.cli.unsealing import unsealing_of
 from strongroom.clock import SystemClock
 from strongroom.crypto.seal import SealUnavailableError, UnsealError
@@ -36,10 +37,9 @@ def readable_errors() -> Iterator[None]:
     """Turn the errors that settings and data folder can cause into a ClickException of one line."""
     try:
         yield
-    except BrokenPipeError:
-        raise  # The reader of the output, such as head(1), has closed the pipe: click ends quietly.
     except Exception as error:
-        words = _words_of(error)
+        # What cannot be printed is no fault of a data folder: the command itself reports that.
+        words = None if was_output(error) else _words_of(error)
         if words is None:
             raise
         raise click.ClickException(_one_line(words)) from None

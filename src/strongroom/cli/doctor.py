@@ -17,6 +17,7 @@ from strongroom.assembly.doctor.scene import Options, Scene
 from strongroom.assembly.doctor.table import CHECKS
 from strongroom.cli.options import EXISTING_FOLDER, config_option, data_option, read_settings
 from strongroom.cli.output import json_option
+from strongroom.cli.standard_output import LostOutputError, checked_output
 from strongroom.cli.times import seconds_of
 from strongroom.cli.unsealing import unsealing_of
 from strongroom.clock import SystemClock
@@ -35,7 +36,7 @@ class _MistakeError(click.UsageError):
 
 
 class _Monitored(click.Command):
-    """A command whose wrong options exit with the code for what could not be checked."""
+    """A command whose own errors, such as wrong options, exit with the code for what could not be checked."""
 
     @override
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -44,8 +45,12 @@ class _Monitored(click.Command):
 
     @override
     def invoke(self, ctx: click.Context) -> object:
-        with _unknown_if_mistaken():
-            return super().invoke(ctx)
+        try:
+            with _unknown_if_mistaken(), checked_output():
+                return super().invoke(ctx)
+        except LostOutputError as error:
+            error.show()
+            raise SystemExit(Status.UNKNOWN.exit_code) from None
 
 
 @contextmanager

@@ -10,12 +10,14 @@ from types import FrameType
 
 import click
 
+from strongroom.assembly.data_folder import DataFolder
 from strongroom.assembly.event_sending import EventSending
+from strongroom.assembly.node import require_node_id
 from strongroom.cli.supervised_process import SupervisedProcess
 from strongroom.clock import SystemClock
 from strongroom.entropy import system_entropy
 from strongroom.supervisor.process_slot import HEARTBEAT_INTERVAL
-from strongroom.telemetry.logs import set_log_level
+from strongroom.telemetry.logs import name_node, set_log_level
 
 _LOOK = 0.5
 """How often, in seconds, it is looked for new events."""
@@ -30,7 +32,8 @@ def event_sender() -> None:
     process = SupervisedProcess()
     with process.reporting_failure():
         settings = process.config.settings
-        process.start("events")
+        log = process.start("events")
+        name_node(log, require_node_id(DataFolder(settings.folder)))
         clock = SystemClock()
         sending = EventSending(settings, clock, system_entropy)
         sending.start()

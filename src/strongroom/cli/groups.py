@@ -3,6 +3,8 @@
 import click
 from typing_extensions import override
 
+from strongroom.cli.standard_output import checked_output
+
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 """Settings of what a shell runs: the group of all commands, which hands them on, and commands that are loaded alone."""
 
@@ -12,6 +14,11 @@ class Group(click.Group):
 
     group_class = type
     """Groups in it are of this class as well."""
+
+    @override
+    def invoke(self, ctx: click.Context) -> object:
+        with checked_output():
+            return super().invoke(ctx)
 
     @override
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -27,8 +27,8 @@ _ALONE = "Nodes share no database here: the data folder has its own (SQLite), so
 def nodes(*, as_json: bool, data: str | None, config: Path | None) -> None:
     """Show the nodes that share the database: where they listen, how they keep their leases, what they lag behind.
 
-    It asks the database, from any node. Exits with 0 if all is well, with 1 if a node is late or gone, and with 2 if
-    the nodes cannot be found.
+    It asks the database, from any node. Exits with 0 if all is well, with 1 if a node is late or gone or none serves,
+    and with 2 if the nodes cannot be found.
     """
     with readable_errors():
         settings = read_settings(config, data=data)
@@ -40,7 +40,7 @@ def nodes(*, as_json: bool, data: str | None, config: Path | None) -> None:
         click.echo(_ALONE)
     else:
         _show(found)
-    if any(each.state is not NodeState.SERVING for each in found or []):
+    if found is not None and not (found and all(each.state is NodeState.SERVING for each in found)):
         raise SystemExit(1)
 
 

@@ -12,6 +12,7 @@ import msgspec
 from typing_extensions import override
 
 from strongroom.audit.cloudtrail import event_time
+from strongroom.cli.standard_output import checked_output
 
 _NO_ANSWER = 2
 _INTERRUPTED = 130
@@ -37,21 +38,23 @@ csv_option = click.option("--csv", "as_csv", is_flag=True, help="CSV with a line
 class Question(click.Command):
     """A command that answers a question: it exits with 0 for yes, 1 for no, and 2 if there is no answer.
 
-    Other commands exit with 1 for an error, which would look like an answer here.
+    Other commands exit with 1 for an error, which would look like an answer here. An answer that could not be printed
+    is none.
     """
 
     @override
     def invoke(self, ctx: click.Context) -> object:
         try:
-            return super().invoke(ctx)
+            with checked_output():
+                return super().invoke(ctx)
         except click.ClickException as error:
             error.show()
             raise SystemExit(max(error.exit_code, _NO_ANSWER)) from None
         except (click.Abort, KeyboardInterrupt):
             click.echo("Aborted!", err=True)
             raise SystemExit(_INTERRUPTED) from None
-        except (OSError, click.exceptions.Exit):
-            raise  # click knows what to do, for instance if the reader of the output has closed the pipe.
+        except click.exceptions.Exit:
+            raise
         except Exception:  # noqa: BLE001 - whatever it is
             # A defect is no answer either. Python would exit with 1.
             sys.excepthook(*sys.exc_info())

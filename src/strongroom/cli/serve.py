@@ -33,7 +33,7 @@ from strongroom.entropy import system_entropy
 from strongroom.http.listeners import claim_port
 from strongroom.http.open_files import require_open_files
 from strongroom.server.tls import Tls
-from strongroom.settings import Settings, address_of
+from strongroom.settings import MOST_WORKERS, Settings, address_of
 from strongroom.settings_sources import variables_without_effect
 from strongroom.supervisor.hardening import harden_process, has_swap_space, lock_memory
 from strongroom.supervisor.process_slot import HEARTBEAT_INTERVAL
@@ -124,7 +124,8 @@ def _ready_folder(settings: Settings) -> Unsealed | None:
 
 
 def _workers(settings: Settings) -> int:
-    return settings.workers or os.cpu_count() or 1
+    """Return how many workers are to run: a number that the setting can have, because each is told it as a setting."""
+    return settings.workers or min(len(os.sched_getaffinity(0)), MOST_WORKERS)
 
 
 def _serves_alone(settings: Settings) -> bool:

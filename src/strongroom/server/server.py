@@ -152,7 +152,7 @@ class Server:
     def _front(self, loop: asyncio.AbstractEventLoop) -> Front:
         settings = self._settings
         gateway = self._make_gateway(settings, self._service, self._clock, self._entropy)
-        cores = os.cpu_count() or 1
+        cores = len(os.sched_getaffinity(0))
         threads = {
             Lane.READING: settings.threads,
             Lane.WRITING: settings.write_threads or (_WRITERS if settings.store else settings.threads),

@@ -3,7 +3,9 @@
 import json
 import time
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 
@@ -38,11 +40,23 @@ def test_the_first_field_of_a_name_is_returned(body: bytes, value: str | None) -
     "body", [b"%41" * (MEGABYTE // 3), b"&" * MEGABYTE, b"&Action" * (MEGABYTE // 7), b"Action=" + b"%41" * 300_000]
 )
 def test_reading_a_field_of_a_megabyte_is_as_fast_as_scanning_it(body: bytes) -> None:
-    """Decoding the whole form would take 70 ms and more."""
-    started = time.process_time()
-    form_field(body, b"Action")
-    form_field(body, b"Version")
-    assert time.process_time() - started < 0.02
+    """Decoding the whole form takes about twenty times as long, or longer."""
+
+    def read() -> None:
+        form_field(body, b"Action")
+        form_field(body, b"Version")
+
+    assert 8 * cpu_time_of(read) < cpu_time_of(lambda: parse_qsl(body.decode(), keep_blank_values=True))
+
+
+def cpu_time_of(work: Callable[[], object]) -> float:
+    """Return the least CPU time of several times that something is done, which other processes disturb least."""
+    took = []
+    for _ in range(5):
+        started = time.process_time()
+        work()
+        took.append(time.process_time() - started)
+    return min(took)
 
 
 class Part(Response):

@@ -63,7 +63,7 @@ def test_the_tables_of_a_large_database_are_checked_at_once(
 
 def problem_of(local: LocalDeployment) -> str:
     """Wait for the problem that the check in the background finds."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 120
     while not (problems := local.deployment.service.readiness.check().problems):
         assert time.monotonic() < end
         time.sleep(0.02)

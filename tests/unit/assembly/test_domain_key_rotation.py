@@ -187,7 +187,7 @@ def test_the_keeper_does_not_wait_for_a_command(local: LocalDeployment, clock: M
     with DataFolder(local.folder).changing():
         keeper = threading.Thread(target=local.deployment.keeper.run, daemon=True)
         keeper.start()
-        keeper.join(5)
+        keeper.join(60)
         assert not keeper.is_alive()
     assert versions(local)[REGION] == [1, 2]
     clock.advance(61)

@@ -129,6 +129,6 @@ def test_hostile_patterns_are_decided_in_bounded_time() -> None:
 
     pattern = "kms:" + "*a" * 5000
     policy = compiled(RESOURCE, allow(ROOT, do=pattern), allow(ROOT, on="*?" * 5000))
-    started = time.perf_counter()
+    started = time.process_time()
     assert policy.allowance(AuthorizationRequest(root, "kms:" + "a" * 100, KEY)) is None
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1

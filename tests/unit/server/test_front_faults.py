@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from direct_client import DirectClient
-from loopback_server import LoopbackServer, run, status_of
+from loopback_server import PATIENCE, LoopbackServer, run, status_of, until
 from strongroom.errors import KMSInternalException, ThrottlingException
 from strongroom.http.connection import Connection
 from strongroom.server.dispatcher import Dispatcher
@@ -98,9 +98,9 @@ def test_a_request_whose_admission_fails_gets_a_typed_error(
         fail_once(monkeypatch, direct.gateway, "admit")
         reader, writer = await loopback.connected()
         writer.write(loopback.request("GenerateRandom", NumberOfBytes=8))
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE)
         assert head.startswith(b"HTTP/1.1 500 ")
-        assert b"KMSInternalException" in await asyncio.wait_for(reader.readuntil(b"}"), 5)
+        assert b"KMSInternalException" in await asyncio.wait_for(reader.readuntil(b"}"), PATIENCE)
         writer.close()
 
     run(direct, scenario)
@@ -111,7 +111,7 @@ def test_a_reply_that_cannot_be_written_ends_only_its_connection(
 ) -> None:
     async def scenario(loopback: LoopbackServer) -> None:
         clients = [await loopback.connected() for _ in range(3)]
-        await asyncio.sleep(0.1)
+        await until(lambda: len(loopback.front.connections.open) == 3)
         fail_once(monkeypatch, Connection, "send")
         for _, writer in clients:
             writer.write(loopback.request("GenerateRandom", NumberOfBytes=8))
@@ -133,8 +133,7 @@ def test_the_number_of_unrecorded_requests_is_logged_by_the_sweeper_and_at_the_e
         for _ in range(1003):
             limit.take(clock.now())
         clock.advance(60)
-        await asyncio.sleep(0.2)
-        assert f"3 {warning}" in caplog.messages
+        await until(lambda: f"3 {warning}" in caplog.messages)
         for _ in range(1004):
             limit.take(clock.now())
 

@@ -103,7 +103,7 @@ def test_a_call_that_was_verified_under_a_lease_is_checked_again_on_its_thread(
     whole = TABLE[operation].run
 
     def run_late(*parts: Any) -> Any:
-        blocked.wait(5)
+        assert blocked.wait(60)
         return whole(*parts)
 
     monkeypatch.setattr(TABLE[operation], "run", run_late)

@@ -105,7 +105,7 @@ def test_a_check_whose_thread_cannot_be_started_fails_and_the_next_one_does_not(
             monkeypatch.setattr(threading.Thread, "start", start)
             future: asyncio.Future[Condition] = loop.create_future()
             probe.ask(future.set_result)
-            answers.append(await asyncio.wait_for(future, 3))
+            answers.append(await asyncio.wait_for(future, 60))
         return answers
 
     assert asyncio.run(main()) == [Condition(["no thread can be started"]), Condition()]

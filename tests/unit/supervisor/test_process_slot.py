@@ -24,7 +24,7 @@ class ExitCodeRecorder(logging.Handler):
     @override
     def emit(self, record: logging.LogRecord) -> None:
         assert self._slot._process is not None
-        self.code = self._slot._process.wait(5)
+        self.code = self._slot._process.wait(60)
 
 
 @pytest.fixture

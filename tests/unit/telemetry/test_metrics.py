@@ -14,6 +14,7 @@ from strongroom.clock import ManualClock
 from strongroom.errors import KmsError
 from strongroom.events.sender import Status as EventStatus
 from strongroom.histogram import Histogram
+from strongroom.http.failed_handshakes import Reason
 from strongroom.http.trusted_proxies import TrustedProxies
 from strongroom.operations.kms.table import TABLE
 from strongroom.operations.lanes import Lane
@@ -206,3 +207,23 @@ def test_outcomes_are_error_codes_of_letters_only() -> None:
     codes = {each.code for each in vars(errors).values() if isinstance(each, type) and issubclass(each, KmsError)}
     assert all(re.fullmatch(r"[A-Za-z]+", code) for code in codes)
     assert SUCCESS not in codes
+
+
+def test_labels_and_their_fixed_values_are_documented(local: LocalDeployment) -> None:
+    counters = CallCounters()
+    counters.failed_handshakes = dict.fromkeys(Reason, 1)
+    page = DOCUMENT.read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(strongroom_\w+)` \|(.*?)\| (.*) \|$", page, re.MULTILINE)
+    documented = {
+        name.removesuffix("_total"): (set(re.findall(r"`(\w+)`", labels)), text) for name, labels, text in rows
+    }
+    for name, family in show(local, counters).families.items():
+        if not name.startswith("strongroom_"):
+            continue
+        labels, text = documented[name]
+        # The kinds of faults have a table of their own.
+        text = page if name == "strongroom_store_failures" else text
+        for sample in family.samples:
+            assert set(sample.labels) - {"worker", "node", "le"} == labels
+            fixed = {value for label, value in sample.labels.items() if label in {"lane", "kind", "action", "reason"}}
+            assert not [value for value in fixed if f"`{value}`" not in text], name

@@ -97,10 +97,10 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_cbor_is_refused_at_once(name: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(CoseError):
         decode_cbor(HOSTILE[name])
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize("tag", [*range(64), *range(250, 275), 1004, 43000, 55799, 55800, 2**32, 2**64 - 1])

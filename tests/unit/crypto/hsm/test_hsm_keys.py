@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 import softhsm
 from full_depth import FullDepth, Module, full_depth, full_depth_at
+from server_processes import wait_until
 from softhsm import FaultyModule
 from strongroom.crypto.backing_keys import MacKey, SymmetricKey
 from strongroom.crypto.binding import binding
@@ -282,11 +283,17 @@ def test_threads_get_right_results_or_typed_errors_while_the_token_comes_and_goe
             over.wait(0.3)
         faulty_depth.wait_until_well()
         before = [*done]
-        over.wait(0.5)
-        over.set()
+        try:
+            wait_until(
+                lambda: (
+                    any(user.done() for user in users)
+                    or all(after > number for after, number in zip(done, before, strict=True))
+                )
+            )
+        finally:
+            over.set()
         for user in users:
             user.result()
-    assert all(after > number for after, number in zip(done, before, strict=True))
 
 
 def fields(owner: MaterialBinding) -> bytes:

@@ -12,7 +12,7 @@ from strongroom.errors import ThrottlingException
 from strongroom.http.outgoing import Deadline
 from strongroom.keys.xks_failures import XksError, XksFailure
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 def soon() -> Deadline:

@@ -167,6 +167,22 @@ def test_a_line_that_the_end_of_the_machine_has_damaged_is_a_note(disk: Disk, du
         assert {finding.kind for finding in disk.findings()} == {Kind.ALTERED}
 
 
+def test_damage_over_the_end_of_a_line_is_a_note(disk: Disk) -> None:
+    """Two lines have become one, so that the next seems to be one too far."""
+    killed(disk, "one", "two", "three", "four", durability="fsync")
+    path = segments_of(disk.folder)[-1].path
+    *before, two, three, four = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*before, two[:-10], bytes(20), three[10:], four]))
+    assert [finding.kind for finding in disk.findings()] == [Kind.REMOVED]
+    disk.clock.restart()
+    goes_on(disk)
+    assert disk.verified().damaged == 2
+    # A line that is removed from them is not excused.
+    first = segments_of(disk.folder)[0].path
+    first.write_bytes(b"".join([*before, two[:-10], bytes(20), three[10:]]))
+    assert Kind.REMOVED in {finding.kind for finding in disk.findings()}
+
+
 def test_a_damaged_line_is_not_excused_by_a_kill_nor_after_a_checkpoint(disk: Disk) -> None:
     killed(disk, "one", "two")
     damage(disk, 1)

@@ -32,7 +32,7 @@ class Together:
         for thread in self._threads[1:]:
             thread.start()
         for thread in self._threads:
-            thread.join(20)
+            thread.join(60)
             assert not thread.is_alive()
 
     def _write(self, number: int, entered: Event) -> None:
@@ -187,7 +187,7 @@ def test_to_scrub_ends_what_is_open(store: SqlStore, tmp_path: Path) -> None:
                 pass
 
     together = Together(store, act)
-    scrubber.join(5)
+    scrubber.join(60)
     assert scrubbed == [True]
     assert set(together.outcomes.values()) == {None}
     assert (tmp_path / "strongroom.db").exists()
