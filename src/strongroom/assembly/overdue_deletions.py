@@ -21,14 +21,16 @@ _BATCH = 500
 
 
 def intact_key(reader: Reader, locator: KeyLocator) -> KmsKey | None:
-    """Return a key; None if it does not exist, or if its record is damaged: no call can use it, and it stays as it is.
+    """Return a key; None if it does not exist, or if a record of it is damaged, also of its material.
 
-    In a transaction, damaged material counts as well.
+    Such a key cannot be written again, and stays as it is.
     """
     try:
-        return reader.key(locator)
+        key = reader.key(locator)
     except QuarantinedRecordException:
         return None
+    # Outside of a transaction, a key is read without material that is damaged.
+    return None if key is None or key.damaged else key
 
 
 def overdue_keys(reader: Reader, now: float) -> list[KeyLocator]:

@@ -20,6 +20,7 @@ neither damaged nor lost.
 """
 
 from collections.abc import Callable, Collection, Iterable
+from typing import TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -32,6 +33,8 @@ from strongroom.crypto.row_authentication import CLOSED, RowKeys
 from strongroom.crypto.seal import DestroyedDomainKeyError, Seal, SealedDomainKey, UnsealError
 from strongroom.entropy import Entropy
 from strongroom.errors import DependencyTimeoutException, UnsupportedOperationException
+
+T = TypeVar("T")
 
 IAM_SCOPE = "iam"
 """The domain key scope of the service's own secrets and of row authentication."""
@@ -155,12 +158,13 @@ class DomainKeys:
         self._closed: frozenset[tuple[str, int]] = frozenset()
         self.in_token: tuple[OpenDomainKey, ...] = ()
         """Those that are in a token, or have a key encryption key there."""
-        self.row_keys = RowKeys(self.reread)
+        self.row_keys = RowKeys(self.reread, self.take_over_changes)
         """Makes and checks the codes of rows."""
         self.rows_have_codes = True
         """Whether every row that decides must have a code. If not, an older release wrote them."""
-        self._reread: Callable[[], None] = _nothing
-        self._reread_soon: Callable[[], None] = _nothing
+        # Without ``follow``, no other process can change them.
+        self._reread: Callable[[], None] = lambda: None
+        self._reread_soon: Callable[[], None] = lambda: None
         self._noted = self._read = 0
         self.update(sealed, seal)
 
@@ -203,9 +207,14 @@ class DomainKeys:
     def note_closed(self, sealed: Iterable[SealedDomainKey]) -> None:
         """Note that domain keys which are stored could not be opened, until the next ``update``.
 
-        Nothing says that what they have wrapped is damaged: to use it raises DependencyTimeoutException.
+        Nothing says that what they have wrapped is damaged: to use it raises DependencyTimeoutException. A version that
+        is known may be among them, if it was given again (``are``): the key that was known is dropped.
         """
-        self._closed = frozenset(_places(self._own(sealed)) - self.versions())
+        self._closed = frozenset(place for place, _ in _made_at(self._own(sealed)).items() - self._made_at.items())
+        self._made_at = {place: at for place, at in self._made_at.items() if place not in self._closed}
+        wrappers = {place: self._wrappers[place] for place in sorted(self._wrappers) if place not in self._closed}
+        self._newest = {scope: (version, each) for (scope, version), each in wrappers.items()}
+        self._wrappers = wrappers
         self.row_keys.note_closed(version for scope, version in self._closed if scope == IAM_SCOPE)
 
     def _wrapper(self, opened: OpenDomainKey) -> KeyWrapper:
@@ -301,6 +310,8 @@ class DomainKeys:
             self._require_opened(scope)
             self.reread()
         found = self._newest.get(scope)
+        if found is None and any(scope == each for each, _ in self._closed):
+            raise DependencyTimeoutException(CLOSED)
         if found is None:
             raise UnsealError(f"no domain key for `{scope}`")
         return found
@@ -314,15 +325,32 @@ class DomainKeys:
         DependencyTimeoutException if the domain key cannot be opened now, and UnsupportedOperationException if those of
         that scope are not opened here.
         """
-        return self._of_version((scope, wrapping_version(envelope)), stored=stored).unwrap(envelope, bound_to)
+        place = scope, wrapping_version(envelope)
+        return self.opened_by(lambda: self._of_version(place, stored=stored).unwrap(envelope, bound_to))
+
+    def opened_by(self, act: Callable[[], T]) -> T:
+        """Return what ``act`` opens; it is tried again if that fails with domain keys that have changed since.
+
+        A version may have been given again, to a domain key that was not read yet. Raises what ``act`` does.
+        """
+        known = self._wrappers
+        try:
+            return act()
+        except UnsealError:
+            self.take_over_changes()
+            if self._wrappers is known:
+                raise
+        return act()
 
     def _of_version(self, place: tuple[str, int], *, stored: bool) -> KeyWrapper:
         if place not in self._wrappers and (stored or self._is_stale):
             self._require_opened(place[0])
             self.reread()
-        wrapper = self._wrappers.get(place) or (self._dropped.get(place) if stored else None)
+        wrapper = self._wrappers.get(place)
         if wrapper is None and place in self._closed:
             raise DependencyTimeoutException(CLOSED)
+        if wrapper is None and stored:
+            wrapper = self._dropped.get(place)
         if wrapper is None:
             kind = DestroyedDomainKeyError if self._is_destroyed(place) else UnsealError
             raise kind(f"no domain key for `{place[0]}` opens this envelope")
@@ -334,16 +362,8 @@ class DomainKeys:
         return FIRST_VERSION <= place[1] < min(kept, default=0)
 
 
-def _places(sealed: Iterable[SealedDomainKey]) -> set[tuple[str, int]]:
-    return {(each.scope, each.version) for each in sealed}
-
-
 def _made_at(sealed: Iterable[SealedDomainKey]) -> dict[tuple[str, int], float | None]:
     return {(each.scope, each.version): each.created_at for each in sealed}
-
-
-def _nothing() -> None:
-    """Do nothing, where no other process can change the domain keys."""
 
 
 def _unsealed(record: SealedDomainKey, seal: Seal) -> tuple[OpenDomainKey, bool]:

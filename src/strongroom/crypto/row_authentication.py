@@ -27,13 +27,20 @@ class RowKeys:
     Safe to use from several threads.
     """
 
-    def __init__(self, reread: Callable[[], None] = lambda: None) -> None:
-        """Start without keys. ``reread`` updates them; it is called for a version that is not known."""
+    def __init__(
+        self, reread: Callable[[], None] = lambda: None, take_over_changes: Callable[[], None] = lambda: None
+    ) -> None:
+        """Start without keys.
+
+        ``reread`` updates them; it is called for a version that is not known. ``take_over_changes`` does so if a change
+        was noted; it is called before codes are made, and for a wrong code.
+        """
         self._keys: dict[bytes, HmacKey] = {}
         self._dropped: RecentlyDropped[bytes, HmacKey] = RecentlyDropped()
         self._closed: frozenset[int] = frozenset()
         self._newest = b"", _NO_KEY
         self._reread = reread
+        self._take_over_changes = take_over_changes
 
     def update(self, domain_keys: Mapping[int, bytes]) -> None:
         """Derive the key of each version of the domain key, 32 bytes, and drop all others.
@@ -48,7 +55,11 @@ class RowKeys:
             for version, domain_key in domain_keys.items()
         }
         self._dropped.add({prefix: key for prefix, key in known.items() if prefix not in keys})
-        self._keys, self._closed = keys, frozenset()
+        self._take(keys)
+        self._closed = frozenset()
+
+    def _take(self, keys: dict[bytes, HmacKey]) -> None:
+        self._keys = keys
         newest = max(keys, default=b"")
         self._newest = newest, keys.get(newest, _NO_KEY)
 
@@ -57,8 +68,12 @@ class RowKeys:
         self._dropped.forget()
 
     def note_closed(self, versions: Iterable[int]) -> None:
-        """Note the versions that are stored and cannot be opened now: what they have made is not known to be wrong."""
+        """Note the versions that are stored and cannot be opened now: what they have made is not known to be wrong.
+
+        One that is known was given again since, to another domain key: what was known is dropped.
+        """
         self._closed = frozenset(versions)
+        self._take({prefix: key for prefix, key in self._keys.items() if version_of(prefix) not in self._closed})
 
     @property
     def version(self) -> int:
@@ -67,6 +82,8 @@ class RowKeys:
 
     def require(self, version: int) -> bool:
         """Make codes with this version of the domain key from now on; return False if it is not known."""
+        # The version may have been given again, to a domain key that is not read yet.
+        self._take_over_changes()
         if version != self.version:
             self._reread()
         return version == self.version
@@ -81,14 +98,24 @@ class RowKeys:
 
         Raises DependencyTimeoutException if its version cannot be opened now.
         """
-        prefix = mac[:_PREFIX_LENGTH]
+        prefix, code = mac[:_PREFIX_LENGTH], mac[_PREFIX_LENGTH:]
         key = self._keys.get(prefix)
-        if key is None and version_of(mac) is not None:
+        if key is not None and compare_digest(key.mac(message), code):
+            return True
+        version = version_of(mac)
+        if version is None:
+            return False
+        if key is None:
             self._reread()
-            key = self._keys.get(prefix) or self._dropped.get(prefix)
-            if key is None and version_of(mac) in self._closed:
-                raise DependencyTimeoutException(CLOSED)
-        return key is not None and compare_digest(key.mac(message), mac[_PREFIX_LENGTH:])
+        else:
+            # The version may have been given again, to a domain key that is not read yet.
+            self._take_over_changes()
+        now = self._keys.get(prefix) or self._dropped.get(prefix)
+        if now is not None and now is not key and compare_digest(now.mac(message), code):
+            return True
+        if version in self._closed:
+            raise DependencyTimeoutException(CLOSED)
+        return False
 
 
 def version_of(mac: bytes) -> int | None:

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +16,7 @@ from strongroom.assembly.data_folder import DataFolderError
 from strongroom.assembly.database_history import accept_older, compare_with_log
 from strongroom.assembly.deployment import Deployment
 from strongroom.assembly.open_folder import OpenFolder
+from strongroom.assembly.overdue_deletions import overdue_keys
 from strongroom.assembly.restored_objects import shared_objects
 from strongroom.clock import DAY, ManualClock
 from strongroom.crypto.material import MaterialBinding
@@ -143,3 +145,20 @@ def test_a_decision_that_the_log_cannot_note_is_none_yet(
                 accept_older(opened.folder, opened.store, opened.trail, entropy, clock.now())
         accept_older(opened.folder, opened.store, opened.trail, entropy, clock.now())
         assert compare_with_log(opened.folder, opened.store) is None
+
+
+def test_a_damaged_key_that_no_period_can_be_given_is_not_named(tmp_path: Path, clock: ManualClock) -> None:
+    """Its material is damaged, so it cannot be written again. The keeper erases it when it is due."""
+    local = LocalDeployment(tmp_path / "data", clock)
+    key_id = local.call("CreateKey")["KeyMetadata"]["KeyId"]
+    local.call("ScheduleKeyDeletion", KeyId=key_id, PendingWindowInDays=7)
+    roll_back(local, lambda: local.call("CancelKeyDeletion", KeyId=key_id))
+    with closing(sqlite3.connect(local.folder / "strongroom.db")) as database, database:
+        database.execute("UPDATE key_material SET token = zeroblob(77) WHERE key_id = ?", (key_id,))
+    clock.advance(8 * DAY)
+    with closing(OpenFolder(local.settings, clock, entropy, also_older=True)) as opened:
+        accepted = accept_older(opened.folder, opened.store, opened.trail, entropy, clock.now())
+        with opened.store.read() as reader:
+            assert [each.arn for each in overdue_keys(reader, clock.now())] == accepted.waiting_anew
+            assert len(reader.keys_to_delete(clock.now(), 10)) == 1
+    assert accepted.waiting_anew == []

@@ -9,6 +9,7 @@ from strongroom.crypto.domain_keys import IAM_SCOPE, DomainKeys, create_domain_k
 from strongroom.crypto.row_authentication import RowKeys
 from strongroom.crypto.seal import SealedDomainKey, UnsealError
 from strongroom.crypto.seals.root_key import RootKey, RootKeySeal
+from strongroom.errors import DependencyTimeoutException
 
 ENTROPY = bytes
 
@@ -34,6 +35,16 @@ def test_a_version_that_is_given_again_is_another_key() -> None:
     made.update({1: b"\x01" * 32, 2: b"n" * 32})
     assert not made.verifies(b"row", lost.mac(b"row"))
     assert made.verifies(b"row", keys(1).mac(b"row"))
+
+
+def test_what_a_version_has_made_that_is_another_key_now_and_cannot_be_opened_is_not_known_to_be_wrong() -> None:
+    made, given_again = keys(1, 2), RowKeys()
+    given_again.update({1: b"\x01" * 32, 2: b"n" * 32})
+    made.note_closed([2])
+    with pytest.raises(DependencyTimeoutException):
+        made.verifies(b"row", given_again.mac(b"row"))
+    # Nor is a code made with the lost key.
+    assert made.version == 1
 
 
 CHANGES: dict[str, Callable[[bytes], bytes]] = {

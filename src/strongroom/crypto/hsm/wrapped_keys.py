@@ -62,8 +62,12 @@ def opened(
     if not is_wrapped_in_token(token):
         raise UnsealError("not the token of a key that hardware has wrapped")
     envelope = _ENVELOPE + token[len(_FORMAT) :]
-    domain_key = domain_keys.of_full_depth(region, wrapping_version(envelope), stored=stored)
-    content = domain_key.wrapper.unwrap(envelope, bound_to)
+
+    def act() -> tuple[FullDepthKey, bytes]:
+        domain_key = domain_keys.of_full_depth(region, wrapping_version(envelope), stored=stored)
+        return domain_key, domain_key.wrapper.unwrap(envelope, bound_to)
+
+    domain_key, content = domain_keys.opened_by(act)
     end = _START + int.from_bytes(content[1:_START])
     if content[:1] != bytes((_METHOD,)) or len(content) <= end:
         raise UnsealError("a newer release has wrapped the key in another way")
