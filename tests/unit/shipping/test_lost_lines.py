@@ -118,7 +118,7 @@ def test_a_place_that_an_earlier_build_has_saved_is_enough_after_a_whole_segment
     goes_on_and_is_shipped(disk, copy, left_over)
 
 
-def test_what_was_begun_while_the_clock_was_ahead_is_not_owed_for_ever(disk: Disk, copy: Path) -> None:
+def test_what_was_begun_while_the_clock_was_ahead_is_not_owed_after_it_was_taken(disk: Disk, copy: Path) -> None:
     """Segments have gone on after it with older names, also more of them than a place knows."""
     log = disk.open(size=2000)
     disk.clock.advance(365 * DAY)
