@@ -316,7 +316,7 @@ class Keeper:
         logger.error(
             "the keeper could not finish %s (%s), and tries again: %s",
             name,
-            ", ".join(map(_shown, args)),
+            ", ".join(filter(None, map(_shown, args))),
             told,
             exc_info=None if system or expected else error,
         )
