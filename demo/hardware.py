@@ -128,7 +128,11 @@ class Demo:
         shutil.copytree(self.folder / "data", elsewhere / "data", ignore=shutil.ignore_patterns("metrics"))
         code("strongroom serve --data data")
         command = [str(STRONGROOM), "serve", "--data", "data", "--listen", "127.0.0.1:0"]
-        done = subprocess.run(command, cwd=elsewhere, capture_output=True, text=True, timeout=60, check=False)
+        # Not the settings, which lead to the token.
+        variables = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        done = subprocess.run(
+            command, cwd=elsewhere, env=variables, capture_output=True, text=True, timeout=60, check=False
+        )
         require(done.returncode != 0)
         words = done.stderr.splitlines()[-1].replace(str(self.folder), "...")
         print(f"  {RED}refused{RESET}  {DIM}{words}{RESET}")
