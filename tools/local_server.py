@@ -3,12 +3,14 @@
 ``local_server.py COMMAND...`` runs a command against one that is started for it, in a folder that is then removed.
 """
 
+import fcntl
 import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -82,6 +84,22 @@ def running_server(
         finally:
             if process.poll() is None:
                 process.kill()
+                _wait_for_orphans(data)
+
+
+def _wait_for_orphans(data: Path) -> None:
+    """Wait until the workers of a killed server, which are killed with it, have ended and left its folder."""
+    end = time.monotonic() + STOPPING
+    with suppress(FileNotFoundError):
+        folder = os.open(data, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            while time.monotonic() < end:
+                with suppress(BlockingIOError):
+                    fcntl.flock(folder, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                    return
+                time.sleep(0.01)
+        finally:
+            os.close(folder)
 
 
 def environment_of(output: Iterable[str]) -> dict[str, str]:
