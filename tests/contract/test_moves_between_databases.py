@@ -238,7 +238,9 @@ def test_another_folder_without_the_root_key_does_not_get_the_deployment(scene: 
 
 
 def test_a_lost_audit_record_prevents_the_move(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("strongroom.assembly.command_trail.open_audit_log", lambda *_: Path("/nowhere").read_bytes())
+    monkeypatch.setattr(
+        "strongroom.assembly.command_trail.open_audit_log", lambda *_, **__: Path("/nowhere").read_bytes()
+    )
     with pytest.raises(DataFolderError, match="nothing was changed"):
         scene.to_postgresql()
     store = SqlStore(open_sqlite(scene.folder / "strongroom.db"))
