@@ -1,7 +1,6 @@
 """Many connections to a server at once, from one thread, over plain sockets."""
 
 import resource
-import select
 import selectors
 import socket
 import time
@@ -15,6 +14,7 @@ import pytest
 
 from clients import Raw, signed
 from local_server import RunningServer
+from strongroom.descriptors import readable
 from strongroom.http.message import HttpRequest
 
 PATIENCE = 120.0
@@ -105,7 +105,7 @@ def send_whole(connection: socket.socket, data: bytes) -> None:
 
 def has_reply(connection: socket.socket) -> bool:
     """Tell whether a connection has something to be read."""
-    return bool(select.select([connection], [], [], 0)[0])
+    return bool(readable([connection.fileno()], 0))
 
 
 def replies(connections: Sequence[socket.socket], within: float = PATIENCE) -> list[Reply]:

@@ -1,9 +1,10 @@
 """A TCP proxy that can hold everything back for a while, as a network that loses all packets, or cut connections."""
 
-import select
 import socket
 import threading
 from contextlib import suppress
+
+from strongroom.descriptors import readable
 
 
 class StallingProxy:
@@ -47,11 +48,11 @@ class StallingProxy:
         while not self._is_closed:
             self._open.wait()
             with self._lock:
-                sources = [self._listener, *self._peers]
-            readable, _, _ = select.select(sources, [], [], 0.02)
+                sources = {each.fileno(): each for each in (self._listener, *self._peers)}
+            ready = readable(sources, 0.02)
             with self._lock:
-                for source in readable if self._open.is_set() else []:
-                    self._serve(source)
+                for descriptor in ready if self._open.is_set() else ():
+                    self._serve(sources[descriptor])
 
     def _serve(self, source: socket.socket) -> None:
         if source is self._listener:

@@ -7,7 +7,6 @@ Loading it takes most of the time of a short command and of a server's start, an
 import atexit
 import json
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from local_server import RunningServer, environment_of
 from programs import COVERAGE
+from strongroom.descriptors import readable
 
 _ENDING = 120
 _READ_LATE = ("AWS_", "OTEL_", "PYTEST_", "STRONGROOM_")
@@ -68,7 +68,7 @@ class WarmProcess:
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait until the process has ended; raises subprocess.TimeoutExpired. Its exit code is not known."""
-        if not select.select([self._process], [], [], timeout)[0]:
+        if not readable([self._process], timeout):
             raise subprocess.TimeoutExpired("strongroom", timeout or 0)
         return 0
 

@@ -5,7 +5,6 @@ closing that. The kernel kills it when its supervisor ends.
 """
 
 import logging
-import select
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from strongroom.assembly.node import require_node_id
 from strongroom.assembly.node_agent import NodeAgent
 from strongroom.cli.supervised_process import SupervisedProcess
 from strongroom.clock import SystemClock
+from strongroom.descriptors import readable
 from strongroom.entropy import system_entropy
 from strongroom.node_id import NodeId
 from strongroom.problems import AGENT
@@ -70,8 +70,7 @@ def _watch(process: SupervisedProcess, node_agent: NodeAgent) -> None:
         node_agent.look()
         if node_agent.goes_on():
             process.send_heartbeat()
-        readable, _, _ = select.select([settings.descriptor], [], [], HEARTBEAT_INTERVAL)
-        found = settings.next() if readable else None
+        found = settings.next() if readable([settings.descriptor], HEARTBEAT_INTERVAL) else None
         if found is not None:
             set_log_level(found.settings)
             node_agent.renew(found.settings)

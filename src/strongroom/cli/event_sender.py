@@ -4,7 +4,6 @@ The supervisor starts it before the workers, with its settings on standard input
 that: then it sends what is left, for ``drain`` seconds at most. It opens neither the database nor a key.
 """
 
-import select
 import signal
 from types import FrameType
 
@@ -15,6 +14,7 @@ from strongroom.assembly.event_sending import EventSending
 from strongroom.assembly.node import require_node_id
 from strongroom.cli.supervised_process import SupervisedProcess
 from strongroom.clock import SystemClock
+from strongroom.descriptors import readable
 from strongroom.entropy import system_entropy
 from strongroom.supervisor.process_slot import HEARTBEAT_INTERVAL
 from strongroom.telemetry.logs import name_node, set_log_level
@@ -44,8 +44,7 @@ def event_sender() -> None:
                 told_at = clock.timer()
                 process.send_heartbeat()
                 sending.tell()
-            readable, _, _ = select.select([process.settings.descriptor], [], [], _LOOK)
-            found = process.settings.next() if readable else None
+            found = process.settings.next() if readable([process.settings.descriptor], _LOOK) else None
             if found is not None:
                 settings = found.settings
                 set_log_level(settings)

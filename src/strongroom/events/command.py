@@ -8,8 +8,8 @@ import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from select import select
 
+from strongroom.descriptors import readable
 from strongroom.events.destination import DeliveryError
 from strongroom.events.event import Event
 
@@ -80,14 +80,14 @@ class CommandDestination:
         while process.poll() is None:
             if self._timer() > end:
                 raise DeliveryError(f"`{self._command[0]}` took longer than {self._time_limit:g} s, and was killed")
-            if listening and select([errors], [], [], _LOOK)[0]:
+            if listening and readable([errors.fileno()], _LOOK):
                 read = os.read(errors.fileno(), 4096)
                 listening = bool(read)
                 told = (told + read)[-_TOLD:]
             elif not listening:
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(_LOOK)
-        if listening and select([errors], [], [], 0)[0]:
+        if listening and readable([errors.fileno()], 0):
             told += os.read(errors.fileno(), 4096)
         return told
 

@@ -8,7 +8,6 @@ stored when it ends is lost, and this is not told.
 
 import fcntl
 import re
-import select
 import socket
 import ssl
 import struct
@@ -16,6 +15,7 @@ import termios
 from collections.abc import Callable
 from contextlib import suppress
 
+from strongroom.descriptors import readable
 from strongroom.shipping.destination import DestinationError
 from strongroom.store.audit.segment_source import Piece
 
@@ -135,7 +135,7 @@ class SyslogDestination:
 
 def _require_open(connection: ssl.SSLSocket) -> None:
     """Raise OSError if the server has closed the connection: a server that stops says so."""
-    if not select.select([connection], [], [], 0)[0]:
+    if not readable([connection.fileno()], 0):
         return
     connection.settimeout(0)
     try:

@@ -11,7 +11,6 @@ agent is replaced, they go on as long as its last lease runs.
 
 import logging
 import os
-import select
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +18,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 from strongroom.crypto.seal import Unsealed
+from strongroom.descriptors import readable
 from strongroom.settings import Settings
 from strongroom.supervisor.process_slot import AGENT, EVENT_SENDER, HEARTBEAT_INTERVAL, SHIPPER, ProcessSlot, worker
 from strongroom.supervisor.service_manager import ServiceManager
@@ -180,10 +180,8 @@ class Supervisor:
     def _wait(self, wakeup: int, until: float | None) -> None:
         """Wait for a signal, a heartbeat or a moment, and read the heartbeats. Waits without limit if it is None."""
         timeout = None if until is None else max(0.0, until - time.monotonic())
-        readable, _, _ = select.select(
-            [wakeup, *(each.heartbeats.fileno() for each in self._slots if each.heartbeats)], [], [], timeout
-        )
-        if wakeup in readable:
+        heartbeats = (each.heartbeats.fileno() for each in self._slots if each.heartbeats)
+        if wakeup in readable([wakeup, *heartbeats], timeout):
             os.read(wakeup, _MAX_READ)
         for slot in self._slots:
             slot.read_heartbeats()

@@ -7,13 +7,14 @@ ends.
 
 import logging
 import os
-import select
 import signal
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 
 from typing_extensions import override
+
+from strongroom.descriptors import wait_writable
 
 _MOST_DEFERRED = 10_000
 _MOST = 11_000
@@ -93,7 +94,7 @@ class LogQueue(logging.Handler):
                 left = left[os.write(self._descriptor, left) :]
             except BlockingIOError:
                 # Another process that shares the descriptor has made it non-blocking.
-                select.select([], [self._descriptor], [])
+                wait_writable(self._descriptor)
             except OSError:
                 # The reader has closed the pipe, or the disk is full. The loss is reported when writing succeeds again.
                 self._count_lost()

@@ -1,7 +1,6 @@
 """Scrapes over real sockets: several workers in one process, well-behaved clients and abusive ones."""
 
 import contextlib
-import select
 import socket
 import threading
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from local_deployment import LocalDeployment
 from scrapes import ScrapedMetrics
 from server_processes import wait_until
 from strongroom.clock import ManualClock
+from strongroom.descriptors import readable
 from strongroom.operations.kms.table import TABLE
 from strongroom.service.counters import SUCCESS, CallCounters
 from strongroom.telemetry import metrics_listener, metrics_meeting
@@ -237,7 +237,7 @@ def idle(worker: Worker) -> Iterator[list[socket.socket]]:
 
 def disconnected(connections: list[socket.socket]) -> int:
     """Return how many connections the server has closed."""
-    return len(select.select(connections, [], [], 0)[0])
+    return len(readable([each.fileno() for each in connections], 0))
 
 
 def test_scrapes_within_half_a_second_get_the_same_response(

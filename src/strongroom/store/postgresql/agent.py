@@ -2,12 +2,12 @@
 
 import logging
 import os
-import select
 from contextlib import suppress
 
 import psycopg
 
 from strongroom.clock import Clock
+from strongroom.descriptors import readable
 from strongroom.problems import Problems, Subject
 from strongroom.store.counters import AgentCounters
 from strongroom.store.leases.bounds import LONGEST_POLL, RENEWALS
@@ -87,7 +87,7 @@ class Agent:
                 pause = _FIRST_PAUSE if lasted > _LONGEST_PAUSE else min(2 * pause, longest)
                 if not self._is_stopping:
                     self._progress()
-                    select.select([self._wake], [], [], pause)
+                    readable([self._wake], pause)
                     self._drain()
         finally:
             self._membership.end_lease()

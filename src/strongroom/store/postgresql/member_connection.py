@@ -1,12 +1,12 @@
 """Performs the requests of agents and of writers that wait for them, on a connection to PostgreSQL."""
 
-import select
 from collections.abc import Callable, Sequence
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
+from strongroom.descriptors import readable
 from strongroom.store.leases.bounds import lease_of_row
 from strongroom.store.leases.generation import Generation, TaggedChange
 from strongroom.store.leases.requests import (
@@ -120,10 +120,7 @@ class MemberConnection:
     def wait(self, seconds: float, wake: int) -> bool:
         """Wait for a notification, ``seconds`` at most, or until ``wake`` can be read; tell whether there was one."""
         if not self._notified:
-            readable = select.poll()
-            readable.register(self._connection.fileno(), select.POLLIN)
-            readable.register(wake, select.POLLIN)
-            readable.poll(max(0.0, seconds) * 1000)
+            readable([self._connection.fileno(), wake], seconds)
             self._connection.pgconn.consume_input()
             while self._connection.pgconn.notifies() is not None:
                 self._notified = True
