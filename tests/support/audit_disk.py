@@ -18,6 +18,7 @@ from strongroom.audit.report import Finding, Report
 from strongroom.audit.verification import Verifier
 from strongroom.clock import DAY, ManualClock
 from strongroom.crypto.audit_key import AuditKey
+from strongroom.store.audit.chain_writer import ChainWriter
 from strongroom.store.audit.end_file import read_ends
 from strongroom.store.audit.log import AuditLog, Durability
 from strongroom.store.audit.segment_reader import walk
@@ -72,10 +73,13 @@ class Disk:
         self.signer = MemorySigner()
         self.clock = ManualClock(NOON)
         self._patch = monkeypatch
+        self._chains: list[ChainWriter] = []
         self._pwrite, self._fdatasync, self._ftruncate = os.pwrite, os.fdatasync, os.ftruncate
 
     def open(self, durability: Durability = "write", size: int = SEGMENT_SIZE, writer: str = "w0") -> AuditLog:
-        return AuditLog(self.folder, writer, durability, size, self.signer, self.clock)
+        log = AuditLog(self.folder, writer, durability, size, self.signer, self.clock)
+        self._chains.append(log._chain)
+        return log
 
     def write(self, log: AuditLog, *names: str) -> None:
         for name in names:
@@ -113,8 +117,16 @@ class Disk:
         assert report.findings == []
         return report
 
+    def end_processes(self) -> None:
+        """Close the files of all chains, as a kill of their processes does: a test could leave hundreds open."""
+        while self._chains:
+            chain = self._chains.pop()
+            chain.end()
+            chain.release()
+
     def cut_power(self, left: int) -> None:
         """Leave so many bytes of a chain on disk, at least its first line, and start the machine again."""
+        self.end_processes()
         first, *others = segments_of(self.folder)
         left = max(left, first.path.read_bytes().find(b"\n") + 1)
         for segment in (first, *others):

@@ -250,5 +250,6 @@ def test_a_copy_is_like_the_log_after_any_power_cuts(
         else:
             disk.clock.advance(60)
     fill(disk, disk.open(), 1)
+    disk.end_processes()
     assert ship_to_folder(disk, copy) == ""
     assert is_like_the_log(disk, copy)
