@@ -5,62 +5,28 @@
    the full disk first, a half is written. Changes in memory that is mapped are not counted. */
 
 #define _GNU_SOURCE
-#include <dlfcn.h>
+#include "watched_folder.h"
+
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/sendfile.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
-#include <unistd.h>
 
 enum { NOTHING, COUNTED, KILLED, INTERRUPTED, FULL };
 enum kind { GROWS, CHANGES };
 
 static int fault = NOTHING, counter = -1;
 static long at, steps;
-static char below[PATH_MAX];
-static size_t below_length;
 
 /* Begins; with COUNTED, a byte is added to the file `count` for each change. */
 void fault_begin(int which, long number, const char *folder, const char *count) {
-    snprintf(below, sizeof below, "%s", folder);
-    below_length = strlen(below);
+    watch(folder);
     at = number;
     if (which == COUNTED)
         counter = (int)syscall(SYS_openat, AT_FDCWD, count, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
     fault = which;
-}
-
-static int is_below(const char *path) {
-    return strncmp(path, below, below_length) == 0 && (path[below_length] == '/' || path[below_length] == 0);
-}
-
-static int path_of(int descriptor, char *path) {
-    char link[64];
-    struct stat status;
-    if (fstat(descriptor, &status) != 0 || !(S_ISREG(status.st_mode) || S_ISDIR(status.st_mode))) return 0;
-    snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
-    ssize_t length = readlink(link, path, PATH_MAX - 1);
-    if (length < 0) return 0;
-    path[length] = 0;
-    return is_below(path);
-}
-
-static void of_path(int folder, const char *name, char *path) {
-    char base[PATH_MAX] = "", link[64];
-    if (name[0] != '/') {
-        snprintf(link, sizeof link, "/proc/self/fd/%d", folder);
-        ssize_t length = readlink(folder == AT_FDCWD ? "/proc/self/cwd" : link, base, PATH_MAX - 1);
-        if (length > 0) base[length] = 0;
-        strncat(base, "/", sizeof base - strlen(base) - 1);
-    }
-    snprintf(path, PATH_MAX, "%s%s", base, name);
 }
 
 /* Returns 0 to go on, or an errno; -1 where half of a write is to be done. */
@@ -73,14 +39,11 @@ static int step(enum kind kind) {
     return 0;
 }
 
-#define REAL(name, type, ...)                                                     \
-    static type (*real)(__VA_ARGS__);                                             \
-    if (real == NULL) real = (type(*)(__VA_ARGS__))dlsym(RTLD_NEXT, name)
-
 static int on_descriptor(enum kind kind, int descriptor) {
     char path[PATH_MAX];
+    ino_t inode;
     int before = errno;
-    if (fault == NOTHING || !path_of(descriptor, path)) { errno = before; return 0; }
+    if (fault == NOTHING || !of_descriptor(descriptor, path, &inode)) { errno = before; return 0; }
     errno = before;
     return step(kind);
 }

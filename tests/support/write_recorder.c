@@ -6,19 +6,14 @@
    the record before a sync begins is covered by it. Memory that is mapped is not recorded. */
 
 #define _GNU_SOURCE
-#include <dlfcn.h>
+#include "watched_folder.h"
+
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdarg.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
-#include <unistd.h>
 
 struct entry {
     uint64_t kind, inode, offset, length, path_length;
@@ -27,22 +22,20 @@ struct entry {
 enum { WRITE = 1, TRUNCATE, CREATE, RENAME, LINK, UNLINK, SYNC_BEGINS, SYNC_ENDS };
 
 static int record = -1;
-static char below[PATH_MAX];
-static size_t below_length;
 static uint64_t syncs;
 
 __attribute__((constructor)) static void begin(void) {
     const char *path = getenv("WRITE_RECORD"), *folder = getenv("WRITE_RECORD_BELOW");
     if (path == NULL || folder == NULL) return;
     record = (int)syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    if (record < 0) return;
     /* Out of the way of programs that close or count the low descriptors. */
     int high = fcntl(record, F_DUPFD_CLOEXEC, 900);
     if (high >= 0) {
         syscall(SYS_close, record);
         record = high;
     }
-    snprintf(below, sizeof below, "%s", folder);
-    below_length = strlen(below);
+    watch(folder);
 }
 
 static void note(uint64_t kind, uint64_t inode, uint64_t offset, const char *path, const void *data, uint64_t length) {
@@ -52,42 +45,9 @@ static void note(uint64_t kind, uint64_t inode, uint64_t offset, const char *pat
     if (syscall(SYS_writev, record, parts, 3) < 0) abort();
 }
 
-static int is_below(const char *path) {
-    return strncmp(path, below, below_length) == 0 && (path[below_length] == '/' || path[below_length] == 0);
-}
-
-/* Finds the path and inode of a descriptor; returns 0 for what is not a file or folder below ours. */
-static int of_descriptor(int descriptor, char *path, uint64_t *inode) {
-    struct stat status;
-    char link[64];
-    if (record < 0 || fstat(descriptor, &status) != 0) return 0;
-    if (!S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode)) return 0;
-    snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
-    ssize_t length = readlink(link, path, PATH_MAX - 1);
-    if (length < 0) return 0;
-    path[length] = 0;
-    *inode = status.st_ino;
-    return is_below(path);
-}
-
-static void of_path(int folder, const char *name, char *path) {
-    char base[PATH_MAX] = "", link[64];
-    if (name[0] != '/') {
-        snprintf(link, sizeof link, "/proc/self/fd/%d", folder);
-        ssize_t length = readlink(folder == AT_FDCWD ? "/proc/self/cwd" : link, base, PATH_MAX - 1);
-        if (length > 0) base[length] = 0;
-        strncat(base, "/", sizeof base - strlen(base) - 1);
-    }
-    snprintf(path, PATH_MAX, "%s%s", base, name);
-}
-
-#define REAL(name, type, ...)                                                     \
-    static type (*real)(__VA_ARGS__);                                             \
-    if (real == NULL) real = (type(*)(__VA_ARGS__))dlsym(RTLD_NEXT, name)
-
 static void wrote(int descriptor, uint64_t offset, const void *data, ssize_t done) {
     char path[PATH_MAX];
-    uint64_t inode;
+    ino_t inode;
     int before = errno;
     if (done > 0 && of_descriptor(descriptor, path, &inode)) note(WRITE, inode, offset, path, data, (uint64_t)done);
     errno = before;
@@ -131,7 +91,7 @@ ssize_t writev(int descriptor, const struct iovec *parts, int count) {
 int ftruncate64(int descriptor, off64_t length) {
     REAL("ftruncate64", int, int, off64_t);
     char path[PATH_MAX];
-    uint64_t inode;
+    ino_t inode;
     int done = real(descriptor, length), before = errno;
     if (done == 0 && of_descriptor(descriptor, path, &inode)) note(TRUNCATE, inode, (uint64_t)length, path, NULL, 0);
     errno = before;
@@ -142,7 +102,8 @@ int ftruncate(int descriptor, off_t length) { return ftruncate64(descriptor, len
 
 static int synced(int descriptor, int (*real)(int)) {
     char path[PATH_MAX];
-    uint64_t inode, number = 0;
+    ino_t inode;
+    uint64_t number = 0;
     int known = of_descriptor(descriptor, path, &inode);
     if (known) {
         number = ((uint64_t)getpid() << 32) + __atomic_add_fetch(&syncs, 1, __ATOMIC_RELAXED);
@@ -166,7 +127,7 @@ int fdatasync(int descriptor) {
 
 static void opened(int descriptor, int flags, int existed) {
     char path[PATH_MAX];
-    uint64_t inode;
+    ino_t inode;
     int before = errno;
     if (descriptor >= 0 && of_descriptor(descriptor, path, &inode)) {
         if (!existed) note(CREATE, inode, 0, path, NULL, 0);
