@@ -17,10 +17,11 @@ from typing import Any
 import pytest
 
 from audits import audit_records
+from cluster_deployment import new_store
 from keeper_node import CLUSTER, ClockAhead, KeeperNode
 from postgresql import SERVER, Cluster
 from server_processes import wait_until
-from softhsm import PIN, new_token
+from softhsm import new_token
 from strongroom.assembly.clock_record import ClockFiles
 from strongroom.clock import DAY, ManualClock, SystemClock
 from strongroom.entropy import system_entropy
@@ -89,14 +90,7 @@ class World:
         """Make keys of each kind; return their ids."""
         clock = ManualClock(SystemClock.now() - AGO)
         with closing(KeeperNode(self.node(0), self.store, LABEL, clock)) as node:
-            store_id = node.call(
-                "CreateCustomKeyStore",
-                CustomKeyStoreName="store",
-                CloudHsmClusterId=CLUSTER,
-                KeyStorePassword=PIN,
-                TrustAnchorCertificate="certificate",
-            )["CustomKeyStoreId"]
-            node.call("ConnectCustomKeyStore", CustomKeyStoreId=store_id)
+            store_id = new_store(node, CLUSTER)
             made = {
                 "rotated": [_new(node) for _ in range(ROTATED)],
                 "deleted": [_new(node) for _ in range(DELETED)],

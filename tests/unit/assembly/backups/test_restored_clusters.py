@@ -7,13 +7,10 @@ import pytest
 
 from audits import command_records
 from backup_scene import back_up, reopened, restore
+from cluster_deployment import deployment_with_clusters, new_key, new_store
 from local_deployment import LocalDeployment, Refused
-from softhsm import MODULE, PIN, new_token
 from strongroom.clock import DAY, ManualClock
-from strongroom.settings import CloudHsmCluster
 
-CLUSTER = "cluster-aaaaaaaaaaa"
-CLUSTERS = (CloudHsmCluster(id=CLUSTER, module=str(MODULE), token="first"),)
 TEXT = "dGV4dA=="
 
 
@@ -26,20 +23,11 @@ def connection_of(deployment: LocalDeployment, store_id: str) -> str:
 def test_a_restored_copy_destroys_no_key_in_a_cluster_of_its_original(
     tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in new_token(tmp_path, "first").items():
-        monkeypatch.setenv(name, value)
-    original = LocalDeployment(tmp_path / "data", clock, cloudhsm_clusters=CLUSTERS)
+    original = deployment_with_clusters(tmp_path, clock, monkeypatch)
+    clusters = original.settings.cloudhsm_clusters
     with closing(original.deployment):
-        store_id = original.call(
-            "CreateCustomKeyStore",
-            CustomKeyStoreName="first",
-            CloudHsmClusterId=CLUSTER,
-            KeyStorePassword=PIN,
-            TrustAnchorCertificate="certificate",
-        )["CustomKeyStoreId"]
-        original.call("ConnectCustomKeyStore", CustomKeyStoreId=store_id)
-        made = original.call("CreateKey", Origin="AWS_CLOUDHSM", CustomKeyStoreId=store_id)
-        key_id = made["KeyMetadata"]["KeyId"]
+        store_id = new_store(original)
+        key_id = new_key(original, store_id)
         blob = original.call("Encrypt", KeyId=key_id, Plaintext=TEXT)["CiphertextBlob"]
         original.call("ScheduleKeyDeletion", KeyId=key_id, PendingWindowInDays=7)
         backup = back_up(original, tmp_path)
@@ -50,7 +38,7 @@ def test_a_restored_copy_destroys_no_key_in_a_cluster_of_its_original(
     (record,) = [each for each in command_records(tmp_path / "new") if each["eventName"] == "RestoreBackup"]
     told = record["serviceEventDetails"]["disconnectedKeyStores"]
     assert told == {"count": 1, "customKeyStoreIds": [store_id]}
-    copy = reopened(original, tmp_path / "new", cloudhsm_clusters=CLUSTERS)
+    copy = reopened(original, tmp_path / "new", cloudhsm_clusters=clusters)
     with closing(copy.deployment):
         assert connection_of(copy, store_id) == "DISCONNECTED"
         for _ in range(3):
@@ -58,7 +46,7 @@ def test_a_restored_copy_destroys_no_key_in_a_cluster_of_its_original(
             copy.deployment.keeper.run()
         with pytest.raises(Refused, match="NotFoundException"):
             copy.call("DescribeKey", KeyId=key_id)
-    again = LocalDeployment(original.folder, clock, cloudhsm_clusters=CLUSTERS)
+    again = LocalDeployment(original.folder, clock, cloudhsm_clusters=clusters)
     with closing(again.deployment):
         assert connection_of(again, store_id) == "CONNECTED"
         assert again.call("Decrypt", CiphertextBlob=blob)["Plaintext"] == TEXT
